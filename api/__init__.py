@@ -1,0 +1,1 @@
+"""The REST sidecar: parses, asks core, serialises. Knows `core`, never `tray`."""

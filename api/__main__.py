@@ -1,0 +1,96 @@
+"""`python -m api`: the sidecar without a tray, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from api.server import sidecar
+from core import __version__, journal
+from core.config import Paths, Settings, SettingsReader
+from core.errors import CoreError
+from core.supervisor import Supervisor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, serve, and return the exit code: 0 after an orderly end, 1 if it could not serve."""
+    options = _parser().parse_args(arguments)
+    paths = Paths.find(options.data_dir)
+    journal.configure(paths, verbose=options.verbose)
+    try:
+        asyncio.run(serve(paths, options.port))
+    except CoreError as error:
+        print(f"aura-ollama: {error.message} {error.action or ''}".rstrip(), file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"aura-ollama: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aura-ollama", description="The Ollama sidecar, headless.")
+    parser.add_argument("--port", type=_port, help="port on 127.0.0.1, 0 for any free one (default: settings, 5006)")
+    parser.add_argument("--data-dir", type=Path, help="the folder that holds AuraData (default: $AURA_DATA_PATH)")
+    parser.add_argument("--verbose", action="store_true", help="log every call")
+    parser.add_argument("--version", action="version", version=f"aura-ollama {__version__}")
+    return parser
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; give a whole number from 0 to 65535")
+
+
+async def serve(paths: Paths, port: int | None) -> None:
+    """Serve until a signal comes. Raises CoreError or OSError if serving cannot begin."""
+    reader = SettingsReader(paths)
+    settings = await asyncio.to_thread(reader.read)
+    supervisor = Supervisor(paths)
+    wanted_port = settings.sidecar.port if port is None else port
+    with _stop_signals() as stopped:
+        async with sidecar(paths, wanted_port, supervisor) as url, asyncio.TaskGroup() as tasks:
+            tasks.create_task(supervisor.run())
+            print(f"aura-ollama sidecar listening on {url} (data in {paths.data})", flush=True)
+            number = await stopped
+            supervisor.close(stop_ollama=_stops_ollama(number, await asyncio.to_thread(reader.read)))
+
+
+def _stops_ollama(number: int, settings: Settings) -> bool:
+    # SIGTERM is how a service manager upgrades us: Ollama then waits for the next sidecar. Ctrl-C is a user's quit.
+    sidecar = settings.sidecar
+    return sidecar.stop_on_terminate if number == signal.SIGTERM else sidecar.stop_on_quit
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Future[int]]:
+    """A future that the first stop signal resolves; the old handlers come back at the end. Main thread only."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+
+    def resolve(number: int) -> None:
+        if not stopped.done():
+            stopped.set_result(number)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(resolve, number)
+
+    names = ("SIGINT", "SIGTERM", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    old = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield stopped
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

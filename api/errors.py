@@ -1,0 +1,49 @@
+"""From what can go wrong to what goes over the wire: the only place that gives a core error an HTTP status."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+
+from api.schemas import ProblemBody
+from core import errors
+from core.errors import CoreError
+
+# The Aura app retries each 5xx three times and logs its user out on 401: 5xx is for real faults, and 401 is never sent.
+STATUS_OF = {
+    errors.ConfigError.code: 400,
+    errors.PathNotConfigured.code: 400,
+    errors.PathInvalid.code: 400,
+    errors.AlreadyRunning.code: 409,
+    errors.PortInUse.code: 409,
+    errors.NothingManaged.code: 409,
+    errors.NotOurs.code: 409,
+    errors.RemoteOllama.code: 409,
+    errors.Superseded.code: 409,
+    errors.SpawnFailed.code: 500,
+    errors.StartTimedOut.code: 500,
+    errors.Crashed.code: 500,
+    errors.CrashLoop.code: 500,
+    errors.StopFailed.code: 500,
+    errors.ShuttingDown.code: 503,
+}
+
+
+def problem(status: int, code: str, title: str, message: str, action: str | None = None) -> web.Response:
+    """An RFC 9457 problem response that also bears what the Aura app reads."""
+    detail = f"{message} {action}" if action else message
+    body = ProblemBody(f"urn:aura-ollama:{code}", title, status, detail, code, message, action=action)
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/problem+json")
+
+
+def core_problem(error: CoreError) -> web.Response:
+    """The response for a core error."""
+    return problem(STATUS_OF.get(error.code, 500), error.code, error.title, error.message, error.action)
+
+
+class BadValue(Exception):
+    """A value in the request cannot be used: the field, what was found, and what would do."""
+
+    def __init__(self, field: str, found: str, wanted: str) -> None:
+        super().__init__(f"{field} is {found!r}.")
+        self.wanted = wanted

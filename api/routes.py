@@ -1,0 +1,86 @@
+"""The documented endpoints: parse, call core, serialise."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import msgspec
+from aiohttp import web
+
+from api.errors import BadValue
+from api.schemas import HealthBody, LogsBody, ModelsBody, StartedBody, StoppedBody, models_body, status_body
+from core import __version__, detect, logs
+from core.config import Paths
+from core.detect import CLIENT_ERRORS
+from core.errors import ConfigError
+from core.supervisor import Supervisor
+
+DEFAULT_LINES, MOST_LINES = 200, 10_000
+_MODELS_SECONDS = 5.0
+
+
+class Routes:
+    """Handlers over one supervisor."""
+
+    def __init__(self, supervisor: Supervisor, paths: Paths) -> None:
+        self._supervisor = supervisor
+        self._paths = paths
+
+    def table(self) -> list[web.RouteDef]:
+        """Every route there is."""
+        return [
+            web.get("/healthz", self.healthz),
+            web.get("/api/ollama/status", self.status),
+            web.post("/api/ollama/start", self.start),
+            web.post("/api/ollama/stop", self.stop),
+            web.get("/api/ollama/logs", self.logs),
+            web.get("/api/ollama/models", self.models),
+        ]
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """The sidecar lives. Asks nothing of Ollama."""
+        return _json(HealthBody("ok", "aura-ollama", __version__))
+
+    async def status(self, request: web.Request) -> web.Response:
+        """What is, at most 250 ms old unless Ollama takes its time."""
+        return _json(status_body(await self._supervisor.status()))
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Have an Ollama up; answers once it is ready."""
+        await request.read()
+        status = await self._supervisor.start()
+        return _json(StartedBody(True, "Ollama started successfully", status.pid))
+
+    async def stop(self, request: web.Request) -> web.Response:
+        """Have no managed Ollama; answers once its tree is gone."""
+        await request.read()
+        await self._supervisor.stop()
+        return _json(StoppedBody(True, "Ollama stopped successfully"))
+
+    async def logs(self, request: web.Request) -> web.Response:
+        """The last lines of the managed Ollama's log, over as many starts as it takes."""
+        wanted = _max_lines(request)
+        lines = await asyncio.to_thread(logs.tail, str(self._paths.logs), wanted)
+        return _json(LogsBody(lines, len(lines)))
+
+    async def models(self, request: web.Request) -> web.Response:
+        """The installed models. 200 also while Ollama does not answer, so that no client's breaker opens over it."""
+        try:
+            client = await self._supervisor.client()
+            return _json(models_body(await client.tags(_MODELS_SECONDS)))
+        except CLIENT_ERRORS as error:
+            return _json(ModelsBody([], 0, detect.error_text(error)))
+        except ConfigError as error:
+            return _json(ModelsBody([], 0, str(error)))
+
+
+def _max_lines(request: web.Request) -> int:
+    found = request.query.getall("maxLines", [str(DEFAULT_LINES)])
+    if len(found) == 1 and re.fullmatch("[0-9]{1,5}", found[0]) and 1 <= int(found[0]) <= MOST_LINES:
+        return int(found[0])
+    raise BadValue("maxLines", ", ".join(found), f"Give one whole number from 1 to {MOST_LINES}.")
+
+
+def _json(body: msgspec.Struct) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")

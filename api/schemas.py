@@ -1,0 +1,154 @@
+"""The JSON that goes over the wire. Documented fields keep their names and meaning; the others are additions.
+
+Sources: the feature document's "API Endpoints", and RFC 9457 for errors. Nulls are sent.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import msgspec
+
+from core import client
+from core.state import Status
+
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+
+
+class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
+    """GET /api/ollama/status. `age_ms` is how old the news is, `reason` why things are not as wished."""
+
+    running: bool
+    pid: int | None
+    managed_by_app: bool
+    model: str | None
+    error: str | None
+    installed: bool
+    version: str | None
+    install_path: str | None
+    state: str
+    wanted: str
+    base_url: str
+    owner: str | None
+    reason: str | None
+    settings_error: str | None
+    adopted: bool
+    restarts: int
+    age_ms: int
+
+
+class StartedBody(msgspec.Struct, frozen=True):
+    """POST /api/ollama/start."""
+
+    success: bool
+    message: str
+    pid: int | None
+
+
+class StoppedBody(msgspec.Struct, frozen=True):
+    """POST /api/ollama/stop. There is no process any more, so `pid` is null."""
+
+    success: bool
+    message: str
+    pid: None = None
+
+
+class LogsBody(msgspec.Struct, frozen=True, rename="camel"):
+    """GET /api/ollama/logs: the last lines, oldest first. `total_lines` is how many are returned."""
+
+    logs: list[str]
+    total_lines: int
+
+
+class ModelBody(msgspec.Struct, frozen=True, rename="camel"):
+    """One installed model; `size` for people, `size_bytes` for programs."""
+
+    name: str
+    size: str
+    size_bytes: int
+    modified_at: str
+
+
+class ModelsBody(msgspec.Struct, frozen=True):
+    """GET /api/ollama/models. While Ollama does not answer the list is empty and `error` says why."""
+
+    models: list[ModelBody]
+    count: int
+    error: str | None = None
+
+
+class HealthBody(msgspec.Struct, frozen=True):
+    """GET /healthz: the sidecar itself is alive, whatever Ollama does."""
+
+    status: str
+    name: str
+    version: str
+
+
+class ProblemBody(msgspec.Struct, frozen=True):
+    """An error, with what RFC 9457 asks for and what the Aura app's screens show."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    message: str
+    success: bool = False
+    action: str | None = None
+
+
+def status_body(status: Status) -> StatusBody:
+    """The wire's view of a snapshot."""
+    return StatusBody(
+        running=status.is_running,
+        pid=status.pid,
+        managed_by_app=status.is_managed,
+        model=status.loaded[0] if status.loaded else None,
+        error=status.error,
+        installed=status.install_path is not None,
+        version=status.version,
+        install_path=str(status.install_path) if status.install_path else None,
+        state=status.state,
+        wanted=status.wanted,
+        base_url=status.url,
+        owner=status.owner,
+        reason=_reason(status),
+        settings_error=status.settings_problem,
+        adopted=status.adopted,
+        restarts=status.restarts,
+        age_ms=max(0, round((time.monotonic() - status.seen_at) * 1000)),
+    )
+
+
+def _reason(status: Status) -> str | None:
+    if status.failure:
+        return status.failure.message
+    if status.owner and not status.is_running:
+        return f"The port is held by {status.owner}, which does not answer as an Ollama."
+    return None
+
+
+def models_body(models: list[client.Model]) -> ModelsBody:
+    """The wire's view of Ollama's list."""
+    rows = [ModelBody(model.name, size_text(model.size), model.size, utc_text(model.modified_at)) for model in models]
+    return ModelsBody(rows, len(rows))
+
+
+def size_text(size: int) -> str:
+    """Bytes as the Aura app prints them: base 1024, at most two digits after the point, none in vain."""
+    value, unit = float(size), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value /= 1024
+        unit += 1
+    return f"{value:.2f}".rstrip("0").rstrip(".") + f" {_UNITS[unit]}"
+
+
+def utc_text(timestamp: str) -> str:
+    """An RFC 3339 time in UTC with whole seconds; what is no such time is passed on as it is."""
+    try:
+        moment = datetime.fromisoformat(timestamp)
+    except ValueError:
+        return timestamp
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

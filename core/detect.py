@@ -1,0 +1,177 @@
+"""Whose server answers: probe the endpoint, find the process that listens, say in words who owns it. Only looks."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import psutil
+
+from core.client import Client, HttpStatus
+from core.endpoint import Endpoint
+
+NOT_REACHABLE = "Not reachable"
+TIMED_OUT = "Connection timeout"
+PROBE_SECONDS = 2.0
+_LOADED_SECONDS = 1.0
+CLIENT_ERRORS = (aiohttp.ClientError, msgspec.MsgspecError, HttpStatus, TimeoutError)
+"""Everything that a `Client` raises."""
+_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - looked for, not bound to
+_BY_ITS_OWNER = "Stop it as the user who started it."
+_CONTAINER = re.compile(r"(?:docker|libpod|crio|cri-containerd|containerd)[-/:]([0-9a-f]{12})[0-9a-f]*")
+_SERVICE = re.compile(r"/([^/]+\.service)(?:/|$)", re.MULTILINE)
+
+
+class Answer(Enum):
+    """What a probe met at the endpoint."""
+
+    OLLAMA = "ollama"
+    SOMETHING_ELSE = "something else"
+    SILENCE = "silence"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One look at the endpoint. `error` is a text that the Aura app knows, None if an Ollama answers."""
+
+    answer: Answer
+    error: str | None = None
+    version: str | None = None
+    loaded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who holds a port. `pid` is None where the system does not let us see (another user's process, macOS, Wine)."""
+
+    pid: int | None
+    name: str | None
+    owner: str
+    by_hand: str
+
+
+async def probe(client: Client) -> Probe:
+    """Ask for `/api/version`, then for the loaded models. Ends within 3 s and raises nothing for what it meets."""
+    try:
+        version = await client.version(PROBE_SECONDS)
+    except CLIENT_ERRORS as error:
+        return Probe(_answer_of(error), error_text(error))
+    try:
+        loaded = await client.loaded(_LOADED_SECONDS)
+    except CLIENT_ERRORS:
+        loaded = []
+    return Probe(Answer.OLLAMA, None, version, tuple(model.name for model in loaded))
+
+
+def _answer_of(error: Exception) -> Answer:
+    if isinstance(error, TimeoutError):
+        return Answer.SILENCE
+    return Answer.NOBODY if isinstance(error, aiohttp.ClientConnectorError) else Answer.SOMETHING_ELSE
+
+
+def error_text(error: Exception) -> str:
+    """What a `Client` met, in the words that the Aura app knows."""
+    if isinstance(error, HttpStatus):
+        return str(error)
+    return TIMED_OUT if isinstance(error, TimeoutError) else NOT_REACHABLE
+
+
+def find_listener(endpoint: Endpoint) -> Listener | None:
+    """Who listens at a local endpoint, None if nobody does. Reads the whole socket table: call it in a thread."""
+    pids = {pid for pid, address in _listening() if _listens_at(address, endpoint)}
+    if not pids:
+        return None
+    known = sorted(pid for pid in pids if pid)
+    return describe(known[0]) if known else Listener(None, None, "unknown (another user)", _BY_ITS_OWNER)
+
+
+def _listening() -> Iterator[tuple[int | None, tuple[str, int]]]:
+    """Every listening TCP socket: its owner, None if that may not be known, and its address."""
+    try:
+        for row in psutil.net_connections("tcp"):
+            if row.status == psutil.CONN_LISTEN and row.laddr:
+                yield row.pid, (row.laddr.ip, row.laddr.port)
+        return
+    except (psutil.AccessDenied, OSError):
+        # macOS shows the whole table to root only, but each process's own part to its user.
+        processes = psutil.process_iter()
+    for process in processes:
+        with suppress(psutil.Error, OSError):
+            for own in process.net_connections("tcp"):
+                if own.status == psutil.CONN_LISTEN and own.laddr:
+                    yield process.pid, (own.laddr.ip, own.laddr.port)
+
+
+def _listens_at(address: tuple[str, int], endpoint: Endpoint) -> bool:
+    ip, port = address
+    return port == endpoint.port and (ip in _WILDCARDS or ip in _addresses(endpoint.host))
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return {host}
+    literal = {str(row[4][0]) for row in found}
+    return literal | {f"::ffff:{text}" for text in literal if "." in text}
+
+
+def describe(pid: int) -> Listener:
+    """Say in words whose process that is and how to stop it by hand. Tolerates that it ends meanwhile."""
+    name, user = _name_and_user(pid)
+    label = f"{name or 'a process'} (pid {pid}{f', user {user}' if user else ''})"
+    cgroup = _cgroup(pid)
+    unit, container = unit_and_container(cgroup)
+    if container:
+        return Listener(pid, name, f"container {container} ({label})", f"Stop it with: docker stop {container}")
+    if unit:
+        systemctl = "systemctl --user" if "/user@" in cgroup else "sudo systemctl"
+        return Listener(pid, name, f"system service {unit} ({label})", f"Stop it with: {systemctl} stop {unit}")
+    if app := _desktop_app(pid):
+        return Listener(pid, name, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.")
+    return Listener(pid, name, label, f"Stop process {pid} where it was started.")
+
+
+def _name_and_user(pid: int) -> tuple[str | None, str | None]:
+    try:
+        process = psutil.Process(pid)
+        name = process.name()
+    except (psutil.Error, OSError):
+        return None, None
+    try:
+        return name, process.username()
+    except (psutil.Error, OSError, KeyError):
+        return name, None
+
+
+def _cgroup(pid: int) -> str:
+    # Other systems than Linux have no such file.
+    try:
+        return Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def unit_and_container(text: str) -> tuple[str | None, str | None]:
+    """The systemd service and the container, short id, that a `/proc/PID/cgroup` names: cgroups(7)."""
+    container = _CONTAINER.search(text)
+    units = [unit for unit in _SERVICE.findall(text) if not unit.startswith("user@")]
+    return (units[-1] if units else None), (container[1] if container else None)
+
+
+def _desktop_app(pid: int) -> str | None:
+    # On Windows the parent is `ollama app.exe`, on macOS the program inside Ollama.app.
+    try:
+        parent = psutil.Process(pid).parent()
+        parent_name = parent.name() if parent else ""
+    except (psutil.Error, OSError):
+        return None
+    return "Ollama" if parent_name in {"ollama app.exe", "Ollama"} else None

@@ -1,0 +1,123 @@
+"""What can go wrong, as a closed set of codes with a sentence for a person. Core knows no HTTP."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CoreError(Exception):
+    """A failure that a person can act on.
+
+    `code` is stable and meant for programs; `title` is a short heading; `str(error)` says what happened;
+    `action`, if any, says the way out. Nothing has been changed when one is raised, unless its class says so.
+    """
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(self, message: str, *, action: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.action = action
+
+
+class ConfigError(CoreError):
+    """A settings file, or a value in one, cannot be used. Names file, line where known, field and value."""
+
+    code = "config_invalid"
+    title = "Settings cannot be read"
+
+
+class PathNotConfigured(CoreError):
+    """No executable is configured and none was found in the known places."""
+
+    code = "path_not_configured"
+    title = "Ollama path not configured"
+
+
+class PathInvalid(CoreError):
+    """The configured executable cannot be an Ollama; the message says what is wrong with it."""
+
+    code = "path_invalid"
+    title = "Ollama path is invalid"
+
+
+class SpawnFailed(CoreError):
+    """The child did not come up: it could not be executed, or it ended before it was ready. Nothing is left running."""
+
+    code = "spawn_failed"
+    title = "Failed to Start Ollama"
+
+
+class StartTimedOut(SpawnFailed):
+    """The child lived but was not ready within `readyTimeout` seconds. Its whole tree has been stopped."""
+
+    code = "start_timed_out"
+
+
+class Crashed(CoreError):
+    """A managed Ollama that had been ready ended without being asked to; the message holds its last words."""
+
+    code = "crashed"
+    title = "Ollama Crashed"
+
+
+class CrashLoop(Crashed):
+    """Restarts after crashes were given up; the message says how many were tried and how the last one ended."""
+
+    code = "crash_loop"
+
+
+class AlreadyRunning(CoreError):
+    """An Ollama that we did not start already answers."""
+
+    code = "already_running"
+    title = "Ollama Already Running"
+
+
+class PortInUse(CoreError):
+    """A program that is not an answering Ollama holds the port; the message names it."""
+
+    code = "port_in_use"
+    title = "Port Already in Use"
+
+
+class NothingManaged(CoreError):
+    """Stop was asked for, and no Ollama of ours runs."""
+
+    code = "nothing_managed"
+    title = "No managed Ollama process running"
+
+
+class NotOurs(NothingManaged):
+    """Stop was asked for an Ollama that we did not start. It is left alone; the message says whose it is."""
+
+    code = "not_ours"
+
+
+class RemoteOllama(CoreError):
+    """`ollamaUrl` names another machine or a proxy: nothing on this machine can be started or stopped for it."""
+
+    code = "remote"
+    title = "Ollama runs elsewhere"
+
+
+class StopFailed(CoreError):
+    """The tree is still alive after the grace period and a kill. The state stays `running`."""
+
+    code = "stop_failed"
+    title = "Failed to Stop Ollama"
+
+
+class Superseded(CoreError):
+    """A start was interrupted by a later stop."""
+
+    code = "superseded"
+    title = "Start was cancelled"
+
+
+class ShuttingDown(CoreError):
+    """The sidecar is closing and takes no more wishes."""
+
+    code = "shutting_down"
+    title = "The sidecar is shutting down"

@@ -1,0 +1,35 @@
+"""Our own log, `AuraData/logs/sidecar.log`: what the sidecar did and why. Ollama's own lines are in `core.logs`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from logging.handlers import RotatingFileHandler
+
+from core.config import Paths
+
+_MOST_BYTES = 1 << 20
+_OLD_FILES = 3
+
+
+def configure(paths: Paths, *, verbose: bool) -> None:
+    """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start."""
+    form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    form.converter = time.gmtime
+    handlers: list[logging.Handler] = []
+    # A windowed program on Windows has no stderr.
+    if sys.stderr is not None:
+        handlers.append(logging.StreamHandler())
+    try:
+        paths.logs.parent.mkdir(parents=True, exist_ok=True)
+        file = paths.logs.parent / "sidecar.log"
+        handlers.append(
+            RotatingFileHandler(file, maxBytes=_MOST_BYTES, backupCount=_OLD_FILES, encoding="utf-8", delay=True)
+        )
+    except OSError as error:
+        print(f"cannot log to {paths.logs.parent}: {error}", file=sys.stderr)
+    for handler in handlers:
+        handler.setFormatter(form)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

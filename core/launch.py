@@ -1,0 +1,97 @@
+"""Whether and how an Ollama may be started, and why a start did not work out. Decides only; the supervisor acts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from core.config import Paths
+from core.detect import Answer, Listener
+from core.errors import AlreadyRunning, ConfigError, CoreError, PortInUse, RemoteOllama, SpawnFailed
+from core.look import Look
+from core.process import Plan
+from core.state import Exit
+
+SAME_FAILURE_SECONDS = 10.0
+USE_EXISTING = "Ollama is already running externally. Use the existing instance."
+_PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage of each socket address")
+
+
+def plan(look: Look, paths: Paths) -> Plan:
+    """The plan for what was looked at. Raises the CoreError that says why nothing may be started; acts on nothing."""
+    setup = look.setup
+    if isinstance(setup.endpoint, ConfigError):
+        raise setup.endpoint
+    if look.probe.answer is Answer.OLLAMA:
+        raise already_running(look.listener)
+    if not setup.endpoint.is_manageable:
+        raise RemoteOllama(
+            f"ollamaUrl is {look.url}, which this machine cannot start an Ollama for.",
+            action="Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
+        )
+    if look.probe.answer is not Answer.NOBODY:
+        raise port_in_use(setup.endpoint.port, look.listener)
+    if isinstance(setup.executable, CoreError):
+        raise setup.executable
+    sidecar = setup.settings.sidecar
+    return Plan(
+        executable=setup.executable,
+        url=look.url,
+        port=setup.endpoint.port,
+        env={**sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
+        run_dir=paths.run,
+        logs=paths.logs,
+        caps=sidecar.log_caps,
+        grace=sidecar.stop_timeout,
+    )
+
+
+def already_running(listener: Listener | None) -> AlreadyRunning:
+    """The error for an Ollama that is not ours."""
+    return AlreadyRunning(
+        USE_EXISTING, action=f"It belongs to {listener.owner}. {listener.by_hand}" if listener else None
+    )
+
+
+def port_in_use(port: int, listener: Listener | None) -> PortInUse:
+    """The error for a port that is held by something which does not answer as an Ollama."""
+    holder = listener.owner if listener else "another program"
+    return PortInUse(
+        f"Port {port} is held by {holder}, which does not answer as an Ollama.",
+        action=f"{listener.by_hand if listener else 'End that program'} Or set another port in ollamaUrl.",
+    )
+
+
+def is_port_taken(exit: Exit) -> bool:
+    """Whether the child's last words say that somebody else had the port: Go's texts for bind(2) and WSAEADDRINUSE."""
+    words = " ".join(exit.last_lines).lower()
+    return any(text in words for text in _PORT_TAKEN)
+
+
+@dataclass(slots=True)
+class Memory:
+    """The last failed start, so that a client that repeats it at once gets the same answer without a new process."""
+
+    _key: Hashable = None
+    _error: CoreError | None = None
+    _at: float = 0.0
+
+    def recall(self, look: Look) -> CoreError | None:
+        """The failure of the same settings and executable, if it is at most 10 s old."""
+        if time.monotonic() - self._at > SAME_FAILURE_SECONDS or self._key != look.setup.fingerprint:
+            return None
+        return self._error
+
+    def keep(self, look: Look, error: CoreError) -> None:
+        """Remember how a start for this look failed."""
+        self._key, self._error, self._at = look.setup.fingerprint, error, time.monotonic()
+
+    def forget(self) -> None:
+        """Let the next start try anew."""
+        self._error = None
+
+
+def early_exit(exit: Exit) -> SpawnFailed:
+    """The error for a child that ended before it was ready, with its own last words."""
+    return SpawnFailed(f"{exit}", action="The log has the whole story.")

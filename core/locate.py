@@ -1,0 +1,109 @@
+"""Which executable to start: the configured one, or the first usable one in the known places and on PATH.
+
+Blocking file IO: call it from a thread. The file is looked at, never run.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import PathInvalid, PathNotConfigured
+from core.platform import EXECUTABLE_NAMES, known_executables
+
+# Explorer's "Copy as path" adds quotes; its Security tab an invisible left-to-right mark.
+_PASTED = " \t\r\n\"'\u200e\u202a\u202c\ufeff"
+# Below a chosen folder: the program itself, a tar archive's layout, a macOS application.
+_BELOW_FOLDER = ("", "bin", "Contents/Resources")
+_CHOOSE = "Choose the Ollama executable in Settings → Providers → Ollama"
+
+
+def locate(configured: str | None, *, known: Sequence[str] | None = None, path: str | None = None) -> Path:
+    """The executable to start.
+
+    A configured one is the answer or the error (`PathInvalid`), never another one in its place. Else the first usable
+    of `known` (default: the platform's known places), else on `path` (default: $PATH; relative entries are left out).
+    Raises `PathNotConfigured` if there is none.
+    """
+    if configured is not None:
+        return validate(configured)
+    for candidate in [*(known_executables() if known is None else known), *_on_path(path)]:
+        try:
+            return validate(candidate)
+        except PathInvalid:
+            continue
+    raise PathNotConfigured("Please configure the Ollama executable path in Settings → Providers → Ollama")
+
+
+def validate(path: str) -> Path:
+    """That path, cleaned of quotes and with `~` and variables expanded, if it can be an Ollama.
+
+    A symbolic link is judged by its own name and its target's kind, and returned as given. Raises `PathInvalid`.
+    """
+    text = _expanded(path)
+    if not text:
+        raise _invalid("Ollama path is empty")
+    if "\0" in text:
+        raise _invalid("Ollama path holds a NUL character")
+    found = Path(text)
+    if not found.is_absolute():
+        raise _invalid(f"Ollama path {text} is relative", "Give the full path, from the root or the drive letter on")
+    _check_kind(found, _mode(found))
+    if os.path.normcase(found.name) not in _names():
+        expected = " or ".join(EXECUTABLE_NAMES)
+        raise _invalid(f"Not an Ollama executable: {found} is named {found.name}, not {expected}")
+    if not os.access(found, os.X_OK):
+        raise _invalid(f"Ollama path {found} is not executable", f"Run: chmod +x {shlex.quote(text)}")
+    return found
+
+
+def _invalid(message: str, action: str = _CHOOSE) -> PathInvalid:
+    """A path may hold half characters, which would break the log or the response that quotes it."""
+    shown, way_out = (text.encode("utf-8", "backslashreplace").decode("utf-8") for text in (message, action))
+    return PathInvalid(shown, action=way_out)
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(os.path.expandvars(path.strip(_PASTED)))  # noqa: PTH111 - pathlib raises without a home
+
+
+def _names() -> set[str]:
+    """Allowed file names as the platform compares them: `normcase` lowers them on Windows only."""
+    return {os.path.normcase(name) for name in EXECUTABLE_NAMES}
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise _invalid(f"Ollama path {path} is a link to {path.readlink()}, which does not exist") from None
+        raise _invalid(f"Ollama path {path} does not exist") from None
+    except OSError as error:
+        raise _invalid(f"Ollama path {path} cannot be looked at: {error.strerror}") from None
+    except UnicodeEncodeError:
+        raise _invalid(f"Ollama path {path} does not exist") from None
+
+
+def _check_kind(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        inside = _inside(path)
+        if inside is None:
+            raise _invalid(f"Ollama path {path} is a folder, and holds no Ollama")
+        raise _invalid(f"Ollama path {path} is a folder; the executable in it is {inside}", f"Use {inside}")
+    if not stat.S_ISREG(mode):
+        raise _invalid(f"Ollama path {path} is not a regular file")
+
+
+def _inside(folder: Path) -> Path | None:
+    candidates = (folder / below / name for below in _BELOW_FOLDER for name in EXECUTABLE_NAMES)
+    return next((candidate for candidate in candidates if os.access(candidate, os.X_OK) and candidate.is_file()), None)
+
+
+def _on_path(path: str | None) -> list[str]:
+    """Candidates on PATH, in order. Relative entries, `.` and empty ones would mean whatever folder we are in."""
+    entries = (entry.strip('"') for entry in (os.environ.get("PATH", "") if path is None else path).split(os.pathsep))
+    return [str(Path(entry) / name) for entry in entries if Path(entry).is_absolute() for name in EXECUTABLE_NAMES]

@@ -1,0 +1,75 @@
+"""The seam between us and the operating system: equal names, one contract each, one module per platform.
+
+Standard library only, because the shim imports it. `sys.platform` is asked here and nowhere else in `core`.
+
+A process is known by (pid, birth). `birth` is an opaque text that no clock step changes and no second process
+with the same pid repeats.
+
+- `birth(pid)`: that text, or None if no such process lives (a zombie does not live) or it may not be looked at.
+- `Tree(argv, env, cwd, stdout, stderr, stop_event, on_orphaned)`: spawn a program and own all it starts.
+- `ExitWatch(pid, birth)`: block one thread until that process has ended.
+- `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
+- `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
+- `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
+- `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
+- `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
+- `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
+- `EXECUTABLE_NAMES`: file names that an Ollama executable may have on this platform.
+- `GUARDED`: whether a killed shim leaves a guard behind that stops the tree and says so in the run record; where not,
+  the kernel itself ends the tree with the shim.
+- `merged_environment(additions)`: our own environment with additions, by the platform's rule for equal names.
+- `known_executables()`: absolute paths to look at, in order, before PATH.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.platform == "win32":
+    from core.platform.windows import (
+        EXECUTABLE_NAMES,
+        GUARDED,
+        ExitWatch,
+        Tree,
+        ask_shim,
+        birth,
+        kill,
+        known_executables,
+        make_private_dir,
+        merged_environment,
+        replace_file,
+        spawn_shim,
+        unlink_file,
+    )
+else:
+    from core.platform.posix import (
+        EXECUTABLE_NAMES,
+        GUARDED,
+        ExitWatch,
+        Tree,
+        ask_shim,
+        birth,
+        kill,
+        known_executables,
+        make_private_dir,
+        merged_environment,
+        replace_file,
+        spawn_shim,
+        unlink_file,
+    )
+
+__all__ = [
+    "EXECUTABLE_NAMES",
+    "GUARDED",
+    "ExitWatch",
+    "Tree",
+    "ask_shim",
+    "birth",
+    "kill",
+    "known_executables",
+    "make_private_dir",
+    "merged_environment",
+    "replace_file",
+    "spawn_shim",
+    "unlink_file",
+]

@@ -1,0 +1,91 @@
+"""Linux process facts, read from /proc, and pidfds. Used by `posix` only."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import sys
+
+from core.platform.table import Process
+
+assert sys.platform == "linux"
+
+PR_SET_CHILD_SUBREAPER = 36
+_STATE, _PPID, _SESSION, _START = 0, 1, 3, 19
+
+
+def _read_boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+_BOOT_ID = _read_boot_id()
+
+
+def look(pid: int) -> Process | None:
+    """The live process with that pid, or None if there is none (a zombie is not alive).
+
+    Birth is the raw start tick with the boot id: proc(5), `stat` field 22, which no clock step moves.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            line = file.read()
+    except OSError:
+        return None
+    # The command name, in parentheses, may itself hold spaces and parentheses.
+    fields = line[line.rindex(b")") + 2 :].split()
+    if fields[_STATE] in (b"Z", b"X"):
+        return None
+    return Process(pid, int(fields[_PPID]), int(fields[_SESSION]), f"{_BOOT_ID}:{fields[_START].decode()}")
+
+
+def table() -> list[Process]:
+    """Every live process that may be looked at."""
+    rows = (look(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [row for row in rows if row is not None]
+
+
+def adopt_orphans() -> None:
+    """Make grandchildren whose parent dies become children of this process: prctl(2). A second line of defence."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def send_signal(pid: int, birth: str, number: int) -> bool:
+    """Signal exactly that process; False if it is gone or may not be signalled.
+
+    The pidfd closes the gap between the look and the signal: a pid reused in between cannot be hit.
+    """
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        process = look(pid)
+        if process is None or process.birth != birth:
+            return False
+        signal.pidfd_send_signal(fd, number)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def wait_end(pid: int, birth: str, cancelled: int) -> bool:
+    """Block until that process has ended (True) or the descriptor `cancelled` becomes readable (False)."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return True
+    try:
+        process = look(pid)
+        if process is None or process.birth != birth:
+            return True
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(cancelled, select.POLLIN)
+        return any(ready == fd for ready, _ in poll.poll())
+    finally:
+        os.close(fd)

@@ -1,0 +1,193 @@
+"""Windows: process handles, named events and access lists. Contracts: `core.platform`; the tree: `windows_tree`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+from core.platform import _win32api as win32
+from core.platform.windows_tree import Tree as Tree
+
+if sys.platform != "win32":
+    raise ImportError("This module is for Windows only")
+
+EXECUTABLE_NAMES = ("ollama.exe",)
+GUARDED = False
+_KNOWN_EXECUTABLES = (
+    ("ProgramFiles", r"Ollama\ollama.exe"),
+    ("LOCALAPPDATA", r"Programs\Ollama\ollama.exe"),
+    ("LOCALAPPDATA", r"Ollama\ollama.exe"),
+)
+_LOOK = win32.PROCESS_QUERY_LIMITED_INFORMATION | win32.SYNCHRONIZE
+_REPLACE_SECONDS = 2.0
+_REPLACE_POLL_SECONDS = 0.01
+
+
+def known_executables() -> list[str]:
+    """Where Ollama's installers put it: for all users, then for this one. Places whose variable is unset are out."""
+    places = ((os.environ.get(variable), tail) for variable, tail in _KNOWN_EXECUTABLES)
+    return [os.path.join(folder, tail) for folder, tail in places if folder]
+
+
+def _open_live(pid: int) -> win32.Handle | None:
+    """That process, if it lives and may be looked at. While the handle is open its pid names no other."""
+    try:
+        process = win32.open_process(pid, _LOOK)
+    except OSError:
+        return None
+    if win32.has_ended(process):
+        process.close()
+        return None
+    return process
+
+
+def _open_same(pid: int, birth: str) -> win32.Handle | None:
+    # One that may not be opened is not ours: we once read its birth.
+    process = _open_live(pid)
+    if process is not None and win32.birth_of(process) != birth:
+        process.close()
+        return None
+    return process
+
+
+def birth(pid: int) -> str | None:
+    """What tells this process from any other that had or will have its pid; None if no such process lives."""
+    process = _open_live(pid)
+    if process is None:
+        return None
+    with process:
+        return win32.birth_of(process)
+
+
+def merged_environment(additions: dict[str, str]) -> dict[str, str]:
+    """Our own environment with additions; names ignore case, so an addition replaces what differs in case only."""
+    return {**os.environ, **{name.upper(): value for name, value in additions.items()}}
+
+
+def kill(pid: int, birth: str) -> bool:
+    """TerminateProcess exactly that process; False if it is gone already. Raises OSError if it may not be ended.
+
+    What it started lives on, except for a shim: its tree ends with it. Returns before the process is gone.
+    """
+    process = _open_same(pid, birth)
+    if process is None:
+        return False
+    with process:
+        try:
+            with win32.open_process(pid, win32.PROCESS_TERMINATE) as victim:
+                win32.terminate(victim)
+        except PermissionError:
+            # Also the answer for a process that is just ending.
+            if not win32.has_ended(process):
+                raise
+            return False
+    return True
+
+
+def ask_shim(pid: int, birth: str, stop_event: str) -> bool:
+    """Set a shim's stop event, whereupon it stops its tree and ends; False if it is gone already."""
+    process = _open_same(pid, birth)
+    if process is None:
+        return False
+    with process:
+        try:
+            with win32.open_event(stop_event) as event:
+                win32.set_event(event)
+        except FileNotFoundError:
+            # It is past its tree's end, about to go.
+            return False
+    return True
+
+
+def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes]:
+    """Start a detached shim, outside our job and on a console of its own, with stdout and stderr on `output`.
+
+    Raises OSError. Where our job lets nobody go, the shim stays in it, and a warning is logged. A virtual environment's
+    `python.exe` is only a launcher: then the pid returned is not the shim's, and `output` is held until the shim ends.
+    """
+    try:
+        return _spawn_detached(argv, cwd, output, subprocess.CREATE_BREAKAWAY_FROM_JOB)
+    except PermissionError:
+        shim = _spawn_detached(argv, cwd, output, 0)
+    # The shim imports this module as well, logs nothing here, and is to stay small.
+    import logging
+
+    logging.getLogger(__name__).warning(
+        "The program that started us lets no process leave its job: Ollama ends with it and cannot be adopted later."
+    )
+    return shim
+
+
+def _spawn_detached(argv: list[str], cwd: str, output: int, flags: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        creationflags=subprocess.CREATE_NO_WINDOW | flags,
+    )
+
+
+def make_private_dir(path: str) -> None:
+    """Create the folder with its parents; this user, SYSTEM and administrators alone may enter it and what is below.
+
+    Also if it was there before. Raises OSError, also where the file system keeps no access lists.
+    """
+    path = os.path.abspath(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    win32.create_private_directory(path)
+
+
+def replace_file(source: str, target: str) -> None:
+    """Rename over `target`, atomically. While somebody has it open, wait, 2 s at most; then raises PermissionError."""
+    deadline = time.monotonic() + _REPLACE_SECONDS
+    while True:
+        try:
+            return os.replace(source, target)
+        except OSError as error:
+            refused = error.winerror in (win32.ERROR_ACCESS_DENIED, win32.ERROR_SHARING_VIOLATION)
+            if not refused or time.monotonic() >= deadline:
+                raise
+        time.sleep(_REPLACE_POLL_SECONDS)
+
+
+def unlink_file(path: str) -> bool:
+    """Delete a file, True also if it was gone already; False while somebody holds it open."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return False
+    return True
+
+
+class ExitWatch:
+    """Blocks one thread until a process that need not be our child has ended."""
+
+    def __init__(self, pid: int, birth: str) -> None:
+        self._process = _open_same(pid, birth)
+        self._cancelled = win32.create_event()
+        # A late `cancel` must not set whatever got the number of a closed handle.
+        self._closing = threading.Lock()
+
+    def wait(self) -> bool:
+        """True once the process has ended (at once if it is not there), False if cancelled."""
+        return self._process is None or win32.wait_any([self._process, self._cancelled], None) == 0
+
+    def cancel(self) -> None:
+        """End the wait, the next one too. From any thread, any number of times, also after `close`."""
+        with self._closing:
+            if self._cancelled.value:
+                win32.set_event(self._cancelled)
+
+    def close(self) -> None:
+        """Release the handles. No wait may be running."""
+        with self._closing:
+            self._cancelled.close()
+        if self._process is not None:
+            self._process.close()

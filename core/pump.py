@@ -1,0 +1,326 @@
+"""From a child's pipe to its log: cut lines, clean them, write them, and never block the child for long.
+
+One `Pump` a pipe and one `LogWriter` a start. The shim owns them; lean and standard library only for its sake.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections import deque
+
+from core.logs import PREFIX_BYTES, Caps, SegmentedFile, line_prefix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Literal
+
+MAX_LINE = 32 * 1024
+STALL_SECONDS = 1.0
+
+_READ_BYTES = 64 * 1024
+_BLOCK_BYTES = 16 * 1024
+_QUEUE_BYTES = 128 * 1024
+_PORTION_BYTES = 32 * 1024
+_SLICE_BYTES = 4 * 1024
+_RECENT_BYTES = 16 * 1024
+_STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
+
+# Lengths are bounded: what is longer is no sequence but a stray ESC, and stays visible.
+_PARAMETERS = rb"[0-?]{0,64}[ -/]{0,8}"
+_STRING = rb"[\]PX^_][ -~\x80-\xff]{0,1024}"
+_SHORT = rb"[ -/]{0,8}"
+_ESCAPE = re.compile(
+    rb"\x1b(?:\[" + _PARAMETERS + rb"[@-~]|" + _STRING + rb"(?:\x07|\x1b\\)|" + _SHORT + rb"[0-OQ-WYZ\\`-~])"
+)
+_OPEN_ESCAPE = re.compile(rb"\x1b(?:\[" + _PARAMETERS + rb"|" + _STRING + rb"\x1b?|" + _SHORT + rb")\Z")
+_OPEN_CHARACTER = re.compile(rb"(?:\r|[\xc2-\xf4][\x80-\xbf]{0,2})\Z")
+_LONGEST_OPEN = 1024 + 16
+_HARMLESS = b"\t\n" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+
+
+def clean(lines: bytes) -> bytes:
+    r"""Make lines fit to show: UTF-8, no escape sequences, no \r at an end, controls and stray bytes as \xNN."""
+    if b"\x1b" in lines:
+        lines = _ESCAPE.sub(b"", lines)
+    return _printable(lines.replace(b"\r\n", b"\n"))
+
+
+def _printable(lines: bytes) -> bytes:
+    if lines.isascii() and not lines.translate(None, _HARMLESS):
+        return lines
+    # In slices: what they expand to is then small enough not to scatter the heap.
+    shown = []
+    start = 0
+    while len(lines) - start > _SLICE_BYTES:
+        end = _character_start(lines, start + _SLICE_BYTES)
+        shown.append(_show(lines[start:end]))
+        start = end
+    shown.append(_show(lines[start:]))
+    return b"".join(shown)
+
+
+def _show(text: bytes) -> bytes:
+    for control in set(text.translate(None, _HARMLESS)):
+        text = text.replace(bytes((control,)), b"\\x%02x" % control)
+    if not text.isascii():
+        text = text.decode("utf-8", "backslashreplace").encode("utf-8")
+    return text
+
+
+def _character_start(text: bytes, at: int) -> int:
+    """A place up to 3 bytes before `at` that is not inside a character."""
+    for start in range(at, max(at - 4, -1), -1):
+        if text[start] & 0xC0 != 0x80:
+            return start
+    return at
+
+
+class LineCutter:
+    """Turns bytes, in whatever pieces they come, into blocks of clean whole lines, of `max_line` bytes at most.
+
+    A line longer than `max_line` bytes, once cleaned, becomes several, cut between characters. The lines depend on
+    the bytes alone, not on the pieces. At most about twice `max_line` is held back.
+    """
+
+    def __init__(self, max_line: int = MAX_LINE) -> None:
+        self._max_line = max_line
+        self._block = min(_BLOCK_BYTES, max_line + 1)
+        self._window = max_line + _LONGEST_OPEN
+        self._open = b""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Blocks of the lines that `chunk` completes; to be exhausted before the next call."""
+        data = self._open + chunk
+        start = 0
+        while True:
+            end = data.rfind(b"\n", start, start + self._block) + 1
+            end = end or data.find(b"\n", start, start + self._window) + 1
+            if end:
+                yield from self._blocks(clean(data[start:end]))
+                start = end
+            elif len(data) - start > self._window:
+                lines, rest = self._cut_open(data[start : start + self._window])
+                yield from lines
+                data = rest + data[start + self._window :]
+                start = 0
+            else:
+                self._open = data[start:]
+                return
+
+    def flush(self) -> Iterator[bytes]:
+        """The last line, if it lacks its newline."""
+        if self._open:
+            yield from self._blocks(clean(self._open + b"\n"))
+            self._open = b""
+
+    def _blocks(self, lines: bytes) -> Iterator[bytes]:
+        start = 0
+        while len(lines) - start > self._max_line + 1:
+            end = lines.rfind(b"\n", start, start + self._max_line + 1) + 1
+            if end:
+                yield lines[start:end]
+            else:
+                end = _character_start(lines, start + self._max_line)
+                yield lines[start:end] + b"\n"
+            start = end
+        yield lines[start:]
+
+    def _cut_open(self, begun: bytes) -> tuple[list[bytes], bytes]:
+        """Full lines cut off a line whose end is unknown, and the rest of it.
+
+        Cleaning is idempotent, so that the rest may be cleaned once more. A sequence or a character that may be
+        incomplete is kept raw at its end.
+        """
+        opened = _OPEN_ESCAPE.search(begun, max(0, len(begun) - _LONGEST_OPEN))
+        tail = opened[0] if opened else b""
+        text = _ESCAPE.sub(b"", begun[: len(begun) - len(tail)])
+        if kept := _OPEN_CHARACTER.search(text, max(0, len(text) - 3)):
+            text, tail = text[: kept.start()], kept[0] + tail
+        text = _printable(text)
+        lines = []
+        start = 0
+        while len(text) - start > self._max_line:
+            end = _character_start(text, start + self._max_line)
+            lines.append(text[start:end] + b"\n")
+            start = end
+        return lines, text[start:] + tail
+
+
+class Pump:
+    """One daemon thread that carries a pipe's lines to the log until the pipe ends, then closes the descriptor."""
+
+    def __init__(self, fd: int, stream: Literal["OUT", "ERR"], writer: LogWriter) -> None:
+        self._fd = fd
+        self._stream = stream
+        self._writer = writer
+        self._thread = threading.Thread(target=self._run, name=f"pump-{stream}", daemon=True)
+
+    def start(self) -> None:
+        """Begin reading. From here on the descriptor belongs to the pump."""
+        self._thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds; True once the pipe has ended and all its lines are with the writer."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        cutter = LineCutter()
+        try:
+            while chunk := self._read():
+                for block in cutter.feed(chunk):
+                    self._writer.write(self._stream, block)
+            for block in cutter.flush():
+                self._writer.write(self._stream, block)
+        finally:
+            os.close(self._fd)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._fd, _READ_BYTES)
+        except OSError:
+            # A pseudo-terminal reports its end as EIO.
+            return b""
+
+
+class LogWriter:
+    """The log of one start: a short queue and a daemon thread that empties it to disk.
+
+    Lines of one stream keep their order. While the disk takes writes, a full queue holds its callers back. Lines are
+    dropped, and counted, when a write fails or the queue stays full over STALL_SECONDS; a SYS line says how many as
+    soon as a write works again. Opening the first segment raises OSError; later failures are never raised.
+    """
+
+    def __init__(self, folder: str, caps: Caps | None = None, clock: Callable[[], float] = time.time) -> None:
+        caps = caps or Caps()
+        self._clock = clock
+        self._file = SegmentedFile(folder, caps, clock())
+        self._portion_bytes = min(_PORTION_BYTES, caps.segment_bytes)
+        self.first_path = self._file.path
+        self._recent = {"OUT": b"", "ERR": b""}
+        # Guarded by the condition, which is notified of every change of the queue.
+        self._changed = threading.Condition()
+        self._queue: deque[tuple[bytes, bytes, int]] = deque()
+        self._queued_bytes = 0
+        self._taken_at = 0.0
+        self._is_stalled = False
+        self._is_closing = False
+        self._dropped = 0
+        # Of the writing thread alone.
+        self._lost = 0
+        self._reason = ""
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> str:
+        """Path of the segment that is being written."""
+        return self._file.path
+
+    def write(self, stream: Literal["OUT", "ERR", "SYS"], lines: bytes) -> None:
+        """Queue clean whole lines, stamped now. Blocks while the queue is full, but not through a stall."""
+        prefix = line_prefix(stream, self._clock())
+        with self._changed:
+            if stream in self._recent:
+                self._recent[stream] = (self._recent[stream] + lines[-_RECENT_BYTES:])[-_RECENT_BYTES:]
+            if self._is_closing:
+                return
+            if not self._gets_room(len(lines)):
+                self._dropped += lines.count(b"\n")
+                return
+            self._queue.append((prefix, lines, self._dropped))
+            self._queued_bytes += len(lines)
+            self._dropped = 0
+            self._changed.notify_all()
+
+    def note(self, text: str) -> None:
+        """Queue a SYS line of our own (or several, if `text` has line breaks)."""
+        self.write("SYS", clean(text.encode("utf-8", "backslashreplace") + b"\n"))
+
+    def last(self, n: int = 20) -> list[str]:
+        """The last `n` messages of ERR, or of OUT if ERR said nothing, written or not; of 16 KiB at most."""
+        with self._changed:
+            recent = self._recent["ERR"] or self._recent["OUT"]
+        lines = recent.split(b"\n")[:-1]
+        if len(recent) == _RECENT_BYTES and len(lines) > 1:
+            # The first one has probably lost its beginning.
+            del lines[0]
+        return [line.decode("utf-8", "replace") for line in lines[-n:]]
+
+    def close(self, timeout: float) -> bool:
+        """Take no more lines, write what is queued, close the file; False if that took over `timeout` seconds."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _gets_room(self, size: int) -> bool:
+        began = time.monotonic()
+        while self._queue and self._queued_bytes + size > _QUEUE_BYTES:
+            left = max(began, self._taken_at) + STALL_SECONDS - time.monotonic()
+            if self._is_stalled or left <= 0:
+                self._is_stalled = True
+                return False
+            self._changed.wait(left)
+        self._is_stalled = False
+        return True
+
+    def _run(self) -> None:
+        while entry := self._next():
+            prefix, lines, dropped = entry
+            self._note_loss(dropped, _STALLED)
+            for portion in _portions(lines, self._portion_bytes):
+                self._store(prefix, portion)
+        self._note_loss(self._dropped, _STALLED)
+        self._mark_loss()
+        self._file.close()
+
+    def _next(self) -> tuple[bytes, bytes, int] | None:
+        with self._changed:
+            while not self._queue:
+                if self._is_closing:
+                    return None
+                self._changed.wait()
+            entry = self._queue.popleft()
+            self._queued_bytes -= len(entry[1])
+            self._taken_at = time.monotonic()
+            self._changed.notify_all()
+            return entry
+
+    def _store(self, prefix: bytes, lines: bytes) -> None:
+        if self._mark_loss():
+            lost = self._file.append(prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
+        else:
+            lost = lines.count(b"\n")
+        self._note_loss(lost, self._file.fault)
+
+    def _note_loss(self, lost: int, reason: str) -> None:
+        if lost:
+            self._lost += lost
+            self._reason = reason
+
+    def _mark_loss(self) -> bool:
+        if not self._lost:
+            return True
+        count = "1 line was" if self._lost == 1 else f"{self._lost} lines were"
+        marker = line_prefix("SYS", self._clock()) + f"{count} lost: {self._reason}\n".encode()
+        if self._file.append(marker):
+            return False
+        self._lost = 0
+        return True
+
+
+def _portions(lines: bytes, most: int) -> Iterator[bytes]:
+    """The same lines in runs that stay within `most` bytes once each line bears its prefix, if a line can."""
+    size = len(lines) + lines.count(b"\n") * PREFIX_BYTES
+    middle = lines.rfind(b"\n", 0, len(lines) // 2) + 1 or lines.find(b"\n") + 1
+    if size <= most or middle == len(lines):
+        yield lines
+        return
+    yield from _portions(lines[:middle], most)
+    yield from _portions(lines[middle:], most)

@@ -1,0 +1,109 @@
+"""The one state machine: states, legal moves, and the frozen `Status` that everyone else sees. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from core.errors import CoreError
+
+
+class State(StrEnum):
+    """What is. `UNKNOWN` means not looked yet, which is not `STOPPED`; `EXTERNAL` means it answers but is not ours."""
+
+    UNKNOWN = "unknown"
+    NOT_INSTALLED = "not_installed"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    EXTERNAL = "external"
+    STOPPING = "stopping"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+
+class Wish(StrEnum):
+    """What the user wants."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+RESTING = frozenset({State.UNKNOWN, State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL, State.BACKOFF, State.FAILED})
+"""States in which no process of ours lives."""
+
+_FOUND = frozenset({State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL})
+
+MOVES: dict[State, frozenset[State]] = {
+    State.UNKNOWN: _FOUND | {State.STARTING, State.RUNNING},
+    State.NOT_INSTALLED: _FOUND | {State.STARTING},
+    State.STOPPED: _FOUND | {State.STARTING},
+    State.EXTERNAL: _FOUND | {State.STARTING},
+    State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
+    State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
+    State.STOPPING: frozenset({State.STOPPED, State.FAILED, State.RUNNING}),
+    State.BACKOFF: _FOUND | {State.STARTING, State.FAILED},
+    State.FAILED: _FOUND | {State.STARTING},
+}
+"""Every legal move. Anything else is a bug, and `check_move` lets it crash."""
+
+
+def check_move(old: State, new: State) -> None:
+    """Raise RuntimeError for a move that is not in `MOVES`; staying is always legal."""
+    if new is not old and new not in MOVES[old]:
+        raise RuntimeError(f"illegal move {old} → {new}")
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a managed Ollama ended. `code` is negative for a POSIX signal, None if nobody saw it."""
+
+    code: int | None
+    reason: str
+    ended_at: str | None
+    last_lines: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        how = "was ended without an exit code" if self.code is None else f"ended with exit code {self.code}"
+        return f"Ollama {how}" + (": " + " | ".join(self.last_lines[-5:]) if self.last_lines else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One consistent look at Ollama.
+
+    `error` is what the last probe met, in the words the Aura app knows (None while Ollama answers); `failure` is why
+    the last wish was not fulfilled. `seen_at` is when a probe last brought news, and `since` when the state was
+    entered, both in seconds on the monotonic clock; a later `seen_at` alone makes no different status. `pid` is our
+    child or, if `EXTERNAL`, the listener where readable; `owner` says whose the port is if not ours, and `by_hand` how
+    its owner can end it.
+    """
+
+    state: State = State.UNKNOWN
+    wanted: Wish = Wish.DOWN
+    url: str = ""
+    pid: int | None = None
+    owner: str | None = None
+    by_hand: str | None = None
+    version: str | None = None
+    loaded: tuple[str, ...] = ()
+    error: str | None = None
+    failure: CoreError | None = None
+    install_path: Path | None = None
+    settings_problem: str | None = None
+    adopted: bool = False
+    restarts: int = 0
+    last_exit: Exit | None = None
+    since: float = 0.0
+    seen_at: float = field(default=0.0, compare=False)
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether a process of ours lives."""
+        return self.state not in RESTING
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an Ollama, ours or not, is up. One that hangs is up, and `error` says that it does not answer."""
+        return self.state in (State.RUNNING, State.EXTERNAL)

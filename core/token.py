@@ -1,0 +1,35 @@
+"""The secret that proves a local program may act for this user: `run/token`, readable by this user alone."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from core.platform import make_private_dir, replace_file
+
+
+def read_or_create(run_dir: Path) -> str:
+    """The token, made on first use. Blocks on the disk. Raises OSError if it cannot be read or written."""
+    path = run_dir / "token"
+    try:
+        found = path.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        found = ""
+    return found or _create(run_dir, path)
+
+
+def _create(run_dir: Path, path: Path) -> str:
+    make_private_dir(str(run_dir))
+    token = secrets.token_urlsafe(32)
+    draft = path.with_suffix(f".{os.getpid()}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        file.write(token + "\n")
+    replace_file(str(draft), str(path))
+    return token
+
+
+def matches(token: str, offered: str) -> bool:
+    """Whether they are equal; takes the same time wherever they differ."""
+    return hmac.compare_digest(token.encode(), offered.encode())

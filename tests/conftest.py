@@ -1,0 +1,79 @@
+"""What holds for every test: nothing it started survives it, and nothing in the product blocks the loop."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psutil
+import pytest
+from blockbuster import blockbuster_ctx
+
+from tests.beds import BedMissing
+from tests.beds.server import models_dir
+
+collect_ignore_glob = [] if sys.platform == "win32" else ["*_windows.py"]
+
+SETTLE_SECONDS = 3.0
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def pytest_sessionstart() -> None:
+    """Build the beds once, before any test's time counts. What a machine cannot have, the tests themselves report."""
+    with suppress(BedMissing):
+        models_dir()
+
+
+def pytest_configure() -> None:
+    """On Linux, become the parent of every orphan that a test makes, so that none escapes the count."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_survives() -> Iterator[None]:
+    """Fail a test that leaves a process or a thread behind, and end the process."""
+    threads = set(threading.enumerate())
+    # A bed shared by a whole module, such as an external Ollama, is not this test's.
+    processes = set(psutil.Process().children(recursive=True))
+    yield
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while (left := _left(threads, processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    words = [str(thing) for thing in left]
+    for thing in left:
+        if isinstance(thing, psutil.Process):
+            thing.kill()
+    assert not words, f"left behind: {words}"
+
+
+def _left(threads: set[threading.Thread], processes: set[psutil.Process]) -> list[object]:
+    found: list[object] = [thread for thread in threading.enumerate() if thread not in threads and thread.is_alive()]
+    for process in psutil.Process().children(recursive=True):
+        if process not in processes and not _reap(process):
+            found.append(process)
+    return found
+
+
+def _reap(process: psutil.Process) -> bool:
+    """Whether it is dead; an orphan that came to us is reaped on the way."""
+    try:
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        if sys.platform != "win32":
+            os.waitpid(process.pid, os.WNOHANG)
+    except (psutil.NoSuchProcess, ChildProcessError):
+        pass
+    return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """Fail on a blocking call that the product makes on a loop's thread."""
+    with blockbuster_ctx(scanned_modules=["core", "api", "tray"]):
+        yield

@@ -1,0 +1,152 @@
+"""Whose server answers, against real servers and sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core import detect
+from core.client import Client
+from core.detect import Answer, Probe
+from core.endpoint import Endpoint
+from core.errors import PortInUse
+from core.launch import is_port_taken
+from core.state import Exit
+from tests import fake_ollama
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.beds.server import OllamaServer, copy_models
+from tests.beds.wire import call, free_port
+from tests.rig import Rig
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _serving(answer: bytes) -> AsyncIterator[str]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def _probe(url: str) -> Probe:
+    async with Client(url, is_local=True) as client:
+        return await detect.probe(client)
+
+
+async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_path: Path) -> None:
+    require(ollama)
+    server = await asyncio.to_thread(OllamaServer, tmp_path, models=copy_models(tmp_path / "models"))
+    with server:
+        await asyncio.to_thread(server.wait_ready)
+        assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3", ())
+        body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
+        await asyncio.to_thread(call, "POST", f"{server.url}/api/generate", body)
+        assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3", ("tiny:latest",))
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", Probe(Answer.SOMETHING_ELSE, "HTTP 404")),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Probe(Answer.SOMETHING_ELSE, "HTTP 503")),
+        (b"HTTP/1.1 302 Go\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", Probe(Answer.SOMETHING_ELSE, "HTTP 302")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", Probe(Answer.SOMETHING_ELSE, "Not reachable")),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"version":1}', Probe(Answer.SOMETHING_ELSE, "Not reachable")),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Probe(Answer.SOMETHING_ELSE, "Not reachable")),
+        (b"", Probe(Answer.SOMETHING_ELSE, "Not reachable")),
+    ],
+)
+async def test_what_is_no_ollama_is_told_in_auras_words(answer: bytes, seen: Probe) -> None:
+    async with _serving(answer) as url:
+        assert await _probe(url) == seen
+
+
+async def test_silence_and_nobody_are_told_apart() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        assert await _probe(f"http://127.0.0.1:{deaf.getsockname()[1]}") == Probe(Answer.SILENCE, "Connection timeout")
+    assert await _probe(f"http://127.0.0.1:{free_port()}") == Probe(Answer.NOBODY, "Not reachable")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.5", "[::1]"])
+def test_a_listener_is_named_whichever_way_the_url_names_this_machine(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address = {"localhost": "127.0.0.1", "[::1]": "::1"}.get(host, host)
+    with socket.create_server((address, 0), family=family) as server:
+        found = detect.find_listener(Endpoint.parse(f"http://{host}:{server.getsockname()[1]}"))
+    assert found is not None
+    assert found.pid == os.getpid()
+    assert f"pid {os.getpid()}" in found.owner
+
+
+def test_a_wildcard_listener_is_found_and_a_connection_is_no_listener() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        port = client.getsockname()[1]
+        assert detect.find_listener(Endpoint.parse(f"http://127.0.0.1:{port}")) is None
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        found = detect.find_listener(Endpoint.parse(f"http://127.0.0.1:{server.getsockname()[1]}"))
+    assert found is not None
+    assert found.pid == os.getpid()
+
+
+def test_a_process_that_is_gone_is_described_all_the_same() -> None:
+    pid = max(psutil.pids()) + 1000
+    assert detect.describe(pid).owner == f"a process (pid {pid})"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit", "container"),
+    [
+        ("0::/system.slice/ollama.service\n", "ollama.service", None),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/ollama.service\n", "ollama.service", None),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope\n", None, None),
+        (f"0::/system.slice/docker-{'ab12' * 16}.scope\n", None, "ab12ab12ab12"),
+        (f"0::/../{'ab12' * 16}\n12:pids:/docker/{'cd34' * 16}\n", None, "cd34cd34cd34"),
+        (f"0::/machine.slice/libpod-{'ef56' * 16}.scope/container\n", None, "ef56ef56ef56"),
+        ("0::/\n", None, None),
+    ],
+)
+def test_a_control_group_tells_the_service_or_the_container(
+    cgroup: str, unit: str | None, container: str | None
+) -> None:
+    """The paths are what systemd, Docker and Podman make: cgroups(7)."""
+    assert detect.unit_and_container(cgroup) == (unit, container)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error: listen tcp 127.0.0.1:11434: bind: address already in use",
+        "Error: listen tcp 127.0.0.1:11434: bind: winapi error #10048",
+        "listen tcp 127.0.0.1:11434: bind: Only one usage of each socket address is normally permitted.",
+    ],
+)
+def test_a_taken_port_is_read_off_the_last_words(words: str) -> None:
+    assert is_port_taken(Exit(1, "exited", None, ("time=… level=INFO", words)))
+    assert not is_port_taken(Exit(1, "exited", None, ("Error: $HOME is not defined",)))
+
+
+async def test_one_that_loses_the_race_for_the_port_names_the_winner(tmp_path: Path) -> None:
+    """The port is free when we look, and taken when Ollama binds it."""
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_LISTEN_AFTER="0.5"))
+    async with rig.supervising() as supervisor:
+        starting = asyncio.create_task(supervisor.start())
+        async with asyncio.timeout(5):
+            while rig.starts == 0:
+                await asyncio.sleep(0.01)
+        taken = pytest.raises(PortInUse, match=f"Port {rig.port} is held by .*pid {os.getpid()}")
+        with socket.create_server(("127.0.0.1", rig.port)), taken:
+            await starting

@@ -1,0 +1,462 @@
+"""The supervisor against real processes: the real Ollama, and the stand-in for what that cannot be made to do."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.errors import (
+    AlreadyRunning,
+    CoreError,
+    NothingManaged,
+    NotOurs,
+    PathInvalid,
+    PortInUse,
+    RemoteOllama,
+    SpawnFailed,
+    StartTimedOut,
+    Superseded,
+)
+from core.platform import birth
+from core.state import State, Wish
+from tests import fake_ollama
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.beds.server import OllamaServer
+from tests.rig import Rig, gone, until, until_state
+
+
+@pytest.fixture(params=["bare", "wrapped"])
+def real(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
+    """A rig on the real Ollama with the tiny model: the program itself, and behind its front and a shell."""
+    bed = require(ollama)
+    return Rig(tmp_path, bed.executable if request.param == "bare" else bed.wrapped).with_model()
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Rig:
+    """A rig on a stand-in that behaves."""
+    return Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+
+
+@pytest.fixture
+def web_server() -> Iterator[int]:
+    """The port of a web server that is no Ollama."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def _guards(shim: psutil.Process) -> list[psutil.Process]:
+    """A guard is a fork of its shim, and has its command line."""
+    found = []
+    for child in shim.children():
+        with suppress(psutil.NoSuchProcess):
+            if "core.shim" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def _living(pid: int) -> list[psutil.Process]:
+    try:
+        return [psutil.Process(pid)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+async def test_stop_with_a_model_loaded_leaves_no_process_and_a_closed_port(real: Rig) -> None:
+    async with real.supervising() as supervisor:
+        started = await supervisor.start()
+        await real.generate()
+        family = real.family()
+        assert started.pid in {process.pid for process in family}
+        assert any("runner" in process.cmdline() for process in family)
+        assert (await until(supervisor, lambda status: bool(status.loaded))).loaded == ("tiny:latest",)
+
+        stopped = await supervisor.stop()
+
+        assert await gone(family, within=0.5) == []
+        assert not real.is_listening
+        assert (stopped.state, stopped.pid, stopped.loaded) == (State.STOPPED, None, ())
+        assert real.record.reason == "stopped"
+
+
+@pytest.mark.parametrize("end", [psutil.Process.kill, psutil.Process.terminate])
+async def test_no_descendant_outlives_the_shim_by_2_s(real: Rig, end: Callable[[psutil.Process], None]) -> None:
+    async with real.supervising() as supervisor:
+        await supervisor.start()
+        await real.generate()
+        family = real.family()
+        end(psutil.Process(real.record.shim_pid))
+
+        assert await gone(family, within=2.0) == []
+        assert not real.is_listening
+        ended = await until(supervisor, lambda status: not status.is_managed)
+        assert ended.state is State.FAILED
+        assert real.record.ended_at is not None
+
+
+async def test_a_crash_of_ollama_takes_its_runner_along_and_is_told(real: Rig) -> None:
+    async with real.supervising() as supervisor:
+        started = await supervisor.start()
+        await real.generate()
+        family = real.family()
+        assert started.pid
+        psutil.Process(started.pid).kill()
+
+        failed = await until_state(supervisor, State.FAILED)
+        assert await gone(family, within=0.5) == []
+        assert failed.failure is not None
+        assert failed.failure.code == "crashed"
+        assert failed.last_exit is not None
+        assert failed.last_exit.code == -9
+        assert (await supervisor.start()).state is State.RUNNING
+
+
+async def test_fifty_concurrent_starts_make_one_process(real: Rig) -> None:
+    async with real.supervising() as supervisor:
+        found = await asyncio.gather(*(supervisor.start() for _ in range(50)))
+        assert {status.pid for status in found} == {real.record.pid}
+        assert {status.state for status in found} == {State.RUNNING}
+        assert real.starts == 1
+        assert (await supervisor.start()).pid == real.record.pid
+
+
+async def test_an_idle_ollama_is_adopted_with_its_pid_and_can_be_stopped(real: Rig) -> None:
+    async with real.supervising(stop_ollama=False) as first:
+        pid = (await first.start()).pid
+    family = real.family()
+    async with real.supervising() as second:
+        adopted = await second.status()
+        assert (adopted.state, adopted.pid, adopted.adopted, adopted.error) == (State.RUNNING, pid, True, None)
+        assert (await second.start()).pid == pid
+        await second.stop()
+        assert await gone(family, within=0.5) == []
+
+
+async def test_a_stop_interrupts_a_start_at_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1"))
+    async with rig.supervising() as supervisor:
+        starting = asyncio.create_task(supervisor.start())
+        await until(supervisor, lambda status: status.pid is not None)
+        began = time.monotonic()
+        stopped = await supervisor.stop()
+        assert time.monotonic() - began < 2.0
+        with pytest.raises(Superseded):
+            await starting
+        assert (stopped.state, stopped.wanted) == (State.STOPPED, Wish.DOWN)
+
+
+@pytest.mark.parametrize("turns", range(1, 30, 3))
+async def test_start_then_stop_ends_stopped_wherever_the_stop_falls(fake: Rig, turns: int) -> None:
+    async with fake.supervising() as supervisor:
+        starting = asyncio.create_task(supervisor.start())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await supervisor.stop()
+        await asyncio.gather(starting, return_exceptions=True)
+        assert (await supervisor.status()).state is State.STOPPED
+        assert not fake.is_listening
+
+
+async def test_a_start_during_a_stop_waits_for_it_and_starts_anew(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        first = await supervisor.start()
+        stopping = asyncio.create_task(supervisor.stop())
+        await until_state(supervisor, State.STOPPING)
+        second = await supervisor.start()
+        assert (await stopping).state is State.STOPPED
+        assert second.state is State.RUNNING
+        assert second.pid != first.pid
+
+
+async def test_an_external_ollama_is_told_apart_and_never_touched(tmp_path: Path) -> None:
+    bed = require(ollama)
+    rig = Rig(tmp_path, bed.executable)
+    server = await asyncio.to_thread(OllamaServer, tmp_path / "theirs", port=rig.port)
+    with server:
+        async with rig.supervising() as supervisor:
+            seen = await supervisor.status()
+            assert (seen.state, seen.pid, seen.is_running, seen.is_managed) == (State.EXTERNAL, server.pid, True, False)
+            with pytest.raises(AlreadyRunning, match="Use the existing instance"):
+                await supervisor.start()
+            with pytest.raises(NotOurs) as refusal:
+                await supervisor.stop()
+            assert refusal.value.action is not None
+            assert f"pid {server.pid}" in refusal.value.action
+            assert (await supervisor.status()).state is State.EXTERNAL
+        assert server.process.poll() is None
+        assert rig.starts == 0
+
+
+async def test_an_external_ollama_is_noticed_when_it_comes_and_when_it_goes(tmp_path: Path) -> None:
+    bed = require(ollama)
+    rig = Rig(tmp_path, bed.executable)
+    async with rig.supervising() as supervisor:
+        assert (await supervisor.status()).state is State.STOPPED
+        server = await asyncio.to_thread(OllamaServer, tmp_path / "theirs", port=rig.port)
+        try:
+            assert (await until_state(supervisor, State.EXTERNAL)).pid == server.pid
+        finally:
+            await asyncio.to_thread(server.kill)
+        began = time.monotonic()
+        await until_state(supervisor, State.STOPPED)
+        assert time.monotonic() - began < 0.9, "its end is an event, not the next poll"
+
+
+async def test_a_port_held_by_another_program_is_an_error_that_names_it(fake: Rig, web_server: int) -> None:
+    fake.port, fake.url = web_server, f"http://127.0.0.1:{web_server}"
+    fake.configure(executable=fake.root / "bin" / "ollama")
+    async with fake.supervising() as supervisor:
+        with pytest.raises(PortInUse, match=rf"Port {web_server} is held by .*\(pid {os.getpid()}"):
+            await supervisor.start()
+        status = await supervisor.status()
+        assert (status.state, status.error) == (State.STOPPED, "HTTP 501")
+        assert fake.starts == 0
+
+
+async def test_an_early_exit_is_told_within_a_second_in_its_own_words(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_EXIT="3", FAKE_STDERR="Error: no such flux\n"))
+    async with rig.supervising() as supervisor:
+        await supervisor.status()
+        began = time.monotonic()
+        with pytest.raises(SpawnFailed, match="exit code 3: Error: no such flux"):
+            await supervisor.start()
+        assert time.monotonic() - began < 1.0
+        assert (await supervisor.status()).state is State.FAILED
+
+
+async def test_a_failed_start_is_not_repeated_until_something_changes(tmp_path: Path) -> None:
+    """The Aura app sends each failed start three times more: one process, one answer."""
+    program = fake_ollama.install(tmp_path / "bin", FAKE_EXIT="3")
+    rig = Rig(tmp_path, program)
+    async with rig.supervising() as supervisor:
+        failures = []
+        for _ in range(4):
+            with pytest.raises(SpawnFailed) as failure:
+                await supervisor.start()
+            failures.append(failure.value)
+        assert rig.starts == 1
+        assert len({str(failure) for failure in failures}) == 1
+
+        with pytest.raises(SpawnFailed):
+            await supervisor.start(by_user=True)
+        assert rig.starts == 2
+
+        rig.configure(executable=program, env={"FAKE_NEW": "1"})
+        with pytest.raises(SpawnFailed):
+            await supervisor.start()
+        assert rig.starts == 3
+
+        fake_ollama.install(tmp_path / "bin")
+        assert (await supervisor.start()).state is State.RUNNING
+
+
+async def test_one_that_never_listens_is_ended_at_ready_timeout_with_its_tree(tmp_path: Path) -> None:
+    grandchild = tmp_path / "grandchild"
+    program = fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1", FAKE_GRANDCHILD=str(grandchild))
+    rig = Rig(tmp_path, program, readyTimeout=1.0, stopTimeout=0.3)
+    async with rig.supervising() as supervisor:
+        with pytest.raises(StartTimedOut, match=r"did not answer at .* within 1 s"):
+            await supervisor.start()
+        assert not psutil.pid_exists(rig.record.pid)
+        assert await gone(_living(int(grandchild.read_text())), within=0.5) == []
+
+
+async def test_what_ignores_the_polite_request_is_killed_after_the_grace_period(tmp_path: Path) -> None:
+    grandchild = tmp_path / "grandchild"
+    program = fake_ollama.install(tmp_path / "bin", FAKE_IGNORE_TERM="1", FAKE_GRANDCHILD=str(grandchild))
+    rig = Rig(tmp_path, program, stopTimeout=0.4)
+    async with rig.supervising() as supervisor:
+        await supervisor.start()
+        family = [*rig.family(), psutil.Process(int(grandchild.read_text()))]
+        began = time.monotonic()
+        await supervisor.stop()
+        assert 0.4 <= time.monotonic() - began < 3.0
+        assert await gone(family, within=0.5) == []
+
+
+async def test_the_tree_still_ends_with_the_shim_after_its_guard_was_killed(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        await supervisor.start()
+        shim = psutil.Process(fake.record.shim_pid)
+        (guard,) = _guards(shim)
+        guard.kill()
+        async with asyncio.timeout(5):
+            while _guards(shim) in ([], [guard]):
+                await asyncio.sleep(0.01)
+        family = fake.family()
+        shim.kill()
+        assert await gone(family, within=2.0) == []
+        await until_state(supervisor, State.FAILED)
+
+
+async def test_a_hanging_ollama_is_told_and_can_still_be_stopped(real: Rig) -> None:
+    async with real.supervising() as supervisor:
+        await supervisor.start()
+        await real.generate()
+        family = real.family()
+        for process in family[2:]:
+            process.suspend()
+        hanging = await until(supervisor, lambda status: status.error is not None)
+        assert (hanging.error, hanging.is_running, hanging.version) == ("Connection timeout", True, "0.9.3")
+        began = time.monotonic()
+        again = await supervisor.status()
+        assert time.monotonic() - began < 0.5
+        assert began - again.seen_at > 1.5, "the snapshot is as old as the last answer"
+
+        await supervisor.stop()
+        assert await gone(family, within=0.5) == []
+
+
+@pytest.mark.parametrize("is_right_birth", [False, True])
+async def test_a_forged_record_never_makes_us_signal_a_stranger(fake: Rig, *, is_right_birth: bool) -> None:
+    """Not even if it names a living process by its true birth."""
+    stranger = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(600)")
+    try:
+        born = await asyncio.to_thread(birth, stranger.pid) if is_right_birth else "yesterday:1"
+        fake.paths.run.mkdir()
+        forged = {
+            "shimPid": stranger.pid,
+            "shimBirth": born,
+            "pid": stranger.pid,
+            "birth": born,
+            "executable": "ollama",
+            "port": fake.port,
+            "url": fake.url,
+            "log": "",
+            "startedAt": "2026-01-01T00:00:00Z",
+            "stopEvent": "",
+        }
+        path = fake.paths.run / f"ollama-{fake.port}.json"
+        path.write_text(json.dumps(forged))
+        async with fake.supervising() as supervisor:
+            assert (await supervisor.status()).state is State.STOPPED
+            with pytest.raises(NothingManaged):
+                await supervisor.stop()
+            assert stranger.returncode is None
+            assert path.with_suffix(".stale").exists()
+            await supervisor.start()
+        assert stranger.returncode is None
+    finally:
+        stranger.kill()
+        await stranger.wait()
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b"\xff\xfe", b'{"shimPid": "x"}', b"[]", b'{"shimPid": 1}'])
+async def test_a_damaged_record_is_set_aside(fake: Rig, torn: bytes) -> None:
+    fake.paths.run.mkdir()
+    path = fake.paths.run / f"ollama-{fake.port}.json"
+    path.write_bytes(torn)
+    async with fake.supervising() as supervisor:
+        assert (await supervisor.status()).state is State.STOPPED
+        assert (await supervisor.start()).state is State.RUNNING
+
+
+async def test_a_crash_is_restarted_only_if_asked_for(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"), restartOnCrash=True)
+    async with rig.supervising() as supervisor:
+        first = await supervisor.start()
+        assert first.pid
+        psutil.Process(first.pid).kill()
+        waiting = await until_state(supervisor, State.BACKOFF)
+        assert waiting.failure is not None
+        second = await until_state(supervisor, State.RUNNING)
+        assert second.pid != first.pid
+        assert second.restarts == 1
+
+        assert second.pid
+        psutil.Process(second.pid).kill()
+        await until_state(supervisor, State.BACKOFF)
+        assert (await supervisor.stop()).state is State.STOPPED
+
+
+async def test_settings_reach_the_child_and_a_new_port_moves_it(tmp_path: Path) -> None:
+    env_file = tmp_path / "env.json"
+    program = fake_ollama.install(tmp_path / "bin", FAKE_ENV_FILE=str(env_file))
+    rig = Rig(tmp_path, program, env={"OLLAMA_KEEP_ALIVE": "7m"})
+    async with rig.supervising() as supervisor:
+        first = await supervisor.start()
+        env = json.loads(env_file.read_text())
+        assert (env["OLLAMA_HOST"], env["OLLAMA_KEEP_ALIVE"]) == (f"127.0.0.1:{rig.port}", "7m")
+
+        other = Rig(tmp_path, program)
+        assert (await supervisor.status()).url == rig.url
+        second = await supervisor.start()
+        assert (second.url, second.state) == (other.url, State.RUNNING)
+        assert second.pid != first.pid
+        assert other.is_listening
+        assert not rig.is_listening
+
+
+async def test_a_bad_path_is_refused_and_changes_nothing(fake: Rig) -> None:
+    fake.configure(executable=fake.root / "nowhere" / "ollama")
+    async with fake.supervising() as supervisor:
+        before = await supervisor.status()
+        with pytest.raises(PathInvalid, match="does not exist"):
+            await supervisor.start()
+        after = await supervisor.status()
+        assert (before.state, after.state, after.wanted) == (State.NOT_INSTALLED, State.NOT_INSTALLED, Wish.DOWN)
+
+
+async def test_a_remote_ollama_is_never_started(fake: Rig) -> None:
+    # 192.0.2.0/24 is for documentation (RFC 5737), and TLS on loopback is some proxy's.
+    for url in ("https://127.0.0.1:1", "http://127.0.0.1:1/ollama"):
+        fake.url = url
+        fake.configure(executable=fake.root / "bin" / "ollama")
+        async with fake.supervising() as supervisor:
+            with pytest.raises(RemoteOllama):
+                await supervisor.start()
+            assert fake.starts == 0
+
+
+async def test_proxy_variables_are_ignored_for_loopback(real: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with real.supervising() as supervisor:
+        assert (await supervisor.start()).state is State.RUNNING
+
+
+async def test_damaged_settings_are_told_and_the_last_good_ones_stay_in_force(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        assert (await supervisor.status()).settings_problem is None
+        fake.paths.settings.write_text('{"ollamaUrl": ')
+        told = await until(supervisor, lambda status: status.settings_problem is not None)
+        assert "settings.json" in str(told.settings_problem)
+        assert (await supervisor.start()).url == fake.url
+        assert fake.paths.settings.read_text() == '{"ollamaUrl": '
+
+
+async def test_start_on_launch_starts(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"), startOnLaunch=True)
+    async with rig.supervising() as supervisor:
+        assert (await until_state(supervisor, State.RUNNING)).wanted is Wish.UP
+
+
+async def test_closing_refuses_what_is_still_wished(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        await supervisor.status()
+    with pytest.raises(CoreError, match="shutting down"):
+        await supervisor.start()
+
+
+async def test_restart_makes_a_new_process(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        first = await supervisor.start()
+        second = await supervisor.restart()
+        assert second.pid != first.pid
+        assert second.state is State.RUNNING

@@ -1,0 +1,116 @@
+"""A supervisor on a data folder of its own, and looks at what it did to the system."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from core.config import Paths
+from core.process import RunRecord, record_path
+from core.state import State, Status
+from core.supervisor import Supervisor
+from tests.beds.server import copy_models
+from tests.beds.wire import call, free_port, listens
+
+DEADLINE = 8.0
+
+
+class Rig:
+    """Settings for one Ollama on a free port, below `root`. `supervising` runs the product's core on them."""
+
+    def __init__(self, root: Path, executable: Path | str, **sidecar: object) -> None:
+        self.root = root
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.paths = Paths(root)
+        self.paths.data.mkdir(parents=True, exist_ok=True)
+        self._sidecar: dict[str, object] = {"env": {"HOME": str(root), "OLLAMA_MODELS": str(root / "models")}} | sidecar
+        self.configure(executable=executable)
+
+    def configure(self, *, executable: Path | str, **sidecar: object) -> None:
+        """Write both settings files; `sidecar` adds to what was given before."""
+        self._sidecar |= sidecar
+        aura = {"ollamaUrl": self.url, "ollamaExecutablePath": str(executable)}
+        self.paths.settings.write_text(json.dumps(aura))
+        self.paths.sidecar.write_text(json.dumps(self._sidecar))
+
+    @asynccontextmanager
+    async def supervising(self, *, stop_ollama: bool = True) -> AsyncIterator[Supervisor]:
+        """A running supervisor; at the end it closes, and with it its Ollama unless told otherwise."""
+        supervisor = Supervisor(self.paths)
+        running = asyncio.create_task(supervisor.run())
+        try:
+            yield supervisor
+        finally:
+            supervisor.close(stop_ollama=stop_ollama)
+            async with asyncio.timeout(DEADLINE):
+                await running
+
+    @property
+    def record(self) -> RunRecord:
+        """What the run record says now."""
+        content = record_path(self.paths.run, self.port).read_bytes()
+        return msgspec.json.decode(content, type=RunRecord)
+
+    def family(self) -> list[psutil.Process]:
+        """The shim, its guard, its Ollama and whatever that started."""
+        shim = psutil.Process(self.record.shim_pid)
+        return [shim, *shim.children(recursive=True)]
+
+    @property
+    def starts(self) -> int:
+        """How many processes were ever spawned here: each has a log of its own."""
+        return len({path.name.split(".")[0] for path in self.paths.logs.glob("ollama-*.log")})
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether anybody accepts connections on the port."""
+        return listens(self.port)
+
+    def with_model(self) -> Rig:
+        """Give the Ollama to come the model `tiny`."""
+        copy_models(self.root / "models")
+        return self
+
+    async def generate(self) -> None:
+        """Have the model answer, and so be loaded."""
+        body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 3}}
+        answer = await asyncio.to_thread(call, "POST", f"{self.url}/api/generate", body)
+        assert answer.status == 200, answer.body
+
+
+async def until(supervisor: Supervisor, fits: Callable[[Status], bool]) -> Status:
+    """The first snapshot that fits, within 8 s."""
+    async with asyncio.timeout(DEADLINE):
+        with supervisor.subscribe() as statuses:
+            async for status in statuses:
+                if fits(status):
+                    return status
+    raise AssertionError("a subscription never ends")
+
+
+async def until_state(supervisor: Supervisor, state: State) -> Status:
+    """The first snapshot in that state, within 8 s."""
+    return await until(supervisor, lambda status: status.state is state)
+
+
+async def gone(processes: list[psutil.Process], within: float) -> list[psutil.Process]:
+    """Those that still live after `within` seconds; returns as soon as there are none."""
+    deadline = time.monotonic() + within
+    while (left := [process for process in processes if _lives(process)]) and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    return left
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
