@@ -45,6 +45,7 @@ async def correlated(request: web.Request, handler: Handler) -> web.StreamRespon
     response = await handler(request)
     response.headers[CORRELATION] = identity
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Server"] = "aura-ollama"
     response.headers["X-Content-Type-Options"] = "nosniff"
     is_routine = request.method in {"GET", "HEAD", "OPTIONS"} and response.status < 400
     took_ms = (time.monotonic() - began) * 1000

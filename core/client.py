@@ -71,6 +71,16 @@ class Client:
         """The models in memory, within `timeout` seconds."""
         return (await self._get("/api/ps", Models, timeout)).models or []
 
+    async def unload(self, model: str, timeout: float) -> None:
+        """Take a model out of memory: `keep_alive` 0, as the API document says under "Unload a model"."""
+        limit = aiohttp.ClientTimeout(total=timeout)
+        body = msgspec.json.encode({"model": model, "keep_alive": 0, "stream": False})
+        headers = {"Content-Type": "application/json"}
+        url = f"{self._base_url}/api/generate"
+        async with self._session.post(url, data=body, headers=headers, timeout=limit) as response:
+            if response.status != 200:
+                raise HttpStatus(response.status)
+
     async def _get(self, path: str, shape: type[T], timeout: float) -> T:
         limit = aiohttp.ClientTimeout(total=timeout)
         # A redirect leads to another server than the one that was asked about.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -14,13 +14,13 @@ import aiohttp
 import msgspec
 import psutil
 
-from core.client import Client, HttpStatus
+from core.client import Client, HttpStatus, Model
 from core.endpoint import Endpoint
 
 NOT_REACHABLE = "Not reachable"
 TIMED_OUT = "Connection timeout"
 PROBE_SECONDS = 2.0
-_LOADED_SECONDS = 1.0
+_LIST_SECONDS = 1.0
 CLIENT_ERRORS = (aiohttp.ClientError, msgspec.MsgspecError, HttpStatus, TimeoutError)
 """Everything that a `Client` raises."""
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - looked for, not bound to
@@ -40,11 +40,15 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One look at the endpoint. `error` is a text that the Aura app knows, None if an Ollama answers."""
+    """One look at the endpoint. `error` is a text that the Aura app knows, None if an Ollama answers.
+
+    `models` are the installed ones, None if it did not list them in time; `loaded` are the names in memory.
+    """
 
     answer: Answer
     error: str | None = None
     version: str | None = None
+    models: tuple[Model, ...] | None = None
     loaded: tuple[str, ...] = ()
 
 
@@ -59,16 +63,21 @@ class Listener:
 
 
 async def probe(client: Client) -> Probe:
-    """Ask for `/api/version`, then for the loaded models. Ends within 3 s and raises nothing for what it meets."""
+    """Ask for the version, then for the models. Ends within 4 s and raises nothing for what it meets."""
     try:
         version = await client.version(PROBE_SECONDS)
     except CLIENT_ERRORS as error:
         return Probe(_answer_of(error), error_text(error))
+    models = await _listed(client.tags)
+    loaded = await _listed(client.loaded) or ()
+    return Probe(Answer.OLLAMA, None, version, models, tuple(model.name for model in loaded))
+
+
+async def _listed(ask: Callable[[float], Awaitable[list[Model]]]) -> tuple[Model, ...] | None:
     try:
-        loaded = await client.loaded(_LOADED_SECONDS)
+        return tuple(await ask(_LIST_SECONDS))
     except CLIENT_ERRORS:
-        loaded = []
-    return Probe(Answer.OLLAMA, None, version, tuple(model.name for model in loaded))
+        return None
 
 
 def _answer_of(error: Exception) -> Answer:

@@ -107,13 +107,8 @@ class Errands:
                 return
 
     async def _ready_probe(self, managed: Managed, endpoint: Endpoint) -> Probe | None:
-        client = self.looker.client(endpoint)
-        probe = await detect.probe(client)
-        if probe.answer is not Answer.OLLAMA:
-            return None
-        try:
-            await client.tags(detect.PROBE_SECONDS)
-        except detect.CLIENT_ERRORS:
+        probe = await detect.probe(self.looker.client(endpoint))
+        if probe.answer is not Answer.OLLAMA or probe.models is None:
             return None
         return probe if await self._is_ours(managed, endpoint) else None
 

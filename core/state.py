@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from core.client import Model
 from core.errors import CoreError
 
 
@@ -32,6 +33,9 @@ class Wish(StrEnum):
 
 RESTING = frozenset({State.UNKNOWN, State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL, State.BACKOFF, State.FAILED})
 """States in which no process of ours lives."""
+
+TRANSIENT = frozenset({State.STARTING, State.STOPPING})
+"""States that end by themselves, by an event; a look has nothing to say about them."""
 
 _FOUND = frozenset({State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL})
 
@@ -87,6 +91,7 @@ class Status:
     owner: str | None = None
     by_hand: str | None = None
     version: str | None = None
+    models: tuple[Model, ...] = ()
     loaded: tuple[str, ...] = ()
     error: str | None = None
     failure: CoreError | None = None

@@ -52,10 +52,18 @@ async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_p
     server = await asyncio.to_thread(OllamaServer, tmp_path, models=copy_models(tmp_path / "models"))
     with server:
         await asyncio.to_thread(server.wait_ready)
-        assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3", ())
+        before = await _probe(server.url)
+        assert (before.answer, before.error, before.version, before.loaded) == (Answer.OLLAMA, None, "0.9.3", ())
+        assert before.models is not None
+        assert [model.name for model in before.models] == ["tiny:latest"]
         body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
         await asyncio.to_thread(call, "POST", f"{server.url}/api/generate", body)
-        assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3", ("tiny:latest",))
+        assert (await _probe(server.url)).loaded == ("tiny:latest",)
+        async with Client(server.url, is_local=True) as client:
+            await client.unload("tiny:latest", timeout=5)
+        async with asyncio.timeout(5):
+            while (await _probe(server.url)).loaded:
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""What a look means for the status. Pure: from a status and a look to what changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.detect import Answer, Probe
+from core.errors import CoreError
+from core.look import Look
+from core.state import RESTING, State, Status
+
+NOBODY: dict[str, Any] = {
+    "pid": None,
+    "owner": None,
+    "by_hand": None,
+    "version": None,
+    "models": (),
+    "loaded": (),
+    "adopted": False,
+}
+"""What is known of an Ollama while none is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The fields of `Status` to change. `state` is None where the look decides no move."""
+
+    changes: dict[str, Any]
+    state: State | None = None
+    is_fresh: bool = False
+
+
+def conclude(status: Status, look: Look) -> News:
+    """What `look` says about an Ollama of which `status` is known."""
+    endpoint = look.setup.endpoint
+    problem = look.setup.problem or (endpoint if isinstance(endpoint, CoreError) else None)
+    common = {"install_path": look.setup.install_path, "settings_problem": str(problem) if problem else None}
+    if status.state is State.RUNNING:
+        return _managed(status, look, common)
+    return _resting(status, look, common) if status.state in RESTING else News(common)
+
+
+def answered(status: Status, probe: Probe) -> dict[str, Any]:
+    """What the answer of an Ollama changes."""
+    models = status.models if probe.models is None else probe.models
+    return {"version": probe.version, "models": models, "loaded": probe.loaded, "error": None}
+
+
+def _managed(status: Status, look: Look, common: dict[str, Any]) -> News:
+    if look.probe.answer is Answer.OLLAMA:
+        return News(common | answered(status, look.probe), is_fresh=True)
+    # It lives, as far as its shim says, but it does not answer: the last good snapshot grows old.
+    return News(common | {"error": look.probe.error})
+
+
+def _resting(status: Status, look: Look, common: dict[str, Any]) -> News:
+    probe, listener = look.probe, look.listener
+    if probe.answer is Answer.OLLAMA:
+        whose = {
+            "pid": listener.pid if listener else None,
+            "owner": listener.owner if listener else None,
+            "by_hand": listener.by_hand if listener else None,
+        }
+        news = common | whose | answered(status, probe) | {"url": look.url, "failure": None}
+        return News(news, State.EXTERNAL)
+    if status.state is State.EXTERNAL and probe.answer is Answer.SILENCE and status.url == look.url:
+        return News(common | {"error": probe.error})
+    holder = {"owner": listener.owner, "by_hand": listener.by_hand} if listener else {}
+    return News(common | NOBODY | holder | {"url": look.url, "error": probe.error}, _without(status, look))
+
+
+def _without(status: Status, look: Look) -> State:
+    """The resting state while no Ollama answers."""
+    if status.state in (State.BACKOFF, State.FAILED):
+        return status.state
+    return State.STOPPED if look.setup.install_path else State.NOT_INSTALLED

@@ -1,0 +1,370 @@
+"""What the supervisor makes of each message: the states, who waits for them, and which errand comes next.
+
+The only writer of `Status`. `core.supervisor` owns the one `Machine`, feeds it messages one by one, and no handler
+waits. Everything runs on the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, assert_never
+
+from core import conclude, mail
+from core.backoff import Backoff
+from core.broadcast import Broadcast
+from core.detect import NOT_REACHABLE
+from core.errands import Errands
+from core.errors import (
+    AlreadyRunning,
+    CoreError,
+    Crashed,
+    CrashLoop,
+    NothingManaged,
+    NotOurs,
+    ShuttingDown,
+    Superseded,
+)
+from core.look import Look
+from core.process import Managed
+from core.state import RESTING, TRANSIENT, State, Status, Wish, check_move
+
+log = logging.getLogger(__name__)
+
+GOODBYE = ShuttingDown("The sidecar is shutting down.")
+_REFUSAL_SECONDS = 0.3
+
+Waiters = list[asyncio.Future[Status]]
+Do = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+class Machine:
+    """The state of one supervised Ollama. `do` runs an errand in the background."""
+
+    def __init__(self, errands: Errands, do: Do) -> None:
+        self.hub = Broadcast(Status())
+        self.managed: Managed | None = None
+        self.is_closing = False
+        self._errands = errands
+        self._do = do
+        self._is_launching = False
+        self._is_ending_ollama = False
+        self._launched_from: Look | None = None
+        self._failing: CoreError | None = None
+        self._up: Waiters = []
+        self._down: Waiters = []
+        self._backoff = Backoff()
+        self._ready_at = 0.0
+        self._restart_on_crash = False
+        self._epoch = 0
+        self._looking: asyncio.Task[None] | None = None
+        self._external_watch: asyncio.Task[None] | None = None
+
+    def begin(self, managed: Managed | None, look: Look) -> None:
+        """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first look."""
+        if managed:
+            self.managed = managed
+            self._ready_at = time.monotonic()
+            self._move(State.RUNNING, wanted=Wish.UP, pid=managed.record.pid, adopted=True, url=managed.record.url)
+            self._do(self._errands.watch(managed))
+        self._see(look)
+        if look.setup.settings.sidecar.start_on_launch and not self.hub.current.is_running:
+            done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+            # Nobody awaits this start; how it went is in the status.
+            done.add_done_callback(lambda start: start.cancelled() or start.exception())
+            self._on_start(mail.Start(done, by_user=False))
+
+    def look_once(self) -> asyncio.Task[None]:
+        """The look in flight, or a new one. It is done when its conclusions have been drawn."""
+        if self._looking is None or self._looking.done():
+            url = self.managed.record.url if self.managed else None
+            self._looking = self._do(self._errands.look(url, self._epoch))
+        return self._looking
+
+    @property
+    def may_end(self) -> bool:
+        """Whether all that was asked for before closing is done."""
+        if not self.is_closing or self._is_launching:
+            return False
+        return self.managed is None or not self._is_ending_ollama
+
+    def end(self) -> None:
+        """Refuse whoever still waits, and let go of an Ollama that lives on."""
+        self._settle(self._up, GOODBYE)
+        self._settle(self._down, GOODBYE)
+        if self.managed:
+            self.managed.let_go()
+
+    def handle(self, message: mail.Message) -> None:  # noqa: C901 - one line a message, and none can be forgotten
+        """Deal with one message. Raises RuntimeError for a move that the table does not know: a bug."""
+        match message:
+            case mail.Start():
+                self._on_start(message)
+            case mail.Stop():
+                self._on_stop(message)
+            case mail.Close():
+                self._on_close(message)
+            case mail.UpAlready():
+                self._on_up_already(is_elsewhere=False)
+            case mail.Elsewhere():
+                self._on_up_already(is_elsewhere=True)
+            case mail.Cleared():
+                self._on_cleared(message)
+            case mail.Refused():
+                self._on_refused(message)
+            case mail.Spawned():
+                self._on_spawned(message)
+            case mail.NotSpawned():
+                self._on_not_spawned(message)
+            case mail.Ready():
+                self._on_ready(message)
+            case mail.NotReady():
+                self._on_not_ready(message)
+            case mail.Ended():
+                self._on_ended(message)
+            case mail.Unstoppable():
+                self._on_unstoppable(message)
+            case mail.Seen():
+                self._on_seen(message)
+            case mail.Retry():
+                self._on_retry(message)
+            case _:
+                assert_never(message)
+
+    def _on_start(self, wish: mail.Start) -> None:
+        self._up.append(wish.done)
+        self._change(wanted=Wish.UP)
+        if wish.by_user:
+            self._errands.memory.forget()
+            self._backoff.reset()
+        if self.hub.current.state not in TRANSIENT:
+            self._launch()
+
+    def _on_stop(self, wish: mail.Stop) -> None:
+        self._change(wanted=Wish.DOWN)
+        self._errands.memory.forget()
+        self._failing = None
+        self._settle(self._up, Superseded("The start was interrupted by a stop."))
+        state = self.hub.current.state
+        if state not in RESTING:
+            self._down.append(wish.done)
+            self._begin_stop()
+        elif state is State.BACKOFF or self._is_launching:
+            self._rest()
+            self._settle([wish.done])
+        else:
+            self._rest()
+            self._do(self._refuse_stop(wish.done))
+
+    def _on_close(self, wish: mail.Close) -> None:
+        self.is_closing = True
+        self._is_ending_ollama = wish.stop_ollama
+        self._settle(self._up, GOODBYE)
+        if wish.stop_ollama:
+            self._change(wanted=Wish.DOWN)
+            if self.hub.current.state not in RESTING:
+                self._begin_stop()
+
+    def _rest(self) -> None:
+        """Leave backoff and failed behind: nobody wants an Ollama any more."""
+        if self.hub.current.state in (State.BACKOFF, State.FAILED):
+            self._move(State.STOPPED, failure=None)
+
+    async def _refuse_stop(self, done: asyncio.Future[Status]) -> None:
+        await asyncio.wait([self.look_once()], timeout=_REFUSAL_SECONDS)
+        status = self.hub.current
+        if status.state is State.EXTERNAL:
+            owner = status.owner or "somebody else"
+            error: CoreError = NotOurs(
+                NothingManaged.title, action=f"It belongs to {owner}. {status.by_hand or ''}".strip()
+            )
+        else:
+            error = NothingManaged(NothingManaged.title)
+        self._settle([done], error)
+
+    def _launch(self) -> None:
+        if self._is_launching:
+            return
+        self._is_launching = True
+        self._do(self._errands.prepare(self.managed))
+
+    def _on_up_already(self, *, is_elsewhere: bool) -> None:
+        self._is_launching = False
+        state = self.hub.current.state
+        if state is State.RUNNING and self._up and is_elsewhere:
+            self._begin_stop()
+        elif state is State.RUNNING:
+            self._settle(self._up)
+        elif state in RESTING and self._up:
+            # It ended while the start was looking at it.
+            self._launch()
+
+    def _on_cleared(self, news: mail.Cleared) -> None:
+        if self.hub.current.wanted is Wish.DOWN or self.is_closing:
+            self._is_launching = False
+            return
+        self._launched_from = news.look
+        self._move(State.STARTING, **conclude.NOBODY, failure=None, error=NOT_REACHABLE, url=news.look.url)
+        self._do(self._errands.spawn(news.plan, news.look.setup.settings.sidecar.ready_timeout))
+
+    def _on_refused(self, news: mail.Refused) -> None:
+        self._is_launching = False
+        if self.hub.current.state is State.BACKOFF and not isinstance(news.error, AlreadyRunning):
+            self._move(State.FAILED, failure=news.error)
+        self._see(news.look)
+        if self.hub.current.state is not State.FAILED:
+            self._change(wanted=Wish.DOWN)
+        self._settle(self._up, news.error)
+
+    def _on_spawned(self, news: mail.Spawned) -> None:
+        self._is_launching = False
+        self.managed = news.managed
+        self._do(self._errands.watch(news.managed))
+        if self.hub.current.state is State.STOPPING:
+            self._do(self._errands.stop(news.managed))
+            return
+        self._change(pid=news.managed.record.pid)
+        self._do(self._errands.await_ready(news.managed, news.ready_timeout, self._is_starting))
+
+    def _is_starting(self, managed: Managed) -> bool:
+        return self.managed is managed and self.hub.current.state is State.STARTING
+
+    def _on_not_spawned(self, news: mail.NotSpawned) -> None:
+        self._is_launching = False
+        if self.hub.current.state is State.STARTING:
+            self._fail(news.error)
+        else:
+            self._stopped()
+
+    def _on_ready(self, news: mail.Ready) -> None:
+        if not self._is_starting(news.managed):
+            return
+        self._ready_at = time.monotonic()
+        self._move(State.RUNNING, **conclude.answered(self.hub.current, news.probe))
+        self._settle(self._up)
+
+    def _on_not_ready(self, news: mail.NotReady) -> None:
+        if self._is_starting(news.managed):
+            self._failing = news.error
+            self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        if self.hub.current.state is State.STOPPING:
+            return
+        self._move(State.STOPPING)
+        if self.managed:
+            self._do(self._errands.stop(self.managed))
+
+    def _on_ended(self, news: mail.Ended) -> None:
+        if self.managed is not news.managed:
+            return
+        self.managed = None
+        self._change(last_exit=news.exit)
+        if self._failing:
+            self._fail(self._failing)
+        elif self.hub.current.state is State.STOPPING or self.hub.current.wanted is Wish.DOWN:
+            self._stopped()
+        elif self.hub.current.state is State.STARTING and not self._backoff.crashes:
+            self._fail(news.error)
+        else:
+            self._crashed(news)
+
+    def _stopped(self) -> None:
+        self._move(State.STOPPED, **conclude.NOBODY, failure=None, error=NOT_REACHABLE)
+        self._settle(self._down)
+        if self.hub.current.wanted is Wish.UP and not self.is_closing:
+            self._launch()
+
+    def _crashed(self, news: mail.Ended) -> None:
+        now = time.monotonic()
+        crash = Crashed(str(news.exit), action="The log has the whole story.")
+        self._settle(self._up, crash)
+        if not self._restart_on_crash:
+            self._move(State.FAILED, **conclude.NOBODY, failure=crash, error=NOT_REACHABLE)
+            return
+        ran_for = now - self._ready_at if self.hub.current.state is State.RUNNING else 0.0
+        delay = self._backoff.crashed(now, ran_for)
+        if delay is None:
+            crash = CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}")
+            self._move(State.FAILED, **conclude.NOBODY, failure=crash, error=NOT_REACHABLE)
+            return
+        restarts = self.hub.current.restarts + 1
+        self._move(State.BACKOFF, **conclude.NOBODY, failure=crash, error=NOT_REACHABLE, restarts=restarts)
+        self._do(self._errands.retry_after(delay, self._epoch))
+
+    def _on_retry(self, news: mail.Retry) -> None:
+        if news.epoch == self._epoch and not self.is_closing:
+            self._launch()
+
+    def _fail(self, error: CoreError) -> None:
+        self._failing = None
+        if self._launched_from:
+            self._errands.memory.keep(self._launched_from, error)
+        self._move(State.FAILED, **conclude.NOBODY, failure=error, error=NOT_REACHABLE)
+        self._settle(self._up, error)
+        self._settle(self._down)
+
+    def _on_unstoppable(self, news: mail.Unstoppable) -> None:
+        if self.managed is not news.managed:
+            return
+        self._failing = None
+        self._move(State.RUNNING, failure=news.error)
+        self._settle(self._up, news.error)
+        self._settle(self._down, news.error)
+        self._is_ending_ollama = False
+
+    def _on_seen(self, news: mail.Seen) -> None:
+        if news.epoch == self._epoch:
+            self._see(news.look)
+        news.done.set_result(None)
+
+    def _see(self, look: Look) -> None:
+        """Draw the conclusions of a look that belongs to this epoch."""
+        self._restart_on_crash = look.setup.settings.sidecar.restart_on_crash
+        news = conclude.conclude(self.hub.current, look)
+        if news.state is None:
+            self._change(fresh=news.is_fresh, **news.changes)
+        else:
+            self._move(news.state, **news.changes)
+
+    def _move(self, state: State, **changes: Any) -> None:
+        old = self.hub.current
+        check_move(old.state, state)
+        if old.state is not state:
+            self._epoch += 1
+            changes["since"] = time.monotonic()
+            log.info("%s → %s%s", old.state, state, f": {error}" if (error := changes.get("failure")) else "")
+        self._change(fresh=True, state=state, **changes)
+        self._watch_external()
+
+    def _change(self, *, fresh: bool = False, **changes: Any) -> None:
+        if fresh:
+            changes["seen_at"] = time.monotonic()
+        self.hub.publish(replace(self.hub.current, **changes))
+
+    def _watch_external(self) -> None:
+        status = self.hub.current
+        is_external = status.state is State.EXTERNAL and status.pid is not None
+        if self._external_watch and not (is_external and not self._external_watch.done()):
+            self._external_watch.cancel()
+            self._external_watch = None
+        if is_external and self._external_watch is None and status.pid:
+            self._external_watch = self._do(self._notice_end(status.pid))
+
+    async def _notice_end(self, pid: int) -> None:
+        await self._errands.wait_end(pid)
+        await asyncio.wait([self.look_once()])
+
+    def _settle(self, waiters: list[asyncio.Future[Status]], error: CoreError | None = None) -> None:
+        """Answer all waiters, with the current status or with the error, and empty the list."""
+        for done in waiters:
+            if done.done():
+                continue
+            if error:
+                done.set_exception(error)
+            else:
+                done.set_result(self.hub.current)
+        waiters.clear()
