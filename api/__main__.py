@@ -20,7 +20,11 @@ from core.supervisor import Supervisor
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, serve, and return the exit code: 0 after an orderly end, 1 if it could not serve."""
-    options = _parser().parse_args(arguments)
+    return run(parser().parse_args(arguments))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve by the options of `parser`; the exit code as of `main`."""
     paths = Paths.find(options.data_dir)
     journal.configure(paths, verbose=options.verbose)
     try:
@@ -34,13 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="aura-ollama", description="The Ollama sidecar, headless.")
-    parser.add_argument("--port", type=_port, help="port on 127.0.0.1, 0 for any free one (default: settings, 5006)")
-    parser.add_argument("--data-dir", type=Path, help="the folder that holds AuraData (default: $AURA_DATA_PATH)")
-    parser.add_argument("--verbose", action="store_true", help="log every call")
-    parser.add_argument("--version", action="version", version=f"aura-ollama {__version__}")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """The options of the sidecar."""
+    options = argparse.ArgumentParser(prog="aura-ollama", description="Starts, watches and stops Ollama.")
+    options.add_argument("--port", type=_port, help="port on 127.0.0.1, 0 for any free one (default: settings, 5006)")
+    options.add_argument("--data-dir", type=Path, help="the folder that holds AuraData (default: $AURA_DATA_PATH)")
+    options.add_argument("--verbose", action="store_true", help="log every call")
+    options.add_argument("--version", action="version", version=f"aura-ollama {__version__}")
+    return options
 
 
 def _port(text: str) -> int:

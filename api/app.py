@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler
 
 from api.errors import BadValue, core_problem, problem
 from api.guard import MOST_BODY_BYTES, Guard
+from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
 from core.config import Paths
 from core.errors import CoreError
@@ -23,16 +24,16 @@ CORRELATION = "X-Correlation-ID"
 _CORRELATION_SHAPE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
-def build(supervisor: Supervisor, paths: Paths, token: str) -> web.Application:
+def build(supervisor: Supervisor, paths: Paths, token: str, hooks: Hooks = HEADLESS) -> web.Application:
     """The sidecar's application, for one supervisor on the running loop."""
-    guard = Guard(paths, token)
+    guard = Guard(paths, token, hooks.on_null_refused)
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await guard(request, handler)
 
     app = web.Application(middlewares=[correlated, guarded, explained], client_max_size=MOST_BODY_BYTES)
-    app.add_routes(Routes(supervisor, paths).table())
+    app.add_routes(Routes(supervisor, paths, hooks).table())
     return app
 
 

@@ -127,7 +127,9 @@ def _bears_token(request: web.Request, ours: Pass) -> bool:
 class Guard:
     """The middleware that runs `CHECKS` and answers preflights. One for each application."""
 
-    def __init__(self, paths: Paths, secret: str) -> None:
+    def __init__(self, paths: Paths, secret: str, on_null_refused: Callable[[], None]) -> None:
+        """`on_null_refused` is called when a page without an origin of its own was refused for that."""
+        self._on_null_refused = on_null_refused
         self._reader = SettingsReader(paths)
         self._token = secret
         self._settings = Settings()
@@ -139,6 +141,8 @@ class Guard:
         is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
         for check in (host, origin) if is_preflight else CHECKS:
             if refusal := check(request, ours):
+                if check is origin and request.headers.get(hdrs.ORIGIN) == "null":
+                    self._on_null_refused()
                 return _readable(refusal, allowed_origin(request, ours) if check not in (host, origin) else None)
         response = _preflight(request) if is_preflight else await handler(request)
         return _readable(response, allowed_origin(request, ours))

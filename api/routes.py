@@ -9,7 +9,8 @@ import msgspec
 from aiohttp import web
 
 from api.errors import BadValue
-from api.schemas import HealthBody, LogsBody, ModelsBody, StartedBody, StoppedBody, models_body, status_body
+from api.hooks import Hooks
+from api.schemas import HealthBody, LogsBody, ModelsBody, ShownBody, StartedBody, StoppedBody, models_body, status_body
 from core import __version__, detect, logs
 from core.config import Paths
 from core.detect import CLIENT_ERRORS
@@ -23,8 +24,9 @@ _MODELS_SECONDS = 5.0
 class Routes:
     """Handlers over one supervisor."""
 
-    def __init__(self, supervisor: Supervisor, paths: Paths) -> None:
+    def __init__(self, supervisor: Supervisor, paths: Paths, hooks: Hooks) -> None:
         self._supervisor = supervisor
+        self._hooks = hooks
         self._paths = paths
 
     def table(self) -> list[web.RouteDef]:
@@ -36,6 +38,7 @@ class Routes:
             web.post("/api/ollama/stop", self.stop),
             web.get("/api/ollama/logs", self.logs),
             web.get("/api/ollama/models", self.models),
+            web.post("/api/app/show", self.show),
         ]
 
     async def healthz(self, request: web.Request) -> web.Response:
@@ -73,6 +76,12 @@ class Routes:
             return _json(ModelsBody([], 0, detect.error_text(error)))
         except ConfigError as error:
             return _json(ModelsBody([], 0, str(error)))
+
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Have the tray show itself: what a second instance asks of the first."""
+        await request.read()
+        return _json(ShownBody(self._hooks.on_show()))
 
 
 def _max_lines(request: web.Request) -> int:

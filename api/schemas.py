@@ -86,6 +86,12 @@ class HealthBody(msgspec.Struct, frozen=True):
     version: str
 
 
+class ShownBody(msgspec.Struct, frozen=True):
+    """POST /api/app/show: whether there was a tray to show."""
+
+    shown: bool
+
+
 class ProblemBody(msgspec.Struct, frozen=True):
     """An error, with what RFC 9457 asks for and what the Aura app's screens show."""
 

@@ -16,9 +16,8 @@ import psutil
 
 from core.client import Client, HttpStatus, Model
 from core.endpoint import Endpoint
+from core.state import NOT_REACHABLE, TIMED_OUT
 
-NOT_REACHABLE = "Not reachable"
-TIMED_OUT = "Connection timeout"
 PROBE_SECONDS = 2.0
 _LIST_SECONDS = 1.0
 CLIENT_ERRORS = (aiohttp.ClientError, msgspec.MsgspecError, HttpStatus, TimeoutError)

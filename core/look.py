@@ -18,6 +18,7 @@ from core.detect import Answer, Listener, Probe
 from core.endpoint import Endpoint
 from core.errors import ConfigError, CoreError
 from core.platform import birth
+from core.state import NOT_REACHABLE
 
 _UNREADABLE_SECONDS = 5.0
 
@@ -110,7 +111,7 @@ class Looker:
         setup = await self.setup()
         endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
         if isinstance(endpoint, ConfigError):
-            return Look(setup, setup.url, Probe(Answer.NOBODY, detect.NOT_REACHABLE), None)
+            return Look(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
         probe = await detect.probe(self.client(endpoint))
         listener = None
         if not managed_url and endpoint.is_local and probe.answer is not Answer.NOBODY:

@@ -16,7 +16,6 @@ from typing import Any, assert_never
 from core import conclude, mail
 from core.backoff import Backoff
 from core.broadcast import Broadcast
-from core.detect import NOT_REACHABLE
 from core.errands import Errands
 from core.errors import (
     AlreadyRunning,
@@ -30,7 +29,7 @@ from core.errors import (
 )
 from core.look import Look
 from core.process import Managed
-from core.state import RESTING, TRANSIENT, State, Status, Wish, check_move
+from core.state import NOT_REACHABLE, RESTING, TRANSIENT, State, Status, Wish, check_move
 
 log = logging.getLogger(__name__)
 

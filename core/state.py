@@ -9,6 +9,10 @@ from pathlib import Path
 from core.client import Model
 from core.errors import CoreError
 
+NOT_REACHABLE = "Not reachable"
+TIMED_OUT = "Connection timeout"
+"""What a probe met, in the words that the Aura app knows; the third is `HTTP {code}`."""
+
 
 class State(StrEnum):
     """What is. `UNKNOWN` means not looked yet, which is not `STOPPED`; `EXTERNAL` means it answers but is not ours."""
@@ -110,5 +114,8 @@ class Status:
 
     @property
     def is_running(self) -> bool:
-        """Whether an Ollama, ours or not, is up. One that hangs is up, and `error` says that it does not answer."""
-        return self.state in (State.RUNNING, State.EXTERNAL)
+        """Whether an Ollama, ours or not, is up. One that hangs is, and `error` says that it does not answer.
+
+        One that nobody can connect to is not, even while its end has not been told yet.
+        """
+        return self.state in (State.RUNNING, State.EXTERNAL) and self.error != NOT_REACHABLE

@@ -32,12 +32,21 @@ class Sidecar:
     its own, so that Ctrl-C is its starter's to handle. When it is terminated it takes its Ollama along.
     """
 
-    def __init__(self, root: Path, *, executable: Path, models: Path, ollama_port: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        executable: Path,
+        models: Path,
+        ollama_port: int,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        """`settings` adds to what `ollama-sidecar.json` gets."""
         self.root = root
         self.ollama_port = ollama_port
         self.ollama_url = f"http://127.0.0.1:{ollama_port}"
         self.errors = root / "sidecar-errors.txt"
-        self._write_settings(executable, {"HOME": str(root), "OLLAMA_MODELS": str(models)})
+        self._write_settings(executable, {"HOME": str(root), "OLLAMA_MODELS": str(models)}, settings or {})
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(root)],
@@ -53,12 +62,12 @@ class Sidecar:
         threading.Thread(target=self._listen, daemon=True).start()
         self.url = ""
 
-    def _write_settings(self, executable: Path, env: Mapping[str, str]) -> None:
+    def _write_settings(self, executable: Path, env: Mapping[str, str], settings: Mapping[str, object]) -> None:
         data = self.root / "AuraData"
-        data.mkdir(parents=True)
+        data.mkdir(parents=True, exist_ok=True)
         aura = {"ollamaUrl": self.ollama_url, "ollamaExecutablePath": str(executable)}
         (data / "settings.json").write_text(json.dumps(aura, indent=2))
-        own = {"env": dict(env), "stopOnTerminate": True}
+        own = {"env": dict(env), "stopOnTerminate": True, **settings}
         (data / "ollama-sidecar.json").write_text(json.dumps(own, indent=2))
 
     def _listen(self) -> None:

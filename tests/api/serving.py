@@ -1,0 +1,53 @@
+"""A sidecar over real HTTP, in this process, so that a test can also look behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import aiohttp
+
+from api.hooks import HEADLESS, Hooks
+from api.server import sidecar
+from core.supervisor import Supervisor
+from tests.rig import Rig
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A listening sidecar: its URL and port, its supervisor, and a client for it."""
+
+    url: str
+    supervisor: Supervisor
+    http: aiohttp.ClientSession
+
+    @property
+    def port(self) -> int:
+        """The sidecar's own port."""
+        return int(self.url.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def serving(rig: Rig, hooks: Hooks = HEADLESS) -> AsyncIterator[Served]:
+    """The sidecar for a rig's settings, until the block ends; its Ollama ends with it."""
+    async with (
+        rig.supervising() as supervisor,
+        sidecar(rig.paths, 0, supervisor, hooks) as url,
+        aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=8)) as http,
+    ):
+        yield Served(url, supervisor, http)
+
+
+async def speak(port: int, request: bytes) -> bytes:
+    """Send bytes as they are and return all that comes back until the other side closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(8):
+            return await reader.read()
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()

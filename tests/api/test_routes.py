@@ -1,0 +1,224 @@
+"""The documented endpoints over real HTTP, on the real Ollama and on what it cannot be made to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.schemas import size_text, utc_text
+from tests import fake_ollama
+from tests.api.serving import Served, serving
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.beds.server import OllamaServer
+from tests.rig import Rig, gone
+
+PROBLEM = {"type", "title", "status", "detail", "code", "success", "message", "action"}
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Rig:
+    """The real Ollama with the tiny model."""
+    return Rig(tmp_path, require(ollama).executable).with_model()
+
+
+async def get(served: Served, path: str) -> tuple[int, dict[str, Any]]:
+    """GET, as the Aura client does it."""
+    async with served.http.get(path, headers={"Content-Type": "application/json"}) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def post(served: Served, path: str) -> tuple[int, dict[str, Any]]:
+    """POST without a body, as the Aura client does it."""
+    async with served.http.post(path, headers={"Content-Type": "application/json"}) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def test_the_main_job_by_the_documented_endpoints(real: Rig) -> None:
+    async with serving(real) as served:
+        status, before = await get(served, "/api/ollama/status")
+        documented = {"running": False, "pid": None, "managedByApp": False, "model": None, "error": "Not reachable"}
+        assert status == 200
+        assert {name: before[name] for name in documented} == documented
+        assert before.keys() >= {"installed", "version", "installPath", "state", "ageMs"}
+        assert before["installed"] is True
+
+        status, started = await post(served, "/api/ollama/start")
+        assert (status, started["success"], started["message"]) == (200, True, "Ollama started successfully")
+        assert started["pid"] == real.record.pid
+
+        status, running = await get(served, "/api/ollama/status")
+        up = {"running": True, "pid": started["pid"], "managedByApp": True, "model": None, "error": None}
+        assert {name: running[name] for name in up} == up
+        assert (running["version"], running["state"]) == ("0.9.3", "running")
+
+        status, listed = await get(served, "/api/ollama/models")
+        assert listed["count"] == 1
+        (model,) = listed["models"]
+        assert model["name"] == "tiny:latest"
+        assert model["size"] == size_text(model["sizeBytes"])
+        assert model["modifiedAt"].endswith("Z")
+
+        await real.generate()
+        async with asyncio.timeout(5):
+            while (await get(served, "/api/ollama/status"))[1]["model"] != "tiny:latest":
+                await asyncio.sleep(0.01)
+
+        status, tail = await get(served, "/api/ollama/logs?maxLines=50")
+        assert tail["totalLines"] == len(tail["logs"])
+        assert any('POST     "/api/generate"' in line for line in tail["logs"])
+
+        family = real.family()
+        status, stopped = await post(served, "/api/ollama/stop")
+        assert (status, stopped["success"], stopped["message"]) == (200, True, "Ollama stopped successfully")
+        assert not real.is_listening
+        assert await gone(family, within=0.5) == []
+
+        status, refused = await post(served, "/api/ollama/stop")
+        assert (status, refused["message"]) == (409, "No managed Ollama process running")
+        assert refused.keys() == PROBLEM
+
+
+async def test_fifty_concurrent_starts_are_fifty_successes_with_one_pid(real: Rig) -> None:
+    async with serving(real) as served:
+        answers = await asyncio.gather(*(post(served, "/api/ollama/start") for _ in range(50)))
+        assert {status for status, _ in answers} == {200}
+        assert {body["pid"] for _, body in answers} == {real.record.pid}
+        assert real.starts == 1
+
+
+async def test_beside_an_external_ollama_start_and_stop_are_conflicts_that_name_it(real: Rig) -> None:
+    server = await asyncio.to_thread(OllamaServer, real.root / "theirs", port=real.port)
+    with server:
+        await asyncio.to_thread(server.wait_ready)
+        async with serving(real) as served:
+            _, status = await get(served, "/api/ollama/status")
+            assert (status["running"], status["managedByApp"], status["pid"]) == (True, False, server.pid)
+            code, start = await post(served, "/api/ollama/start")
+            assert (code, start["title"]) == (409, "Ollama Already Running")
+            assert start["message"] == "Ollama is already running externally. Use the existing instance."
+            code, stop = await post(served, "/api/ollama/stop")
+            assert (code, stop["message"]) == (409, "No managed Ollama process running")
+            assert f"pid {server.pid}" in str(stop["detail"])
+            assert server.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "words"),
+    [
+        (lambda root: root / "missing" / "ollama", "path_invalid", "does not exist"),
+        (lambda root: root / "folder" / "ollama", "path_invalid", "is a folder"),
+        (lambda root: root / "plain" / "ollama", "path_invalid", "is not executable"),
+        (lambda root: root / "other" / "llama", "path_invalid", "Not an Ollama executable"),
+    ],
+    ids=["missing", "a folder", "not executable", "another name"],
+)
+async def test_each_bad_path_is_a_400_with_its_own_words(tmp_path: Path, make: object, code: str, words: str) -> None:
+    (tmp_path / "folder" / "ollama").mkdir(parents=True)
+    for name, mode in (("plain/ollama", 0o644), ("other/llama", 0o755)):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch(mode)
+        (tmp_path / name).chmod(mode)
+    rig = Rig(tmp_path, make(tmp_path))  # type: ignore[operator]
+    async with serving(rig) as served:
+        status, body = await post(served, "/api/ollama/start")
+        assert (status, body["code"], body["success"]) == (400, code, False)
+        assert words in str(body["message"])
+        assert body.keys() == PROBLEM
+
+
+async def test_an_early_exit_is_a_500_with_its_own_words_within_a_second(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_EXIT="3", FAKE_STDERR="Error: no such flux\n"))
+    async with serving(rig) as served:
+        began = time.monotonic()
+        status, body = await post(served, "/api/ollama/start")
+        assert time.monotonic() - began < 1.0
+        assert (status, body["title"]) == (500, "Failed to Start Ollama")
+        assert "Error: no such flux" in str(body["detail"])
+        again = await post(served, "/api/ollama/start")
+        assert again == (status, body)
+        assert rig.starts == 1
+        _, after = await get(served, "/api/ollama/status")
+        assert (after["running"], after["state"]) == (False, "failed")
+        assert "no such flux" in str(after["reason"])
+
+
+async def test_a_port_held_by_another_program_is_a_conflict_that_names_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    with socket.create_server(("127.0.0.1", rig.port)):
+        async with serving(rig) as served:
+            status, body = await post(served, "/api/ollama/start")
+    assert (status, body["code"]) == (409, "port_in_use")
+    assert f"pid {os.getpid()}" in str(body["message"])
+
+
+async def test_models_of_an_ollama_that_is_down_are_none_and_no_error_of_ours(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    async with serving(rig) as served:
+        assert await get(served, "/api/ollama/models") == (200, {"models": [], "count": 0, "error": "Not reachable"})
+
+
+@pytest.mark.parametrize(
+    "found", ["0", "10001", "-1", "1.5", "", "ten", "1e3", " 5", "1_0", "٣", "99999999999", "5&maxLines=6"]
+)
+async def test_a_bad_number_of_lines_names_field_value_and_way_out(tmp_path: Path, found: str) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    async with serving(rig) as served:
+        status, body = await get(served, f"/api/ollama/logs?maxLines={found}")
+        assert status == 400
+        assert str(body["message"]).startswith("maxLines is ")
+        assert "1 to 10000" in str(body["action"])
+
+
+async def test_logs_are_the_last_lines_and_200_unless_told_otherwise(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    rig.paths.logs.mkdir(parents=True)
+    lines = [f"[OUT] 2026-01-01 00:00:00 line {number}" for number in range(11_000)]
+    (rig.paths.logs / "ollama-20260101-000000.log").write_text("".join(f"{line}\n" for line in lines))
+    async with serving(rig) as served:
+        for query, count in (("", 200), ("?maxLines=1", 1), ("?maxLines=10000", 10_000)):
+            status, body = await get(served, f"/api/ollama/logs{query}")
+            assert (status, body["totalLines"]) == (200, count)
+            assert body["logs"] == lines[-count:]
+
+
+async def test_health_answers_whatever_ollama_does(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, tmp_path / "nowhere")
+    async with serving(rig) as served:
+        status, body = await get(served, "/healthz")
+        assert (status, body["status"], body["name"]) == (200, "ok", "aura-ollama")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KB"),
+        (470058, "459.04 KB"),
+        (1 << 30, "1 GB"),
+        (5046586572, "4.7 GB"),
+        (1 << 60, "1024 PB"),
+    ],
+)
+def test_sizes_read_as_the_aura_app_prints_them(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ("2024-11-01T10:30:00Z", "2024-11-01T10:30:00Z"),
+        ("2024-11-01T12:30:00.123456789+02:00", "2024-11-01T10:30:00Z"),
+        ("", ""),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_times_are_told_in_utc(found: str, text: str) -> None:
+    assert utc_text(found) == text
