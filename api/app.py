@@ -32,7 +32,7 @@ def build(supervisor: Supervisor, paths: Paths, token: str, hooks: Hooks = HEADL
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await guard(request, handler)
 
-    app = web.Application(middlewares=[correlated, guarded, explained], client_max_size=MOST_BODY_BYTES)
+    app = web.Application(middlewares=[correlated, explained, guarded, explained], client_max_size=MOST_BODY_BYTES)
     app.add_routes(Routes(supervisor, paths, hooks).table())
     return app
 
@@ -64,6 +64,8 @@ async def explained(request: web.Request, handler: Handler) -> web.StreamRespons
         return core_problem(error)
     except BadValue as error:
         return problem(400, "bad_value", "Invalid request", str(error), error.wanted)
+    except web.RequestPayloadError:
+        return problem(400, "body_unreadable", "Invalid request", "The body of this request cannot be read.")
     except web.HTTPException as error:
         response = problem(error.status, f"http_{error.status}", error.reason, f"{error.reason}: {request.path}")
         if "Allow" in error.headers:

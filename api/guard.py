@@ -66,7 +66,8 @@ def allowed_origin(request: web.Request, ours: Pass) -> str | None:
         return None
     own = {f"http://{name}:{ours.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
     is_known = found[0] in own or found[0] in _ALWAYS_ALLOWED or found[0] in ours.settings.sidecar.allowed_origins
-    return found[0] if is_known or (found[0] == "null" and _bears_token(request, ours)) else None
+    may_be_null = found[0] == "null" and (_bears_token(request, ours) or _announces_token(request))
+    return found[0] if is_known or may_be_null else None
 
 
 def origin(request: web.Request, ours: Pass) -> web.Response | None:
@@ -124,6 +125,16 @@ def _bears_token(request: web.Request, ours: Pass) -> bool:
     return any(text and token.matches(ours.token, text) for text in offered)
 
 
+def _announces_token(request: web.Request) -> bool:
+    """Whether a preflight says that the call to come bears a token, as no preflight itself can."""
+    announced = request.headers.get("Access-Control-Request-Headers", "").lower().split(",")
+    return _is_preflight(request) and not {TOKEN_HEADER.lower(), "authorization"}.isdisjoint(map(str.strip, announced))
+
+
+def _is_preflight(request: web.Request) -> bool:
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
 class Guard:
     """The middleware that runs `CHECKS` and answers preflights. One for each application."""
 
@@ -138,7 +149,7 @@ class Guard:
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse, answer a preflight, or let the handler answer; an allowed Origin may read whatever it is."""
         ours = Pass(_port(request), await self._fresh_settings(), self._token)
-        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        is_preflight = _is_preflight(request)
         for check in (host, origin) if is_preflight else CHECKS:
             if refusal := check(request, ours):
                 if check is origin and request.headers.get(hdrs.ORIGIN) == "null":

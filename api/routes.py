@@ -77,7 +77,6 @@ class Routes:
         except ConfigError as error:
             return _json(ModelsBody([], 0, str(error)))
 
-
     async def show(self, request: web.Request) -> web.Response:
         """Have the tray show itself: what a second instance asks of the first."""
         await request.read()

@@ -12,8 +12,7 @@ import msgspec
 
 from core import client
 from core.state import Status
-
-_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+from core.text import size_text
 
 
 class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -142,19 +141,13 @@ def models_body(models: list[client.Model]) -> ModelsBody:
     return ModelsBody(rows, len(rows))
 
 
-def size_text(size: int) -> str:
-    """Bytes as the Aura app prints them: base 1024, at most two digits after the point, none in vain."""
-    value, unit = float(size), 0
-    while value >= 1024 and unit < len(_UNITS) - 1:
-        value /= 1024
-        unit += 1
-    return f"{value:.2f}".rstrip("0").rstrip(".") + f" {_UNITS[unit]}"
-
-
 def utc_text(timestamp: str) -> str:
     """An RFC 3339 time in UTC with whole seconds; what is no such time is passed on as it is."""
     try:
         moment = datetime.fromisoformat(timestamp)
-    except ValueError:
+        if moment.tzinfo is None:
+            return timestamp
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return timestamp
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

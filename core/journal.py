@@ -33,3 +33,5 @@ def configure(paths: Paths, *, verbose: bool) -> None:
         handler.setFormatter(form)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # It logs each request that is no HTTP with a traceback, and so would let any caller fill the log.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""From a child's pipe to its log: cut lines, clean them, write them, and never block the child for long.
+"""From a child's pipe to its log: the threads that read, queue and write, and never block the child for long.
 
 One `Pump` a pipe and one `LogWriter` a start. The shim owns them; lean and standard library only for its sake.
 """
@@ -6,11 +6,11 @@ One `Pump` a pipe and one `LogWriter` a start. The shim owns them; lean and stan
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections import deque
 
+from core.lines import LineCutter, clean
 from core.logs import PREFIX_BYTES, Caps, SegmentedFile, line_prefix
 
 TYPE_CHECKING = False
@@ -18,136 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Literal
 
-MAX_LINE = 32 * 1024
 STALL_SECONDS = 1.0
 
 _READ_BYTES = 64 * 1024
-_BLOCK_BYTES = 16 * 1024
 _QUEUE_BYTES = 128 * 1024
 _PORTION_BYTES = 32 * 1024
-_SLICE_BYTES = 4 * 1024
 _RECENT_BYTES = 16 * 1024
 _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
-
-# Lengths are bounded: what is longer is no sequence but a stray ESC, and stays visible.
-_PARAMETERS = rb"[0-?]{0,64}[ -/]{0,8}"
-_STRING = rb"[\]PX^_][ -~\x80-\xff]{0,1024}"
-_SHORT = rb"[ -/]{0,8}"
-_ESCAPE = re.compile(
-    rb"\x1b(?:\[" + _PARAMETERS + rb"[@-~]|" + _STRING + rb"(?:\x07|\x1b\\)|" + _SHORT + rb"[0-OQ-WYZ\\`-~])"
-)
-_OPEN_ESCAPE = re.compile(rb"\x1b(?:\[" + _PARAMETERS + rb"|" + _STRING + rb"\x1b?|" + _SHORT + rb")\Z")
-_OPEN_CHARACTER = re.compile(rb"(?:\r|[\xc2-\xf4][\x80-\xbf]{0,2})\Z")
-_LONGEST_OPEN = 1024 + 16
-_HARMLESS = b"\t\n" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
-
-
-def clean(lines: bytes) -> bytes:
-    r"""Make lines fit to show: UTF-8, no escape sequences, no \r at an end, controls and stray bytes as \xNN."""
-    if b"\x1b" in lines:
-        lines = _ESCAPE.sub(b"", lines)
-    return _printable(lines.replace(b"\r\n", b"\n"))
-
-
-def _printable(lines: bytes) -> bytes:
-    if lines.isascii() and not lines.translate(None, _HARMLESS):
-        return lines
-    # In slices: what they expand to is then small enough not to scatter the heap.
-    shown = []
-    start = 0
-    while len(lines) - start > _SLICE_BYTES:
-        end = _character_start(lines, start + _SLICE_BYTES)
-        shown.append(_show(lines[start:end]))
-        start = end
-    shown.append(_show(lines[start:]))
-    return b"".join(shown)
-
-
-def _show(text: bytes) -> bytes:
-    for control in set(text.translate(None, _HARMLESS)):
-        text = text.replace(bytes((control,)), b"\\x%02x" % control)
-    if not text.isascii():
-        text = text.decode("utf-8", "backslashreplace").encode("utf-8")
-    return text
-
-
-def _character_start(text: bytes, at: int) -> int:
-    """A place up to 3 bytes before `at` that is not inside a character."""
-    for start in range(at, max(at - 4, -1), -1):
-        if text[start] & 0xC0 != 0x80:
-            return start
-    return at
-
-
-class LineCutter:
-    """Turns bytes, in whatever pieces they come, into blocks of clean whole lines, of `max_line` bytes at most.
-
-    A line longer than `max_line` bytes, once cleaned, becomes several, cut between characters. The lines depend on
-    the bytes alone, not on the pieces. At most about twice `max_line` is held back.
-    """
-
-    def __init__(self, max_line: int = MAX_LINE) -> None:
-        self._max_line = max_line
-        self._block = min(_BLOCK_BYTES, max_line + 1)
-        self._window = max_line + _LONGEST_OPEN
-        self._open = b""
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Blocks of the lines that `chunk` completes; to be exhausted before the next call."""
-        data = self._open + chunk
-        start = 0
-        while True:
-            end = data.rfind(b"\n", start, start + self._block) + 1
-            end = end or data.find(b"\n", start, start + self._window) + 1
-            if end:
-                yield from self._blocks(clean(data[start:end]))
-                start = end
-            elif len(data) - start > self._window:
-                lines, rest = self._cut_open(data[start : start + self._window])
-                yield from lines
-                data = rest + data[start + self._window :]
-                start = 0
-            else:
-                self._open = data[start:]
-                return
-
-    def flush(self) -> Iterator[bytes]:
-        """The last line, if it lacks its newline."""
-        if self._open:
-            yield from self._blocks(clean(self._open + b"\n"))
-            self._open = b""
-
-    def _blocks(self, lines: bytes) -> Iterator[bytes]:
-        start = 0
-        while len(lines) - start > self._max_line + 1:
-            end = lines.rfind(b"\n", start, start + self._max_line + 1) + 1
-            if end:
-                yield lines[start:end]
-            else:
-                end = _character_start(lines, start + self._max_line)
-                yield lines[start:end] + b"\n"
-            start = end
-        yield lines[start:]
-
-    def _cut_open(self, begun: bytes) -> tuple[list[bytes], bytes]:
-        """Full lines cut off a line whose end is unknown, and the rest of it.
-
-        Cleaning is idempotent, so that the rest may be cleaned once more. A sequence or a character that may be
-        incomplete is kept raw at its end.
-        """
-        opened = _OPEN_ESCAPE.search(begun, max(0, len(begun) - _LONGEST_OPEN))
-        tail = opened[0] if opened else b""
-        text = _ESCAPE.sub(b"", begun[: len(begun) - len(tail)])
-        if kept := _OPEN_CHARACTER.search(text, max(0, len(text) - 3)):
-            text, tail = text[: kept.start()], kept[0] + tail
-        text = _printable(text)
-        lines = []
-        start = 0
-        while len(text) - start > self._max_line:
-            end = _character_start(text, start + self._max_line)
-            lines.append(text[start:end] + b"\n")
-            start = end
-        return lines, text[start:] + tail
 
 
 class Pump:

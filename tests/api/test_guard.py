@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from api.app import build
 from api.guard import MOST_BODY_BYTES
 from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
@@ -53,6 +54,36 @@ WELCOME = {
     "through the dev server's proxy": "Host: localhost:5173\r\nOrigin: http://localhost:5173",
     "a page from disk": "Host: 127.0.0.1:{port}\r\nOrigin: file://\r\nSec-Fetch-Site: cross-site",
 }
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+NO_NAMES_OF_OURS = (
+    "localhost:5174",
+    "127.1:{port}",
+    "0.0.0.0:{port}",
+    "[::ffff:127.0.0.1]:{port}",
+    "[0:0:0:0:0:0:0:1]:{port}",
+    "127.0.0.1:0{port}",
+    "127.0.0.1:{port}, evil.com",
+    "127.0.0.1:{port}@evil.com",
+    "user@127.0.0.1:{port}",
+    "xlocalhost:{port}",
+)
+NO_ORIGINS_OF_OURS = (
+    "file:///x",
+    "file://evil",
+    "file:",
+    "https://127.0.0.1:{port}",
+    "http://127.0.0.1",
+    "http://localhost:{port}.evil.com",
+    "http://evil.com:{port}",
+    "http://LOCALHOST:5173",
+    "http://localhost:5173/",
+    "http://localhost:51730",
+    "http://localhost:5173 http://evil.com",
+    "http://user@localhost:5173",
+    "chrome-extension://localhost:5173",
+    "undefined",
+    "*",
+)
 
 
 @pytest.fixture
@@ -235,3 +266,204 @@ async def test_what_is_not_there_is_a_problem_too(rig: Rig) -> None:
             assert (await response.json())["success"] is False
         async with served.http.get("/api/ollama/start") as response:
             assert (response.status, response.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ("Host: evil.com:{port}", "host_refused"),
+        ("Host: 127.0.0.1:{port}\r\nOrigin: http://evil.com", "origin_refused"),
+        ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site", "site_refused"),
+    ],
+)
+async def test_no_method_leads_past_the_guard_on_any_route_the_application_has(
+    rig: Rig, headers: str, code: str
+) -> None:
+    shown = []
+
+    def show() -> bool:
+        shown.append(1)
+        return True
+
+    async with serving(rig, Hooks(on_show=show)) as served:
+        router = build(served.supervisor, rig.paths, "").router
+        paths = {resource.canonical for resource in router.resources()}
+        assert paths == {path for _, path in ROUTES}
+        for path in (*paths, "/", "/nowhere", "//api/ollama/stop"):
+            for method in METHODS:
+                answer = await speak(served.port, _request(method, path, headers, served.port))
+                assert _status(answer) == 403, (method, path, answer)
+                assert _header(answer, "Content-Type") == "application/problem+json"
+                if method != "HEAD":
+                    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == code
+        assert (await served.supervisor.status()).state is State.STOPPED
+    assert rig.starts == 0
+    assert shown == []
+
+
+async def test_names_and_origins_that_only_look_like_ours_are_refused(rig: Rig) -> None:
+    async with serving(rig) as served:
+        lines = [f"Host: {name}" for name in NO_NAMES_OF_OURS]
+        lines += [f"Host: 127.0.0.1:{{port}}\r\nOrigin: {origin}" for origin in NO_ORIGINS_OF_OURS]
+        lines += [f"Host: localhost:{{port}}\r\nSec-Fetch-Site: {site}" for site in ("CROSS-SITE", "same-sight", "")]
+        lines += [
+            "Host: localhost:5173\r\nOrigin: http://evil.com",
+            "Host: localhost:5173\r\nSec-Fetch-Site: same-site",
+        ]
+        for headers in lines:
+            answer = await speak(served.port, _request("POST", "/api/ollama/start", headers, served.port))
+            assert _status(answer) == 403, (headers, answer)
+            assert _header(answer, "Access-Control-Allow-Origin") is None
+        assert rig.starts == 0
+
+
+async def test_a_hostile_stop_leaves_a_running_ollama_alone(rig: Rig) -> None:
+    async with serving(rig) as served:
+        pid = (await served.supervisor.start()).pid
+        for headers in HOSTILE.values():
+            answer = await speak(served.port, _request("POST", "/api/ollama/stop", headers, served.port))
+            assert _status(answer) in {400, 403}
+        status = await served.supervisor.status()
+        assert (status.state, status.pid) == (State.RUNNING, pid)
+
+
+async def test_a_connection_that_was_let_in_once_is_asked_each_time(rig: Rig) -> None:
+    """A rebound name reuses the connection that the same browser has."""
+    async with serving(rig) as served:
+        good = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n\r\n".encode()
+        answers = await speak(served.port, good + _request("GET", "/healthz", "Host: evil.com:{port}", served.port))
+        statuses = [line for line in answers.split(b"\r\n") if b"HTTP/1.1 " in line]
+        assert [b" 200 " in statuses[0], b" 403 " in statuses[1]] == [True, True]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Content-Length: 2",
+        "Transfer-Encoding: chunked",
+        "Content-Type: text/plain; application/json\r\nContent-Length: 2",
+        "Content-Type: application/x-www-form-urlencoded; x=application/json\r\nContent-Length: 2",
+        "Content-Type: application/jsonp\r\nContent-Length: 2",
+        "Content-Type: ;;=\r\nContent-Length: 2",
+        "Content-Type: text/plain",
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_what_is_not_said_to_be_json_is_refused_so_that_an_allowed_page_can_read_why(
+    rig: Rig, method: str, lines: str
+) -> None:
+    async with serving(rig) as served:
+        headers = "Host: 127.0.0.1:{port}\r\nOrigin: file://\r\n" + lines
+        body = b"2\r\n{}\r\n0\r\n\r\n" if "chunked" in lines else b"{}" if "Length" in lines else b""
+        answer = await speak(served.port, _request(method, "/api/ollama/start", headers, served.port) + body)
+        assert _status(answer) == 415
+        assert _header(answer, "Access-Control-Allow-Origin") == "file://"
+        assert _header(answer, "Cache-Control") == "no-store"
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "content_type_refused"
+        assert rig.starts == 0
+
+
+async def test_a_body_beyond_the_limit_starts_nothing(rig: Rig) -> None:
+    async with serving(rig) as served:
+        size = MOST_BODY_BYTES + 1
+        head = "Host: 127.0.0.1:{port}\r\nOrigin: file://\r\nContent-Type: application/json\r\n"
+        for framing, body in (
+            (f"Content-Length: {size}", b""),
+            ("Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (size, b" " * size)),
+        ):
+            request = _request("POST", "/api/ollama/start", head + framing, served.port)
+            answer = await speak(served.port, request + body)
+            assert _status(answer) == 413
+            assert _header(answer, "Access-Control-Allow-Origin") == "file://"
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["status"] == 413
+        assert rig.starts == 0
+
+
+async def test_a_preflight_needs_no_token_and_gets_no_more_than_it_asks_for(rig: Rig) -> None:
+    """A browser cannot put the token into a preflight."""
+    rig.configure(executable=rig.root / "bin" / "ollama", requireToken=True)
+    asks = "Origin: file://\r\nAccess-Control-Request-Method: POST"
+    async with serving(rig) as served:
+        for path in ("/api/ollama/start", "/nowhere"):
+            answer = await speak(
+                served.port, _request("OPTIONS", path, f"Host: 127.0.0.1:{{port}}\r\n{asks}", served.port)
+            )
+            assert _status(answer) == 204
+            assert _header(answer, "Access-Control-Allow-Private-Network") is None
+            assert _header(answer, "Access-Control-Allow-Credentials") is None
+            assert _header(answer, "Vary") == "Origin"
+            assert _header(answer, "Cache-Control") == "no-store"
+        for line in (
+            "Host: evil.com:{port}\r\n" + asks,
+            "Host: 127.0.0.1:{port}\r\n" + asks.replace("file://", "null"),
+        ):
+            answer = await speak(served.port, _request("OPTIONS", "/api/ollama/start", line, served.port))
+            assert _status(answer) == 403
+            assert _header(answer, "Access-Control-Allow-Methods") is None
+        no_preflight = "Host: 127.0.0.1:{port}\r\nOrigin: file://"
+        assert _status(await speak(served.port, _request("OPTIONS", "/healthz", no_preflight, served.port))) == 403
+
+
+async def test_an_origin_taken_out_of_the_settings_is_refused_again(rig: Rig) -> None:
+    origin = {"Origin": "https://studio.example"}
+    rig.configure(executable=rig.root / "bin" / "ollama", allowedOrigins=[origin["Origin"]])
+    async with serving(rig) as served:
+        assert await _status_of(served, origin) == 200
+        rig.configure(executable=rig.root / "bin" / "ollama", allowedOrigins=[])
+        async with asyncio.timeout(2):
+            while await _status_of(served, origin) != 403:
+                await asyncio.sleep(0.01)
+
+
+async def test_every_answer_stays_out_of_caches_and_bears_an_id_that_an_allowed_page_can_read(rig: Rig) -> None:
+    async with serving(rig) as served:
+        for method, path, status in (
+            ("GET", "/healthz", 200),
+            ("GET", "/nowhere", 404),
+            ("PUT", "/healthz", 405),
+            ("GET", "/api/ollama/logs?maxLines=0", 400),
+            ("POST", "/api/ollama/stop", 409),
+        ):
+            headers = {"Origin": "http://localhost:5173", "X-Correlation-ID": "7-a", "Content-Type": "application/json"}
+            async with served.http.request(method, path, headers=headers) as response:
+                assert response.status == status
+                assert response.headers["Cache-Control"] == "no-store"
+                assert response.headers["X-Correlation-ID"] == "7-a"
+                assert response.headers["Access-Control-Allow-Origin"] == headers["Origin"]
+                assert response.headers["Access-Control-Expose-Headers"] == "X-Correlation-ID"
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("header", ["X-Aura-Token: ", "Authorization: Bearer "])
+async def test_a_token_of_any_bytes_is_a_wrong_token(rig: Rig, header: str) -> None:
+    rig.configure(executable=rig.root / "bin" / "ollama", requireToken=True)
+    async with serving(rig) as served:
+        request = _request("GET", "/healthz", "Host: 127.0.0.1:{port}\r\n" + header + "@", served.port)
+        answer = await speak(served.port, request.replace(b"@", b"\xff\xc3"))
+        assert _status(answer) == 403
+        assert _header(answer, "Content-Type") == "application/problem+json"
+
+
+async def test_a_body_that_cannot_be_unpacked_is_the_callers_fault(rig: Rig) -> None:
+    async with serving(rig) as served:
+        lines = (
+            "Host: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 2"
+        )
+        answer = await speak(served.port, _request("POST", "/api/ollama/start", lines, served.port) + b"{}")
+        assert _status(answer) == 400
+        assert rig.starts == 0
+
+
+async def test_a_page_without_an_origin_may_ask_whether_it_may_bring_the_token(rig: Rig) -> None:
+    """A browser asks before it sends the token, and sends it only if the answer allows that."""
+    here = "Host: 127.0.0.1:{port}\r\nOrigin: null\r\n"
+    asks = here + "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: "
+    async with serving(rig) as served:
+        for names, status in (("content-type, X-Aura-Token", 204), ("authorization", 204), ("content-type", 403)):
+            answer = await speak(served.port, _request("OPTIONS", "/api/ollama/start", asks + names, served.port))
+            assert _status(answer) == status
+            assert _header(answer, "Access-Control-Allow-Origin") == ("null" if status == 204 else None)
+        # The announcement alone opens nothing.
+        wrong = here + "X-Aura-Token: wrong\r\nAccess-Control-Request-Headers: x-aura-token"
+        assert _status(await speak(served.port, _request("POST", "/api/ollama/start", wrong, served.port))) == 403
+        assert rig.starts == 0

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from api.schemas import size_text, utc_text
+from api.schemas import utc_text
+from core.platform import known_executables
+from core.text import size_text
 from tests import fake_ollama
 from tests.api.serving import Served, serving
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer
+from tests.beds.wire import listens
 from tests.rig import Rig, gone
 
 PROBLEM = {"type", "title", "status", "detail", "code", "success", "message", "action"}
@@ -26,6 +31,12 @@ PROBLEM = {"type", "title", "status", "detail", "code", "success", "message", "a
 def real(tmp_path: Path) -> Rig:
     """The real Ollama with the tiny model."""
     return Rig(tmp_path, require(ollama).executable).with_model()
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Rig:
+    """A stand-in that behaves."""
+    return Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
 
 
 async def get(served: Served, path: str) -> tuple[int, dict[str, Any]]:
@@ -38,6 +49,14 @@ async def post(served: Served, path: str) -> tuple[int, dict[str, Any]]:
     """POST without a body, as the Aura client does it."""
     async with served.http.post(path, headers={"Content-Type": "application/json"}) as response:
         return response.status, await response.json(content_type=None)
+
+
+async def _until(served: Served, *, state: str) -> dict[str, Any]:
+    """The first status in that state, within 5 s."""
+    async with asyncio.timeout(5):
+        while (status := (await get(served, "/api/ollama/status"))[1])["state"] != state:
+            await asyncio.sleep(0.01)
+        return status
 
 
 async def test_the_main_job_by_the_documented_endpoints(real: Rig) -> None:
@@ -218,7 +237,174 @@ def test_sizes_read_as_the_aura_app_prints_them(size: int, text: str) -> None:
         ("2024-11-01T12:30:00.123456789+02:00", "2024-11-01T10:30:00Z"),
         ("", ""),
         ("yesterday", "yesterday"),
+        ("2024-11-01T10:30:00", "2024-11-01T10:30:00"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("0001-01-01T00:00:00+02:00", "0001-01-01T00:00:00+02:00"),
+        ("9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59-01:00"),
     ],
 )
 def test_times_are_told_in_utc(found: str, text: str) -> None:
     assert utc_text(found) == text
+
+
+async def test_a_second_start_is_the_same_success(fake: Rig) -> None:
+    async with serving(fake) as served:
+        first = await post(served, "/api/ollama/start")
+        assert first == (200, {"success": True, "message": "Ollama started successfully", "pid": fake.record.pid})
+        assert await post(served, "/api/ollama/start") == first
+        assert fake.starts == 1
+
+
+async def test_a_stop_beside_a_start_ends_stopped_and_the_start_says_so(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1"))
+    async with serving(rig) as served:
+        starting = asyncio.create_task(post(served, "/api/ollama/start"))
+        during = await _until(served, state="starting")
+        assert (during["running"], during["managedByApp"], during["wanted"]) == (False, True, "up")
+        status, stopped = await post(served, "/api/ollama/stop")
+        assert (status, stopped["success"]) == (200, True)
+        status, start = await starting
+        assert (status, start["code"]) == (409, "superseded")
+        assert (await get(served, "/api/ollama/status"))[1]["state"] == "stopped"
+
+
+async def test_a_client_that_goes_away_leaves_its_start_to_go_on(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_LISTEN_AFTER="0.5"))
+    async with serving(rig) as served:
+        leaving = asyncio.create_task(post(served, "/api/ollama/start"))
+        await _until(served, state="starting")
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        status, joined = await post(served, "/api/ollama/start")
+        assert (status, joined["pid"], rig.starts) == (200, rig.record.pid, 1)
+
+
+async def test_one_that_never_answers_is_a_500_at_ready_timeout_and_its_tree_is_gone(tmp_path: Path) -> None:
+    program = fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1")
+    rig = Rig(tmp_path, program, readyTimeout=0.8, stopTimeout=0.3)
+    async with serving(rig) as served:
+        starting = asyncio.create_task(post(served, "/api/ollama/start"))
+        await _until(served, state="starting")
+        async with asyncio.timeout(2):
+            while (await get(served, "/api/ollama/status"))[1]["pid"] is None:
+                await asyncio.sleep(0.01)
+        family = rig.family()
+        status, body = await starting
+        assert (status, body["code"], body["title"]) == (500, "start_timed_out", "Failed to Start Ollama")
+        assert "within 0.8 s" in body["message"]
+        assert await gone(family, within=0.5) == []
+
+
+async def test_a_plain_web_server_on_the_port_is_named_by_program_and_pid_and_lives_on(fake: Rig) -> None:
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(fake.port)]
+    output = asyncio.subprocess.DEVNULL
+    server = await asyncio.create_subprocess_exec(*command, cwd=fake.paths.data, stdout=output, stderr=output)
+    try:
+        async with asyncio.timeout(8):
+            while not await asyncio.to_thread(listens, fake.port):
+                await asyncio.sleep(0.01)
+        async with serving(fake) as served:
+            status, body = await post(served, "/api/ollama/start")
+            assert (status, body["code"]) == (409, "port_in_use")
+            name = await asyncio.to_thread(lambda: psutil.Process(server.pid).name())
+            assert f"{name} (pid {server.pid}" in body["message"]
+            assert str(fake.port) in body["message"]
+            assert (await post(served, "/api/ollama/stop"))[0] == 409
+            _, seen = await get(served, "/api/ollama/status")
+            assert (seen["running"], seen["pid"], seen["error"]) == (False, None, "HTTP 404")
+            assert f"pid {server.pid}" in seen["reason"]
+        assert server.returncode is None
+        assert fake.starts == 0
+    finally:
+        server.kill()
+        await server.wait()
+
+
+async def test_no_path_at_all_is_a_400_that_leads_to_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if any(Path(place).exists() for place in known_executables()):
+        pytest.skip("this machine has an Ollama in a known place")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    rig = Rig(tmp_path, "")
+    async with serving(rig) as served:
+        status, body = await post(served, "/api/ollama/start")
+        assert (status, body["title"]) == (400, "Ollama path not configured")
+        assert body["message"] == "Please configure the Ollama executable path in Settings → Providers → Ollama"
+        _, seen = await get(served, "/api/ollama/status")
+        assert (seen["installed"], seen["installPath"], seen["state"]) == (False, None, "not_installed")
+
+
+async def test_an_address_that_makes_no_sense_is_a_400_and_a_remote_one_a_409(fake: Rig) -> None:
+    program = fake.root / "bin" / "ollama"
+    async with serving(fake) as served:
+        for url, status, code in (
+            ("http://127.0.0.1:99999", 400, "config_invalid"),
+            ("https://127.0.0.1:1", 409, "remote"),
+        ):
+            fake.url = url
+            fake.configure(executable=program)
+            found, body = await post(served, "/api/ollama/start")
+            assert (found, body["code"]) == (status, code)
+            assert url in body["message"]
+        assert fake.starts == 0
+
+
+async def test_models_of_an_address_that_makes_no_sense_are_none_and_say_why(fake: Rig) -> None:
+    fake.url = "http://127.0.0.1:99999"
+    fake.configure(executable=fake.root / "bin" / "ollama")
+    async with serving(fake) as served:
+        status, body = await get(served, "/api/ollama/models")
+        assert (status, body["models"], body["count"]) == (200, [], 0)
+        assert "99999" in body["error"]
+
+
+async def test_models_of_what_answers_with_an_error_are_none_and_say_which(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_STATUS="503"))
+    command = [str(rig.root / "bin" / "ollama"), "serve"]
+    environment = os.environ | {"OLLAMA_HOST": f"127.0.0.1:{rig.port}"}
+    broken = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(8):
+            while not await asyncio.to_thread(listens, rig.port):
+                await asyncio.sleep(0.01)
+        async with serving(rig) as served:
+            assert await get(served, "/api/ollama/models") == (200, {"models": [], "count": 0, "error": "HTTP 503"})
+    finally:
+        broken.kill()
+        await broken.wait()
+
+
+async def test_settings_damaged_while_it_serves_are_told_and_do_not_stop_it(fake: Rig) -> None:
+    async with serving(fake) as served:
+        assert (await get(served, "/api/ollama/status"))[1]["settingsError"] is None
+        fake.paths.sidecar.write_text('{"port": "no"}')
+        async with asyncio.timeout(3):
+            while not (told := (await get(served, "/api/ollama/status"))[1]["settingsError"]):
+                await asyncio.sleep(0.01)
+        assert "ollama-sidecar.json, line 1" in told
+        assert "`port`" in told
+        assert (await post(served, "/api/ollama/start"))[0] == 200
+
+
+async def test_a_sidecar_that_is_closing_answers_503(fake: Rig) -> None:
+    async with serving(fake) as served:
+        await get(served, "/api/ollama/status")
+        served.supervisor.close(stop_ollama=True)
+        for path in ("/api/ollama/start", "/api/ollama/stop"):
+            status, body = await post(served, path)
+            assert (status, body["code"]) == (503, "shutting_down")
+        assert fake.starts == 0
+
+
+async def test_before_the_first_start_there_are_no_logs(fake: Rig) -> None:
+    async with serving(fake) as served:
+        assert await get(served, "/api/ollama/logs") == (200, {"logs": [], "totalLines": 0})
+
+
+@pytest.mark.parametrize("found", ["0", "10001", "ten", "9" * 5000], ids=["0", "10001", "ten", "too long for int()"])
+async def test_a_bad_number_of_lines_is_repeated_in_the_answer(fake: Rig, found: str) -> None:
+    async with serving(fake) as served:
+        _, body = await get(served, f"/api/ollama/logs?maxLines={found}")
+        assert body["message"] == f"maxLines is '{found}'."

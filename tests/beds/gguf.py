@@ -12,7 +12,7 @@ WIDTH = 64
 LAYERS = 2
 HEADS = 4
 FEED_FORWARD = 128
-CONTEXT = 256
+CONTEXT = 2048
 ALIGNMENT = 32
 
 # The value types of the format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -42,7 +42,8 @@ def write_tiny_model(path: Path, *, padding: int = 0) -> None:
     for name, shape in shapes:
         directory += _string(f"{name}.weight")
         directory += struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, F32_TENSOR, len(weights))
-        weights += _weights(name, math.prod(shape), chance)
+        values = _weights(name, math.prod(shape), chance)
+        weights += _endless(values) if name == "output" else values
         weights += _fill(len(weights))
     head = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(metadata)) + b"".join(metadata) + directory
     path.write_bytes(head + _fill(len(head)) + weights)
@@ -92,6 +93,15 @@ def _weights(name: str, count: int, chance: random.Random) -> bytes:
     if name.endswith("norm"):
         return struct.pack("<f", 1.0) * count
     return struct.pack(f"<{count}f", *(chance.gauss(0, 0.05) for _ in range(count)))
+
+
+def _endless(output: bytes) -> bytes:
+    """The output weights with none for the special tokens, so that no text ends before it is as long as asked for.
+
+    Their score is then always the middle one, and a sampler takes its token from the best 40.
+    """
+    special = sum(kind != BYTE for _, kind in TOKENS[:3]) * WIDTH * 4
+    return bytes(special) + output[special:]
 
 
 def _string(text: str) -> bytes:

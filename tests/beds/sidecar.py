@@ -39,14 +39,16 @@ class Sidecar:
         executable: Path,
         models: Path,
         ollama_port: int,
-        settings: Mapping[str, object] | None = None,
+        settings: Mapping[str, object] | bytes | None = None,
     ) -> None:
-        """`settings` adds to what `ollama-sidecar.json` gets."""
+        """`settings` adds to what `ollama-sidecar.json` gets; bytes are all that it gets."""
         self.root = root
         self.ollama_port = ollama_port
         self.ollama_url = f"http://127.0.0.1:{ollama_port}"
         self.errors = root / "sidecar-errors.txt"
-        self._write_settings(executable, {"HOME": str(root), "OLLAMA_MODELS": str(models)}, settings or {})
+        self._write_settings(
+            executable, {"HOME": str(root), "OLLAMA_MODELS": str(models)}, {} if settings is None else settings
+        )
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(root)],
@@ -62,13 +64,16 @@ class Sidecar:
         threading.Thread(target=self._listen, daemon=True).start()
         self.url = ""
 
-    def _write_settings(self, executable: Path, env: Mapping[str, str], settings: Mapping[str, object]) -> None:
+    def _write_settings(self, executable: Path, env: Mapping[str, str], settings: Mapping[str, object] | bytes) -> None:
         data = self.root / "AuraData"
         data.mkdir(parents=True, exist_ok=True)
         aura = {"ollamaUrl": self.ollama_url, "ollamaExecutablePath": str(executable)}
         (data / "settings.json").write_text(json.dumps(aura, indent=2))
-        own = {"env": dict(env), "stopOnTerminate": True, **settings}
-        (data / "ollama-sidecar.json").write_text(json.dumps(own, indent=2))
+        own = data / "ollama-sidecar.json"
+        if isinstance(settings, bytes):
+            own.write_bytes(settings)
+        else:
+            own.write_text(json.dumps({"env": dict(env), "stopOnTerminate": True, **settings}, indent=2))
 
     def _listen(self) -> None:
         """Drain its standard output to the end; a greeting, or the end without one, is worth telling."""

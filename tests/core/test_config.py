@@ -7,7 +7,6 @@ import json
 import os
 import stat
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +16,6 @@ from typing import Any
 import msgspec
 import platformdirs
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 from core.config import Paths, Settings, SettingsReader, SidecarSettings, write_settings, write_sidecar
 from core.errors import ConfigError
@@ -545,92 +542,6 @@ def test_file_may_not_grow_too_large(paths: Paths) -> None:
     with pytest.raises(ConfigError, match="4 MiB"):
         write_settings(paths, {"ollamaModel": "m" * 200})
     assert paths.settings.read_text() == content
-
-
-# --- Any document ---------------------------------------------------------------------------------------------------
-
-white = st.text(" \t\r\n", max_size=4)
-numbers = st.sampled_from(
-    ["0", "-0", "1.10", "1e5", "1E+5", "-0.0e-0", "1e999", "123456789012345678901234567890", "9" * 4500]
-)
-strings = st.builds(json.dumps, st.text(max_size=8), ensure_ascii=st.booleans()) | st.sampled_from(
-    ['"ollamaUrl"', '"\\ud800"', '"\\/\\u0041"', '"{\\"ollamaModel\\":1}"', '"//"']
-)
-
-
-def wrapped(text: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.tuples(white, text, white).map("".join)
-
-
-def containers(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    member = st.tuples(wrapped(strings), st.just(":"), wrapped(values)).map("".join)
-    arrays = st.lists(wrapped(values), max_size=3).map(lambda parts: f"[{','.join(parts)}]")
-    objects = st.lists(member, max_size=3).map(lambda parts: f"{{{','.join(parts)}}}")
-    return arrays | objects
-
-
-values = st.recursive(numbers | strings | st.sampled_from(["true", "false", "null"]), containers, max_leaves=8)
-foreign = strings.filter(lambda text: json.loads(text) not in OWN_KEYS)
-own = st.sampled_from(['"ollamaUrl"', '"ollamaModel"', '"\\u006fllamaModel"', '"ollamaExecutablePath"'])
-members = st.lists(
-    st.tuples(white, foreign, white, white, values, white) | st.tuples(white, own, white, white, strings, white)
-)
-texts = st.none() | st.text(max_size=8)
-urls = st.sampled_from([None, "", "localhost", "http://h:1/ü"])
-changed = st.fixed_dictionaries({}, optional={**dict.fromkeys(OWN_KEYS[1:], texts), "ollamaUrl": urls})
-documents = st.tuples(white, members, white, white)
-
-
-def render(document: tuple[str, list[tuple[str, ...]], str, str], changes: dict[str, Any]) -> str:
-    """The document's text, with the values of `changes` in the place of the old ones where those differ."""
-    before, parts, inside, behind = document
-    texts = []
-    for first, key, second, third, value, last in parts:
-        name = json.loads(key)
-        new = name in changes and (json.loads(value) != changes[name])
-        text = json.dumps(changes[name], ensure_ascii=False) if new else value
-        texts.append(f"{first}{key}{second}:{third}{text}{last}")
-    return f"{before}{{{','.join(texts) or inside}}}{behind}"
-
-
-@settings(deadline=None)  # each example syncs a file to a disk that others use
-@given(documents, changed, st.booleans())
-def test_any_document_changes_in_our_keys_only(
-    document: tuple[str, list[tuple[str, ...]], str, str], changes: dict[str, Any], has_bom: bool
-) -> None:
-    """Present keys are replaced in place, byte for byte; absent ones are one insertion, and read back in order."""
-    # In our own keys a half character is refused; in any other it stays.
-    assume("\ud800" not in [json.loads(part[4]) for part in document[1] if json.loads(part[1]) in OWN_KEYS])
-    text, expected = render(document, {}), render(document, changes)
-    present = [json.loads(part[1]) for part in document[1]]
-    absent = [key for key in changes if key not in present]
-    bom = BOM if has_bom else b""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = Paths.find(Path(folder))
-        paths.data.mkdir()
-        paths.settings.write_bytes(bom + text.encode())
-        write_settings(paths, changes)
-        content = paths.settings.read_bytes()
-        reader = SettingsReader(paths)
-        effective = reader.read()
-        assert reader.problem is None
-    assert content.startswith(bom)
-    after = content.removeprefix(bom).decode()
-    if not absent:
-        assert after == expected
-    else:
-        added = len(after) - len(expected)
-        assert any(after[:at] + after[at + added :] == expected for at in range(len(expected) + 1))
-    pairs = json.loads(after, object_pairs_hook=lambda found: found, parse_int=str, parse_float=str)
-    assert [key for key, _ in pairs] == present + absent
-    assert all(value == changes[key] for key, value in pairs if key in changes)
-    assert effective.ollama_model == _effective(pairs, "ollamaModel")
-    assert effective.ollama_executable_path == _effective(pairs, "ollamaExecutablePath")
-
-
-def _effective(pairs: list[tuple[str, Any]], key: str) -> str | None:
-    text = dict(pairs).get(key)
-    return text if text and text.strip() else None
 
 
 # --- At the same time -----------------------------------------------------------------------------------------------

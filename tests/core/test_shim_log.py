@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from core import pump
+from core import logs
+from core.lines import MAX_LINE, clean
+from core.logs import PREFIX_BYTES
 from tests import fake_ollama
 from tests.beds.wire import call
 from tests.rig import Rig
@@ -36,7 +38,7 @@ def _proportional_bytes(pid: int) -> int:
 
 
 async def _run(rig: Rig) -> int:
-    """Start, wait until everything is printed, stop; the most memory that the shim was seen to take."""
+    """Start, wait until everything is printed, stop; the most memory that the shim was seen to take till then."""
     most = 0
     async with rig.supervising() as supervisor:
         await supervisor.start()
@@ -45,6 +47,7 @@ async def _run(rig: Rig) -> int:
             most = max(most, _proportional_bytes(rig.record.shim_pid))
             await asyncio.sleep(0.02)
         assert printing.result().status == 200
+        most = max(most, _proportional_bytes(rig.record.shim_pid))
         await supervisor.stop()
     return most
 
@@ -57,6 +60,10 @@ async def test_200_mb_at_full_speed_are_all_there_in_order(tmp_path: Path) -> No
     for number, message in enumerate(_messages(rig, b"OUT")):
         assert message + b"\n" == fake_ollama.plain_line(number)
     assert number + 1 == 2_000_000
+    # After the last one come two of ours: that a stop was asked for, and how it ended.
+    lines = await asyncio.to_thread(logs.tail, str(rig.paths.logs), 5_002)
+    told = [line[PREFIX_BYTES:].encode() + b"\n" for line in lines[:5_000]]
+    assert told == [fake_ollama.plain_line(number) for number in range(2_000_000 - 5_000, 2_000_000)]
     assert most <= MOST_SHIM_BYTES
 
 
@@ -66,7 +73,7 @@ async def test_100_mb_without_a_newline_are_cut_and_nothing_is_lost(tmp_path: Pa
     most = await _run(rig)
     pieces = list(map(len, _messages(rig, b"OUT")))
     assert sum(pieces) == 100_000_000
-    assert max(pieces) <= pump.MAX_LINE
+    assert max(pieces) <= MAX_LINE
     assert {message.strip(b"x") for message in _messages(rig, b"OUT")} == {b""}
     assert most <= MOST_SHIM_BYTES
 
@@ -79,5 +86,6 @@ async def test_dirty_lines_are_cleaned_and_all_there_in_order(tmp_path: Path) ->
     most = await _run(rig)
     found = list(_messages(rig, b"OUT"))
     expected = b"%010d red \\x00nul \\xff\\xfe \\xc3( half \\xe2\\x82\t end"
+    assert clean(fake_ollama.dirty_line(7)) == expected % 7 + b"\n"
     assert found == [expected % number for number in range(count)]
     assert most <= MOST_SHIM_BYTES

@@ -1,0 +1,175 @@
+"""One settings file on the disk: its text, its JSON, and its replacement at once. It knows no setting.
+
+Everything here blocks on the disk. A file that cannot be used is reported as a `ConfigError`, never repaired.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from json import JSONDecodeError
+from pathlib import Path
+from typing import NamedTuple
+
+from core.errors import ConfigError
+from core.json_text import Document, skip_white
+from core.platform import replace_file
+
+_MAX_BYTES = 4 << 20
+_BOM = b"\xef\xbb\xbf"
+# FAT keeps times to 2 s, so a younger file may change again without its stamp showing it.
+_SETTLED_NS = 2_000_000_000
+_ATTEMPTS = 5
+_BUSY_SECONDS = 0.1
+_BUSY_POLL_SECONDS = 0.005
+_PASSING = (BlockingIOError, FileNotFoundError, PermissionError)
+_WRITING = threading.Lock()
+
+
+class Stamp(NamedTuple):
+    """What of a file's status changes with its content."""
+
+    modified_ns: int
+    size: int
+    inode: int
+    mode: int
+
+    def is_settled(self, now_ns: int) -> bool:
+        """Whether a change after `now_ns`, a Unix time, is sure to give another stamp."""
+        return now_ns - self.modified_ns > _SETTLED_NS
+
+
+class File(NamedTuple):
+    """A file's content, and its stamp just before that was read (None: no file), so a later change shows."""
+
+    stamp: Stamp | None
+    bom: bytes
+    text: str
+
+
+def is_still(path: Path, stamp: Stamp) -> bool:
+    """Whether the file bears that stamp; False if it cannot be looked at."""
+    try:
+        return _stamp(path) == stamp
+    except OSError:
+        return False
+
+
+def load(path: Path) -> File:
+    """What the file holds; an empty object if there is no file. Raises `ConfigError`.
+
+    Waits out the moment in which the file is gone or refused, because somebody replaces it, or writes it unshared.
+    """
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return _load_once(path)
+        except OSError as error:
+            if not isinstance(error, _PASSING) or time.monotonic() > deadline:
+                raise _unreadable(path, error.strerror or str(error)) from None
+        time.sleep(_BUSY_POLL_SECONDS)
+
+
+def parse(path: Path, text: str) -> Document:
+    """The object that the text of that file is. Raises `ConfigError` with line and column."""
+    try:
+        return Document.parse(text)
+    except JSONDecodeError as error:
+        ended = ", but the file ends" if skip_white(text, error.pos) == len(text) else ""
+        raise ConfigError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}{ended}",
+            action=f"Correct {path}, or remove it to get the defaults.",
+        ) from None
+    except RecursionError:
+        raise _unreadable(path, "it is nested too deeply") from None
+
+
+def rewrite(path: Path, change: Callable[[Path, str], str]) -> None:
+    """Put `change(file, text)` in the place of the text, at once; a text that stays equal is not written.
+
+    `change` is called again whenever somebody else has changed the file meanwhile. What it raises passes through,
+    with the file as it was. Raises `ConfigError` if the file cannot be read or written.
+    """
+    # A link stays a link: its target is what is replaced.
+    target = Path(os.path.realpath(path))
+    with _WRITING:
+        for _ in range(_ATTEMPTS):
+            file = load(target)
+            text = change(target, file.text)
+            if text == file.text or _replace(target, file, text):
+                return
+    raise ConfigError(f"{path} keeps being changed by another program", action="Try again in a moment.")
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return Stamp(status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode)
+
+
+def _load_once(path: Path) -> File:
+    stamp = _stamp(path)
+    if stamp is None:
+        return File(None, b"", "{}")
+    # Asked first, because opening a pipe would block.
+    if not stat.S_ISREG(stamp.mode):
+        raise _unreadable(path, "it is not a file")
+    with path.open("rb", buffering=0) as file:
+        content = file.read(_MAX_BYTES + 1)
+        file.seek(0)
+        # A read beside an in-place writer can give the old beginning with the new end, which may even be valid.
+        if file.read(_MAX_BYTES + 1) != content:
+            raise BlockingIOError(errno.EAGAIN, "it is being written")
+    if len(content) > _MAX_BYTES:
+        raise _unreadable(path, f"it is larger than {_MAX_BYTES >> 20} MiB")
+    body = content.removeprefix(_BOM)
+    try:
+        return File(stamp, content[: len(content) - len(body)], body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: the text is not UTF-8", action="Save it as UTF-8.") from None
+
+
+def _unreadable(path: Path, why: str) -> ConfigError:
+    return ConfigError(f"{path} cannot be read: {why}", action=f"Make {path} a readable JSON file, or remove it.")
+
+
+def _replace(path: Path, file: File, text: str) -> bool:
+    """Put the new text in the file's place at once; False if somebody else has changed the file meanwhile."""
+    content = file.bom + text.encode("utf-8")
+    if len(content) > _MAX_BYTES:
+        raise ConfigError(f"{path} would grow larger than {_MAX_BYTES >> 20} MiB", action="Make it smaller first.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(path, content) as temporary:
+            if file.stamp is not None:
+                temporary.chmod(stat.S_IMODE(file.stamp.mode))
+            if _stamp(path) != file.stamp:
+                return False
+            replace_file(str(temporary), str(path))
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError(f"{path} cannot be written: {why}", action="Check its folder's rights and space.") from None
+    return True
+
+
+@contextlib.contextmanager
+def _temporary(path: Path, content: bytes) -> Iterator[Path]:
+    """A synced file in the same folder, removed at the end if it is still there."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
