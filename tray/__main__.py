@@ -1,19 +1,185 @@
-"""The `aura-ollama` command. It only wires; the shim is dispatched before anything heavy is imported."""
+"""The program: tray and sidecar in one process. The only module that sees `core`, `api` and `tray`; it only wires.
+
+The main thread belongs to the icon, one other to the loop. Where no tray can be shown, the sidecar runs alone.
+"""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import logging
+import os
+import signal
 import sys
+import threading
+import urllib.request
+from collections.abc import Sequence
+from types import ModuleType
+
+from api import __main__ as headless
+from api.hooks import Hooks
+from api.server import AlreadyServed, sidecar
+from core import journal, token
+from core.config import Paths, SettingsReader
+from core.errors import CoreError
+from core.platform import desktop
+from core.state import Status
+from core.supervisor import Supervisor
+from tray import icon
+from tray.app import App, Surface
+from tray.bridge import Bridge
+from tray.icon import NoTray, TrayIcon
+from tray.menu import Act, Command, Facts, view
+from tray.signals import SignalWatch
+from tray.toasts import Toast
+
+log = logging.getLogger(__name__)
+
+SESSION_END_SECONDS = 3.0
+_SHOW_SECONDS = 5.0
+_TOOLKIT_SECONDS = 3.0
 
 
-def main() -> int:
-    """Run the shim if asked to (`--shim SPEC`), else the sidecar. Returns the exit code."""
-    if sys.argv[1:2] == ["--shim"]:
-        from core import shim
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program until quit. The exit code: 0 also if another instance was there already, and shows itself."""
+    parser = headless.parser()
+    parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
+    options = parser.parse_args(arguments)
+    if options.headless:
+        return headless.run(options)
+    try:
+        backend = _tray_backend()
+    except NoTray as reason:
+        print(f"aura-ollama: {reason}. Running without a tray.", file=sys.stderr)
+        return headless.run(options)
+    return _Program(options, backend).run()
 
-        return shim.main(sys.argv[2])
-    from api import __main__ as headless
 
-    return headless.main()
+def _tray_backend() -> ModuleType:
+    # Naming a backend is a choice: then no tray host is asked for, and menus are not insisted on.
+    is_chosen = "PYSTRAY_BACKEND" in os.environ
+    if not is_chosen and not desktop.session_has_tray():
+        raise NoTray("no system tray was found on this desktop")
+    return icon.load(forced=is_chosen)
+
+
+class _Program:
+    """One run with a tray: who does what on which thread."""
+
+    def __init__(self, options: argparse.Namespace, backend: ModuleType) -> None:
+        self._paths = Paths.find(options.data_dir)
+        self._port: int | None = options.port
+        journal.configure(self._paths, verbose=options.verbose)
+        self._bridge = Bridge(self._serve)
+        first = view(Facts(Status(), None, False, False, False, False))
+        self._icon = TrayIcon(backend, first, self._command, self._claim_signals)
+        self._signals = SignalWatch(self._signalled)
+        # pystray's xorg backend now and then never returns from its loop. All else has ended when this begins to count.
+        self._backstop = threading.Timer(_TOOLKIT_SECONDS, os._exit, [0])
+        self._backstop.daemon = True
+        self._app: App | None = None
+        self._ended: asyncio.Future[float | None] | None = None
+
+    def run(self) -> int:
+        """Serve and show until quit. On the main thread."""
+        with self._signals:
+            self._bridge.start()
+            self._icon.run()
+            self._backstop.cancel()
+            self._bridge.call(self._end, None)
+            self._bridge.join(timeout=None)
+        return self._exit_code(self._bridge.error)
+
+    def _exit_code(self, error: BaseException | None) -> int:
+        if error is None:
+            return 0
+        if isinstance(error, AlreadyServed):
+            return 0 if error.url and _show_other(self._paths, error.url) else _complain(error.message)
+        if isinstance(error, CoreError):
+            return _complain(f"{error.message} {error.action or ''}")
+        if isinstance(error, OSError):
+            return _complain(str(error))
+        raise error
+
+    async def _serve(self) -> None:
+        """On the loop, from beginning to end."""
+        try:
+            settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+            supervisor = Supervisor(self._paths)
+            hooks = Hooks(on_null_refused=self._null_refused, on_show=self._show)
+            port = settings.sidecar.port if self._port is None else self._port
+            async with sidecar(self._paths, port, supervisor, hooks) as url:
+                log.info("listening on %s (data in %s)", url, self._paths.data)
+                await self._serve_until_ended(supervisor, url)
+        finally:
+            self._icon.stop()
+            self._backstop.start()
+
+    async def _serve_until_ended(self, supervisor: Supervisor, url: str) -> None:
+        self._ended = asyncio.get_running_loop().create_future()
+        surface = Surface(self._icon.show, self._toast, lambda: self._end(None))
+        async with asyncio.TaskGroup() as tasks:
+            supervising = tasks.create_task(supervisor.run())
+            self._app = App(supervisor, self._paths, url, surface)
+            tasks.create_task(self._app.run())
+            limit = await self._ended
+            settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+            supervisor.close(stop_ollama=settings.sidecar.stop_on_quit)
+            # The shim was asked by then, and goes on by itself if we have to leave before it is done.
+            await asyncio.wait([supervising], timeout=limit)
+            supervising.cancel()
+            self._app.end()
+
+    def _end(self, limit: float | None) -> None:
+        if self._ended and not self._ended.done():
+            self._ended.set_result(limit)
+
+    def _command(self, command: Command) -> None:
+        self._bridge.call(self._post, command)
+
+    def _post(self, command: Command) -> None:
+        if self._app:
+            self._app.post(command)
+
+    def _claim_signals(self) -> None:
+        self._signals.claim()
+
+    def _signalled(self, number: int) -> None:
+        # SIGINT is a quit; the others come from a session that is ending.
+        self._bridge.call(self._end, None if number == signal.SIGINT else SESSION_END_SECONDS)
+
+    def _null_refused(self) -> None:
+        if self._app:
+            self._app.desktop_refused()
+
+    def _show(self) -> bool:
+        self._post(Command(Act.SHOW_STATUS))
+        return True
+
+    def _toast(self, toast: Toast) -> None:
+        log.info("%s: %s", toast.title, toast.text)
+        asyncio.get_running_loop().run_in_executor(None, self._notify, toast)
+
+    def _notify(self, toast: Toast) -> None:
+        if not desktop.notify(toast.title, toast.text):
+            self._icon.notify(toast.title, toast.text)
+
+
+def _show_other(paths: Paths, url: str) -> bool:
+    """Ask the instance that is there already to show itself."""
+    request = urllib.request.Request(f"{url}/api/app/show", method="POST")  # noqa: S310 - our own loopback address
+    try:
+        request.add_header("X-Aura-Token", token.read_or_create(paths.run))
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(request, timeout=_SHOW_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def _complain(words: str) -> int:
+    print(f"aura-ollama: {words.rstrip()}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ with the same pid repeats.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
+- `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
 - `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
@@ -39,6 +40,7 @@ if sys.platform == "win32":
         merged_environment,
         replace_file,
         spawn_shim,
+        stop_console,
         unlink_file,
     )
 else:
@@ -55,6 +57,7 @@ else:
         merged_environment,
         replace_file,
         spawn_shim,
+        stop_console,
         unlink_file,
     )
 
@@ -71,5 +74,6 @@ __all__ = [
     "merged_environment",
     "replace_file",
     "spawn_shim",
+    "stop_console",
     "unlink_file",
 ]

@@ -64,6 +64,11 @@ def kill(pid: int, birth: str) -> bool:
     return kernel.send_signal(pid, birth, signal.SIGKILL)
 
 
+def stop_console(pid: int) -> int:
+    """Windows' way to ask a console program to end; here signals do, and this is no command. Returns exit code 2."""
+    return 2
+
+
 def ask_shim(pid: int, birth: str, stop_event: str) -> bool:
     """SIGTERM a shim, which then stops its tree and ends; False if it is gone already. `stop_event` is Windows' way."""
     return kernel.send_signal(pid, birth, signal.SIGTERM)

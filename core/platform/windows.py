@@ -9,6 +9,7 @@ import threading
 import time
 
 from core.platform import _win32api as win32
+from core.platform.windows_console import send_console_stop
 from core.platform.windows_tree import Tree as Tree
 
 if sys.platform != "win32":
@@ -85,6 +86,11 @@ def kill(pid: int, birth: str) -> bool:
                 raise
             return False
     return True
+
+
+def stop_console(pid: int) -> int:
+    """Send Ctrl-C to the console of `pid`: the body of a helper process, which leaves its own for it. The exit code."""
+    return 0 if send_console_stop(pid) else 1
 
 
 def ask_shim(pid: int, birth: str, stop_event: str) -> bool:

@@ -1,0 +1,142 @@
+"""The exact texts that desktops read, written and read back: start-at-login entries of all three systems. Pure.
+
+Used by the `desktop_*` modules, which know where each text belongs.
+"""
+
+from __future__ import annotations
+
+import os
+import plistlib
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from xml.parsers.expat import ExpatError
+
+LAUNCH_AGENT = "studio.aura.ollama"
+# Windows ignores a longer value below its Run key.
+RUN_VALUE_LIMIT = 260
+
+_GROUP = "[Desktop Entry]"
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_UNESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
+# GLib looks for the program before it expands a field code, and so misses one with a percent sign in its path.
+_THROUGH_SHELL = ["/bin/sh", "-c", 'exec "$0" "$@"']
+_ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)', re.DOTALL)
+
+
+def login_command(script: str, interpreter: str) -> list[str]:
+    """How to start this very program: absolute paths.
+
+    Frozen: itself; else the file `script` beside the interpreter, or `-m tray` with `interpreter` from the same folder
+    (or the running one where that is missing). Links are not followed: a virtual environment's interpreter is one.
+    """
+    executable = os.path.abspath(sys.executable)
+    if getattr(sys, "frozen", False):
+        return [executable]
+    folder = os.path.dirname(executable)
+    beside, quiet = os.path.join(folder, script), os.path.join(folder, interpreter)
+    if os.path.isfile(beside):
+        return [beside]
+    return [quiet if os.path.isfile(quiet) else executable, "-m", "tray"]
+
+
+def desktop_entry(command: Sequence[str], icon: str | None = None) -> str:
+    """An XDG autostart file that runs `command`, by the Desktop Entry Specification 1.5."""
+    arguments = [*_THROUGH_SHELL, *command] if "%" in command[0] else command
+    lines = [
+        _GROUP,
+        "Type=Application",
+        "Name=Aura Ollama",
+        "Comment=Starts, watches and stops Ollama for Aura Video Studio",
+        f"Exec={_escape(' '.join(map(_quote_argument, arguments)))}",
+        *([f"Icon={_escape(icon)}"] if icon else []),
+        "Terminal=false",
+        "X-GNOME-Autostart-enabled=true",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quote_argument(argument: str) -> str:
+    # Four characters keep a meaning inside quotes; a percent sign begins a field code anywhere.
+    return '"' + re.sub(r'(["`$\\])', r"\\\1", argument).replace("%", "%%") + '"'
+
+
+def _escape(value: str) -> str:
+    """The outer of the two layers, that of every string value; a leading space would be skipped."""
+    escaped = "".join(_ESCAPES.get(character, character) for character in value)
+    return "\\s" + escaped[1:] if escaped.startswith(" ") else escaped
+
+
+def desktop_entry_program(text: str) -> str | None:
+    """The program that an autostart file would run; None if it is switched off, or runs nothing."""
+    entry = _group(text)
+    if entry.get("Hidden") == "true" or entry.get("X-GNOME-Autostart-enabled") == "false":
+        return None
+    exec_value = re.sub(r"\\([sntr\\])", lambda found: _UNESCAPES[found[1]], entry.get("Exec", ""))
+    arguments = [_unquote_argument(found) for found in _ARGUMENT.finditer(exec_value)]
+    if arguments[: len(_THROUGH_SHELL)] == _THROUGH_SHELL:
+        del arguments[: len(_THROUGH_SHELL)]
+    return arguments[0] if arguments else None
+
+
+def _unquote_argument(found: re.Match[str]) -> str:
+    quoted, plain = found.groups()
+    argument: str = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+    return argument.replace("%%", "%")
+
+
+def _group(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    is_ours = False
+    for line in text.split("\n"):
+        if line.startswith("["):
+            is_ours = line.strip() == _GROUP
+        elif is_ours and "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            found[key.strip()] = value.strip()
+    return found
+
+
+def launch_agent(command: Sequence[str]) -> bytes:
+    """A LaunchAgent that runs `command` once, as soon as this user has a desktop.
+
+    Raises ValueError for a text that no property list can hold, such as a control character.
+    """
+    return plistlib.dumps(
+        {
+            "Label": LAUNCH_AGENT,
+            "ProgramArguments": list(command),
+            "RunAtLoad": True,
+            "ProcessType": "Interactive",
+            "LimitLoadToSessionType": "Aqua",
+        }
+    )
+
+
+def launch_agent_program(text: bytes) -> str | None:
+    """The program that a LaunchAgent would run; None if it is switched off, or runs nothing, or cannot be read."""
+    try:
+        agent = plistlib.loads(text)
+    except (ValueError, ExpatError):
+        return None
+    if not isinstance(agent, dict) or agent.get("Disabled") or not agent.get("RunAtLoad"):
+        return None
+    match agent.get("ProgramArguments"):
+        case [str(program), *_]:
+            return program
+    return None
+
+
+def run_value(command: Sequence[str]) -> str:
+    """The command line for Windows' Run key. Raises ValueError if it is longer than Windows reads."""
+    value = subprocess.list2cmdline(command)
+    if len(value) > RUN_VALUE_LIMIT:
+        raise ValueError(f"Windows starts no command of more than {RUN_VALUE_LIMIT} characters at login: {value}")
+    return value
+
+
+def run_value_program(value: str) -> str | None:
+    """The program of a Windows command line, by CreateProcess's rule for the first argument; None for an empty one."""
+    found = re.match(r'\s*(?:"([^"]*)"?|(\S+))', value)
+    return (found[1] or found[2]) if found else None

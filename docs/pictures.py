@@ -1,0 +1,71 @@
+"""Makes the README's pictures: the real program, its icon and menu on a real screen. `python -m docs.pictures`.
+
+Needs what `./dev test` installs. The screen is Xvfb, the panel is trayer, the clicks are xdotool's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from tests.beds.desktop import host, program, screen, session_bus
+from tests.beds.ollama import ollama
+from tests.beds.panel import GREEN, RED, panel, seen, shows
+from tests.beds.wire import call
+from tests.rig import Rig
+from tests.tray.program import Program, wait_for
+
+FOLDER = Path(__file__).parent
+_ICON = (592, 448, 640, 480)
+_MENU = (330, 90, 640, 480)
+
+
+async def take(folder: Path) -> None:
+    """Write `tray-down.png`, `tray-up.png` and `tray-menu.png` into `folder`."""
+    with tempfile.TemporaryDirectory() as root, session_bus() as bus, screen() as display, panel(display):
+        rig = Rig(Path(root), ollama().executable).with_model()
+        env = {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "PYSTRAY_BACKEND": "gtk", "NO_AT_BRIDGE": "1"}
+        async with host(bus):
+            shown = Program(rig, env)
+            try:
+                await wait_for(lambda: shows(display, RED))
+                seen(display).crop(_ICON).resize((96, 64), Image.Resampling.LANCZOS).save(folder / "tray-down.png")
+                url = await shown.url()
+                await asyncio.to_thread(call, "POST", f"{url}/api/ollama/start", timeout=20)
+                await rig.generate()
+                await wait_for(lambda: shows(display, GREEN))
+                seen(display).crop(_ICON).resize((96, 64), Image.Resampling.LANCZOS).save(folder / "tray-up.png")
+                await asyncio.to_thread(_open_menu, display)
+                seen(display).crop(_MENU).save(folder / "tray-menu.png", optimize=True)
+            finally:
+                await shown.end()
+
+
+def _open_menu(display: str) -> None:
+    pixels = seen(display).load()
+    if pixels is None:
+        raise RuntimeError("the screen cannot be read")
+    x, y = next((x, y) for x in range(480, 640) for y in range(448, 480) if pixels[x, y] == GREEN)
+    env = os.environ | {"DISPLAY": display}
+    subprocess.run(
+        [program("xdotool", "xdotool"), "mousemove", str(x + 4), str(y + 4), "click", "3"], env=env, check=True
+    )
+    before = seen(display).tobytes()
+    deadline = time.monotonic() + 5
+    # The menu is there once the screen has changed and then stays as it is.
+    while time.monotonic() < deadline:
+        time.sleep(0.3)
+        now = seen(display).tobytes()
+        if now == before:
+            return
+        before = now
+
+
+if __name__ == "__main__":
+    asyncio.run(take(FOLDER))

@@ -1,0 +1,14 @@
+"""The images of the tray, one folder-free file a look and size; `draw.py` makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SIZES = (16, 20, 22, 24, 32, 40, 44, 48, 64, 128, 256)
+LOOKS = ("up", "down", "busy", "trouble")
+
+
+def path(look: str, size: int) -> Path:
+    """The PNG of a look in the smallest size that is at least `size` pixels, or in the largest there is."""
+    fitting = [have for have in SIZES if have >= size]
+    return Path(__file__).with_name(f"{look}-{fitting[0] if fitting else SIZES[-1]}.png")

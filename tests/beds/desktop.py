@@ -1,0 +1,228 @@
+"""A desktop without a person: a session bus, a screen, a tray host that shows and clicks, and a place for toasts.
+
+The bus and the screen are real programs (dbus-daemon, Xvfb). The host is the other side of two specifications:
+StatusNotifierItem (freedesktop.org), as KDE and GNOME's extension speak it, with com.canonical.dbusmenu for the menu,
+and org.freedesktop.Notifications.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dbus_fast import Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+
+from tests.beds import BedMissing
+
+DEADLINE = 10.0
+_WATCHER = "org.kde.StatusNotifierWatcher"
+_ITEM = "org.kde.StatusNotifierItem"
+_MENU = "com.canonical.dbusmenu"
+_TOASTS = "org.freedesktop.Notifications"
+
+
+@contextmanager
+def session_bus() -> Iterator[str]:
+    """A session bus of our own; yields its address. Raises BedMissing."""
+    found = program("dbus-daemon", "dbus")
+    process = subprocess.Popen(
+        [found, "--session", "--nofork", "--print-address"],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process, process.stdout:
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def screen(size: str = "640x480x24") -> Iterator[str]:
+    """An X display of our own; yields its name, as for DISPLAY. Raises BedMissing."""
+    found = program("Xvfb", "xvfb")
+    reader, writer = os.pipe()
+    command = [found, "-displayfd", str(writer), "-screen", "0", size, "-nolisten", "tcp"]
+    with os.fdopen(reader) as said:
+        process = subprocess.Popen(command, pass_fds=[writer], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(writer)
+        with process:
+            try:
+                yield f":{said.readline().strip()}"
+            finally:
+                process.terminate()
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program. Raises BedMissing, with the Debian package that has it."""
+    found = shutil.which(name)
+    if found is None:
+        raise BedMissing(f"{name} is missing (Debian: {package})")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Toast:
+    """One notification as it arrived."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One menu entry. `checked` is None for one without a mark."""
+
+    id: int
+    label: str
+    enabled: bool
+    checked: bool | None
+    is_separator: bool
+    children: tuple[Entry, ...]
+
+    def find(self, *starts: str) -> Entry:
+        """The entry whose label begins so, one level a text. Raises LookupError, with what there is."""
+        if not starts:
+            return self
+        for child in self.children:
+            if child.label.startswith(starts[0]):
+                return child.find(*starts[1:])
+        raise LookupError(f"no {starts[0]!r} among {[child.label for child in self.children]}")
+
+
+class Tray:
+    """One icon that registered with the host, seen and clicked over the bus."""
+
+    def __init__(self, bus: MessageBus, name: str, path: str) -> None:
+        self._bus = bus
+        self._name = name
+        self._path = path
+
+    async def properties(self) -> dict[str, Any]:
+        """Title, Status, IconName, Menu and what else the item tells."""
+        (found,) = await self._call(self._path, "org.freedesktop.DBus.Properties", "GetAll", "s", _ITEM)
+        return {name: value.value for name, value in found.items()}
+
+    async def menu(self) -> Entry:
+        """The whole menu, as a host would show it."""
+        path = (await self.properties())["Menu"]
+        _, root = await self._call(path, _MENU, "GetLayout", "iias", 0, -1, [])
+        return _entry(root)
+
+    async def click(self, *labels: str) -> None:
+        """Click the entry whose label begins so, one text a level."""
+        entry = (await self.menu()).find(*labels)
+        path = (await self.properties())["Menu"]
+        await self._call(path, _MENU, "Event", "isvu", entry.id, "clicked", Variant("i", 0), 0)
+
+    async def _call(self, path: str, interface: str, member: str, signature: str, *body: object) -> list[Any]:
+        message = Message(self._name, path, interface, member, signature=signature, body=list(body))
+        async with asyncio.timeout(DEADLINE):
+            answer = await self._bus.call(message)
+        assert answer is not None
+        if answer.message_type is MessageType.ERROR:
+            raise RuntimeError(f"{member}: {answer.error_name} {answer.body}")
+        return answer.body
+
+
+def _entry(node: Any) -> Entry:
+    number, properties, children = node.value if isinstance(node, Variant) else node
+    value = {name: variant.value for name, variant in properties.items()}
+    return Entry(
+        number,
+        value.get("label", "").replace("_", ""),
+        value.get("enabled", True),
+        value.get("toggle-state") == 1 if value.get("toggle-type") else None,
+        value.get("type") == "separator",
+        tuple(_entry(child) for child in children),
+    )
+
+
+class Host:
+    """The desktop's side of the bus: items that register come out of `trays`, notifications out of `toasts`."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        self.trays: asyncio.Queue[Tray] = asyncio.Queue()
+        self.toasts: asyncio.Queue[Toast] = asyncio.Queue()
+        self._bus = bus
+
+    async def tray(self) -> Tray:
+        """The next icon that registers, within 10 s."""
+        async with asyncio.timeout(DEADLINE):
+            return await self.trays.get()
+
+    def forget_trays(self) -> None:
+        """Drop icons that have registered so far; one may do so more than once."""
+        while not self.trays.empty():
+            self.trays.get_nowait()
+
+    async def toast(self, title: str) -> Toast:
+        """The next notification with that title, within 10 s; those before it are dropped."""
+        async with asyncio.timeout(DEADLINE):
+            while (toast := await self.toasts.get()).title != title:
+                pass
+            return toast
+
+    def answer(self, message: Message) -> Message | None:
+        """Serve what a tray host and a notification daemon must; the rest is for others."""
+        if message.message_type is not MessageType.METHOD_CALL:
+            return None
+        match message.interface, message.member:
+            case (str(), "RegisterStatusNotifierItem"):
+                return self._register(message)
+            case ("org.freedesktop.DBus.Properties", "Get" | "GetAll") if message.path == "/StatusNotifierWatcher":
+                return _watcher_properties(message)
+            case (str(), "Notify") if message.interface == _TOASTS:
+                self.toasts.put_nowait(Toast(message.body[3], message.body[4]))
+                return Message.new_method_return(message, "u", [self.toasts.qsize() + 1])
+            case (str(), "CloseNotification"):
+                return Message.new_method_return(message)
+            case (str(), "GetCapabilities"):
+                return Message.new_method_return(message, "as", [["body"]])
+            case (str(), "GetServerInformation"):
+                return Message.new_method_return(message, "ssss", ["bed", "tests", "1", "1.2"])
+        return None
+
+    def _register(self, message: Message) -> Message:
+        service = message.body[0]
+        # A path alone says that the sender owns it: libayatana-appindicator's way.
+        is_path = service.startswith("/")
+        name, path = (message.sender or "", service) if is_path else (service, "/StatusNotifierItem")
+        self.trays.put_nowait(Tray(self._bus, name, path))
+        return Message.new_method_return(message)
+
+
+def _watcher_properties(message: Message) -> Message:
+    values = {
+        "RegisteredStatusNotifierItems": Variant("as", []),
+        "IsStatusNotifierHostRegistered": Variant("b", True),
+        "ProtocolVersion": Variant("i", 0),
+    }
+    if message.member == "GetAll":
+        return Message.new_method_return(message, "a{sv}", [values])
+    return Message.new_method_return(message, "v", [values[message.body[1]]])
+
+
+@asynccontextmanager
+async def host(address: str) -> AsyncIterator[Host]:
+    """A tray host and a notification daemon on the bus at `address`."""
+    bus = await MessageBus(bus_address=address).connect()
+    try:
+        desk = Host(bus)
+        answer: Callable[[Message], Any] = desk.answer
+        bus.add_message_handler(answer)
+        for name in (_WATCHER, _TOASTS):
+            await bus.request_name(name)
+        yield desk
+    finally:
+        bus.disconnect()
+        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]

@@ -1,0 +1,61 @@
+"""A panel with a place for icons on a screen of the tests' own, and what a person would see there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import Xlib.display
+import Xlib.X
+from PIL import Image, ImageGrab
+
+from tests.beds.desktop import program
+
+GREEN, RED = (0x34, 0xC7, 0x59), (0xFF, 0x3B, 0x30)
+_PANEL = ["--edge", "bottom", "--align", "right", "--widthtype", "pixel", "--width", "160", "--height", "32"]
+# The smallest icon that a panel shows has 16 × 16 pixels, scaled smoothly.
+_ICON_PIXELS = 50
+_TOLERANCE = 12
+
+
+@contextmanager
+def panel(display: str) -> Iterator[None]:
+    """A panel at the lower right of the screen. Raises BedMissing."""
+    command = [program("trayer", "trayer"), *_PANEL, "--expand", "false"]
+    with subprocess.Popen(command, env=os.environ | {"DISPLAY": display}, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for_place(display)
+            yield
+        finally:
+            process.terminate()
+
+
+def _wait_for_place(display: str) -> None:
+    """Return once the panel takes icons; one that comes before is not taken in."""
+    connection = Xlib.display.Display(display)
+    try:
+        place = connection.intern_atom("_NET_SYSTEM_TRAY_S0")
+        deadline = time.monotonic() + 10
+        while connection.get_selection_owner(place) == Xlib.X.NONE:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the panel does not take icons")
+            time.sleep(0.02)
+    finally:
+        connection.close()
+
+
+def seen(display: str) -> Image.Image:
+    """The whole screen as it is now."""
+    return ImageGrab.grab(xdisplay=display).convert("RGB")
+
+
+def shows(display: str, colour: tuple[int, int, int]) -> bool:
+    """Whether a good part of an icon's worth of pixels on the screen has that colour, or as good as."""
+    near = 0
+    for count, pixel in seen(display).getcolors(1 << 24) or []:
+        if isinstance(pixel, tuple) and max(abs(a - b) for a, b in zip(pixel, colour, strict=True)) <= _TOLERANCE:
+            near += count
+    return near >= _ICON_PIXELS

@@ -1,0 +1,19 @@
+"""The program, but with an About that holds the loop for 3 s: no real part can be made to. Run by `test_program`."""
+
+import sys
+import time
+
+from tray import __main__ as program
+from tray.app import App
+
+
+async def hold(self: App, _: str | None) -> None:
+    """Block the loop's thread, as no part of the product ever should."""
+    mark = self._paths.root / "held"
+    mark.touch()
+    time.sleep(3)  # noqa: ASYNC251 - that is the point
+    mark.unlink()
+
+
+App._about = hold  # type: ignore[method-assign]
+sys.exit(program.main())

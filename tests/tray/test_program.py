@@ -1,0 +1,233 @@
+"""The real program on a real session bus and screen, with the real Ollama: seen and clicked as a person would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import fake_ollama
+from tests.beds.desktop import session_bus
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.beds.wire import call
+from tests.rig import Rig, gone
+from tests.tray.program import Desk, Program, desktop, running, until_entry, until_look, wait_for
+
+pytestmark = pytest.mark.timeout(40)  # a program with GTK starts several times, on two busy cores
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    """A desktop of our own."""
+    async with desktop() as found:
+        yield found
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    """The real Ollama with the tiny model."""
+    return Rig(tmp_path, require(ollama).executable).with_model()
+
+
+async def test_the_walk_of_a_user_through_the_menu(rig: Rig, desk: Desk) -> None:
+    async with running(rig, desk) as (program, tray):
+        await until_look(tray, "down")
+        await until_entry(tray, "Ollama is not running")
+        assert (await tray.menu()).find("Stop (not running)").enabled is False
+
+        await tray.click("Start")
+        assert f"answers at {rig.url}" in (await desk.host.toast("Ollama Started")).text
+        await until_look(tray, "up")
+        await until_entry(tray, f"Ollama 0.9.3 is running (pid {rig.record.pid})")
+        assert (await tray.menu()).find("Start (already running)").enabled is False
+
+        psutil.Process(rig.record.pid).kill()
+        assert "exit code -9" in (await desk.host.toast("Ollama Crashed")).text
+        await until_look(tray, "down")
+
+        await tray.click("Start")
+        await desk.host.toast("Ollama Started")
+        await rig.generate()
+        await until_entry(tray, "Models", "● tiny:latest: 459.04 KB")
+        await tray.click("Models", "● tiny:latest", "Unload")
+        assert (await until_entry(tray, "Models", "tiny:latest: 459.04 KB")).enabled is False
+
+        family = rig.family()
+        await tray.click("Stop")
+        await desk.host.toast("Ollama Stopped")
+        await until_look(tray, "down")
+        assert await gone(family, within=0.5) == []
+
+        await tray.click("Start")
+        await until_look(tray, "up")
+        family = rig.family()
+        await until_entry(tray, "Quit")
+        await tray.click("Quit")
+        assert await program.ended(within=8) == 0, program.said
+        assert await gone(family, within=0.5) == []
+        assert not rig.is_listening
+
+
+async def test_quitting_during_a_generation_says_so_first(rig: Rig, desk: Desk) -> None:
+    async with running(rig, desk) as (program, tray):
+        await tray.click("Start")
+        await until_look(tray, "up")
+        body = {
+            "model": "tiny",
+            "prompt": "x",
+            "raw": True,
+            "options": {"num_predict": 40000, "num_ctx": 2048, "num_thread": 1},
+        }
+        generating = threading.Thread(target=lambda: _ignore_end(f"{rig.url}/api/generate", body))
+        generating.start()
+        await until_entry(tray, "Models", "● tiny")
+        await tray.click("Quit")
+        await desk.host.toast("Ollama is at work")
+        assert rig.is_listening
+        await tray.click("Quit")
+        assert await program.ended(within=8) == 0
+        await asyncio.to_thread(generating.join)
+        assert not rig.is_listening
+
+
+def _ignore_end(url: str, body: dict[str, object]) -> None:
+    try:
+        call("POST", url, body, timeout=60)
+    except (OSError, Exception):
+        return
+
+
+async def test_a_crash_of_the_tray_leaves_ollama_to_the_next_one(rig: Rig, desk: Desk) -> None:
+    async with running(rig, desk) as (program, tray):
+        await tray.click("Start")
+        await until_look(tray, "up")
+        pid = rig.record.pid
+        program.process.kill()
+        await program.ended(within=5)
+    assert rig.is_listening
+    async with running(rig, desk) as (_, tray):
+        assert f"pid {pid}" in (await desk.host.toast("Ollama Was Still Running")).text
+        await until_look(tray, "up")
+        assert rig.record.pid == pid
+    assert not rig.is_listening
+
+
+@pytest.mark.parametrize(("number", "within"), [(signal.SIGINT, 8.0), (signal.SIGTERM, 3.5)])
+async def test_a_signal_is_a_quit_also_while_the_toolkit_has_the_main_thread(
+    rig: Rig, desk: Desk, number: signal.Signals, within: float
+) -> None:
+    async with running(rig, desk) as (program, tray):
+        await tray.click("Start")
+        await until_look(tray, "up")
+        program.process.send_signal(number)
+        assert await program.ended(within) == 0
+        await wait_for(lambda: not rig.is_listening, within=1.0)
+
+
+async def test_a_second_instance_has_the_first_show_itself(rig: Rig, desk: Desk) -> None:
+    async with running(rig, desk) as (first, _):
+        await first.url()
+        second = Program(rig, desk.env)
+        assert await second.ended(within=8) == 0, second.said
+        assert "not running" in (await desk.host.toast("Aura Ollama")).text
+        assert first.process.poll() is None
+
+
+async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> None:
+    async with running(rig, desk) as (_, tray):
+        await until_entry(tray, "Start Ollama on launch")
+        await tray.click("Start Ollama on launch")
+        await wait_for(lambda: json.loads(rig.paths.sidecar.read_text()).get("startOnLaunch") is True)
+        await tray.click("Start at login")
+        entry = rig.root / "config" / "autostart" / "aura-ollama.desktop"
+        await wait_for(entry.exists)
+        assert sys.executable in entry.read_text()
+        async with asyncio.timeout(5):
+            while not (await tray.menu()).find("Start at login").checked:
+                await asyncio.sleep(0.02)
+        await tray.click("Start at login")
+        await wait_for(lambda: not entry.exists())
+
+
+async def test_a_refused_desktop_app_can_be_allowed_from_the_menu(rig: Rig, desk: Desk) -> None:
+    async with running(rig, desk) as (program, tray):
+        url = await program.url()
+        assert await asyncio.to_thread(_status_for_null, url) == 403
+        await desk.host.toast("Aura Desktop Was Refused")
+        await until_entry(tray, "Allow Aura desktop")
+        await tray.click("Allow Aura desktop")
+        async with asyncio.timeout(5):
+            while await asyncio.to_thread(_status_for_null, url) != 200:
+                await asyncio.sleep(0.02)
+
+
+def _status_for_null(url: str) -> int:
+    import http.client
+
+    host, port = url.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection.request("GET", "/api/ollama/status", headers={"Origin": "null"})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+async def test_without_a_tray_it_says_so_once_and_serves(rig: Rig, tmp_path: Path) -> None:
+    with require(session_bus) as bus:
+        # Nothing at all, a bus without a host, a screen that is not there.
+        for env in ({}, {"DBUS_SESSION_BUS_ADDRESS": bus}, {"DISPLAY": ":9999"}):
+            program = Program(rig, env)
+            try:
+                answer = await asyncio.to_thread(call, "GET", f"{await program.url()}/healthz")
+                assert answer.status == 200
+                assert program.said.count("Running without a tray.") == 1
+            finally:
+                await program.end()
+            (tmp_path / "tray.txt").unlink()
+
+
+async def test_the_ui_answers_while_the_loop_is_held_for_3_s(rig: Rig, desk: Desk) -> None:
+    program = Program(rig, desk.env, script=Path(__file__).with_name("held_loop.py"))
+    try:
+        tray = await desk.host.tray()
+        await until_look(tray, "down")
+        await tray.click("About")
+        held = rig.root / "held"
+        await wait_for(held.exists)
+        began = time.monotonic()
+        await tray.click("Show status")
+        while held.exists() and time.monotonic() < began + 2.5:
+            asked = time.monotonic()
+            assert (await tray.menu()).find("Quit").enabled
+            assert time.monotonic() - asked < 0.5
+        assert time.monotonic() - began >= 2.5
+        await desk.host.toast("Aura Ollama")
+    finally:
+        await program.end()
+
+
+async def test_a_burst_of_500_changes_ends_in_the_last_with_few_paints(tmp_path: Path, desk: Desk) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    program = Program(rig, desk.env, script=Path(__file__).with_name("burst.py"))
+    try:
+        tray = await desk.host.tray()
+        await wait_for(lambda: "shown" in program.said)
+        await until_look(tray, "up")
+        await until_entry(tray, "Ollama 500 is running")
+        (line,) = [line for line in program.said.splitlines() if line.startswith("shown")]
+        _, seconds = line.split()
+        await wait_for(lambda: "paints" in program.said)
+        paints = int(program.said.rpartition("paints ")[2].split()[0])
+        assert paints <= float(seconds) / 0.1 + 3
+    finally:
+        program.process.terminate()
+        await program.ended(within=5)

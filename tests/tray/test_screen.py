@@ -1,0 +1,40 @@
+"""What a person sees: pixels on a real X screen, with a real panel."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.beds.desktop import host, screen, session_bus
+from tests.beds.ollama import ollama
+from tests.beds.panel import GREEN, RED, panel, shows
+from tests.beds.require import require
+from tests.beds.wire import call
+from tests.rig import Rig
+from tests.tray.program import Program, wait_for
+
+pytestmark = pytest.mark.timeout(40)  # a screen, a panel and a program start one after the other
+
+
+@pytest.mark.parametrize("backend", ["xorg", "gtk"])
+async def test_the_icon_on_the_screen_is_red_until_an_ollama_answers_and_green_then(
+    tmp_path: Path, backend: str
+) -> None:
+    rig = Rig(tmp_path, require(ollama).executable)
+    with session_bus() as bus, screen() as display, panel(display):
+        env = {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "PYSTRAY_BACKEND": backend}
+        async with host(bus):
+            program = Program(rig, env)
+            try:
+                await wait_for(lambda: shows(display, RED))
+                assert not shows(display, GREEN)
+                url = await program.url()
+                await asyncio.to_thread(call, "POST", f"{url}/api/ollama/start", timeout=20)
+                await wait_for(lambda: shows(display, GREEN))
+                assert not shows(display, RED)
+                await asyncio.to_thread(call, "POST", f"{url}/api/ollama/stop", timeout=20)
+                await wait_for(lambda: shows(display, RED))
+            finally:
+                await program.end()

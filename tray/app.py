@@ -1,0 +1,205 @@
+"""What the tray does: follows the status, makes views and toasts of it, and carries out commands. Lives on the loop.
+
+It touches no UI: views, toasts and the end go out through callables, which may be called from the loop's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core import __version__, activity, config, locate, logs
+from core.config import Paths, SettingsReader
+from core.detect import CLIENT_ERRORS, error_text
+from core.errors import CoreError
+from core.platform import desktop
+from core.state import State, Status
+from core.supervisor import Supervisor
+from tray.menu import Act, Command, Facts, View, view
+from tray.toasts import Toast, Toaster
+
+log = logging.getLogger(__name__)
+
+CONFIRM_SECONDS = 10.0
+_UNLOAD_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """The UI, as far as the app needs it. All three return at once, from any thread."""
+
+    show: Callable[[View], None]
+    toast: Callable[[Toast], None]
+    close: Callable[[], None]
+
+
+class App:
+    """The tray's logic for one supervisor. `run` it as a task; `post` commands to it on the loop."""
+
+    def __init__(self, supervisor: Supervisor, paths: Paths, api_url: str, surface: Surface) -> None:
+        self._supervisor = supervisor
+        self._paths = paths
+        self._surface = surface
+        self._toaster = Toaster()
+        self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
+        self._facts = Facts(Status(), api_url, False, False, False, False)
+        self._quit_confirmed_until = 0.0
+
+    async def run(self) -> None:
+        """Follow the status and carry out commands until QUIT."""
+        await self._read_preferences()
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._follow())
+            while (command := await self._commands.get()) is not None:
+                tasks.create_task(self._carry_out(command))
+            following.cancel()
+
+    def post(self, command: Command) -> None:
+        """Have a command carried out. On the loop."""
+        self._commands.put_nowait(command)
+
+    def end(self) -> None:
+        """Make `run` return. On the loop."""
+        self._commands.put_nowait(None)
+
+    def desktop_refused(self) -> None:
+        """An Aura desktop app without a known origin was refused: offer to allow it. On the loop; says so once."""
+        if not self._facts.is_desktop_refused:
+            self._surface.toast(self._toaster.desktop_refused())
+            self._update(is_desktop_refused=True)
+
+    async def _follow(self) -> None:
+        with self._supervisor.subscribe() as statuses:
+            async for status in statuses:
+                old = self._facts.status
+                if toast := self._toaster.moved(old, status):
+                    self._surface.toast(toast)
+                has_logs = await asyncio.to_thread(logs.newest, str(self._paths.logs)) is not None
+                self._update(status=status, has_logs=has_logs)
+
+    def _update(self, **changes: Any) -> None:
+        self._facts = replace(self._facts, **changes)
+        if self._facts.status.state is not State.UNKNOWN:
+            self._surface.show(view(self._facts))
+
+    async def _read_preferences(self) -> None:
+        settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+        at_login = await asyncio.to_thread(desktop.starts_at_login)
+        self._update(starts_at_login=at_login, starts_on_launch=settings.sidecar.start_on_launch)
+
+    async def _carry_out(self, command: Command) -> None:
+        try:
+            await self._actions()[command.act](command.argument)
+        except CoreError as error:
+            log.info("%s was refused: %s", command.act, error)
+            if toast := self._toaster.refused(error, command.act):
+                self._surface.toast(toast)
+        except OSError as error:
+            self._surface.toast(Toast("That did not work", str(error)))
+
+    def _actions(self) -> dict[Act, Callable[[str | None], Coroutine[Any, Any, None]]]:
+        return {
+            Act.START: lambda _: self._wish(Act.START, self._supervisor.start(by_user=True)),
+            Act.STOP: lambda _: self._wish(Act.STOP, self._supervisor.stop()),
+            Act.RESTART: lambda _: self._wish(Act.RESTART, self._supervisor.restart()),
+            Act.OPEN_LOGS: self._open_logs,
+            Act.OPEN_NEWEST_LOG: self._open_newest_log,
+            Act.UNLOAD: self._unload,
+            Act.COPY_ADDRESS: self._copy_address,
+            Act.CHOOSE_EXECUTABLE: self._choose_executable,
+            Act.START_AT_LOGIN: self._toggle_login,
+            Act.START_ON_LAUNCH: self._toggle_launch,
+            Act.ALLOW_DESKTOP: self._allow_desktop,
+            Act.ABOUT: self._about,
+            Act.SHOW_STATUS: self._show_status,
+            Act.QUIT: self._quit,
+        }
+
+    async def _wish(self, act: Act, wish: Coroutine[Any, Any, Status]) -> None:
+        self._update(is_pending=act)
+        try:
+            await wish
+        finally:
+            self._update(is_pending=None)
+
+    async def _open_logs(self, _: str | None) -> None:
+        await self._open(str(self._paths.logs))
+
+    async def _open_newest_log(self, _: str | None) -> None:
+        newest = await asyncio.to_thread(logs.newest, str(self._paths.logs))
+        await self._open(newest or str(self._paths.logs))
+
+    async def _open(self, path: str) -> None:
+        if not await asyncio.to_thread(desktop.open_path, path):
+            self._surface.toast(Toast("Logs", f"They are in {path}."))
+
+    async def _unload(self, model: str | None) -> None:
+        try:
+            client = await self._supervisor.client()
+            await client.unload(model or "", _UNLOAD_SECONDS)
+        except CLIENT_ERRORS as error:
+            self._surface.toast(Toast(f"{model} is still loaded", error_text(error)))
+
+    async def _copy_address(self, _: str | None) -> None:
+        url = self._facts.api_url or ""
+        if not await asyncio.to_thread(desktop.copy_text, url):
+            self._surface.toast(Toast("API address", url))
+
+    async def _choose_executable(self, _: str | None) -> None:
+        try:
+            path = await asyncio.to_thread(desktop.choose_file, "Choose the Ollama executable", None)
+        except FileNotFoundError as error:
+            self._surface.toast(
+                Toast("Choose executable", f"{error} Set ollamaExecutablePath in {self._paths.settings}.")
+            )
+            return
+        if path is not None:
+            await asyncio.to_thread(self._use_executable, path)
+
+    def _use_executable(self, path: str) -> None:
+        locate.validate(path)
+        config.write_settings(self._paths, {"ollamaExecutablePath": path})
+
+    async def _toggle_login(self, _: str | None) -> None:
+        if self._facts.starts_at_login:
+            await asyncio.to_thread(desktop.stop_at_login)
+        else:
+            await asyncio.to_thread(desktop.start_at_login, desktop.login_command())
+        self._update(starts_at_login=await asyncio.to_thread(desktop.starts_at_login))
+
+    async def _toggle_launch(self, _: str | None) -> None:
+        wanted = not self._facts.starts_on_launch
+        await asyncio.to_thread(config.write_sidecar, self._paths, {"startOnLaunch": wanted})
+        self._update(starts_on_launch=wanted)
+
+    async def _allow_desktop(self, _: str | None) -> None:
+        settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+        origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
+        await asyncio.to_thread(config.write_sidecar, self._paths, {"allowedOrigins": list(origins)})
+        self._update(is_desktop_refused=False)
+
+    async def _about(self, _: str | None) -> None:
+        text = f"Version {__version__}. {self._facts.api_url}\nData in {self._paths.data}"
+        self._surface.toast(Toast("Aura Ollama", text))
+
+    async def _show_status(self, _: str | None) -> None:
+        self._surface.toast(Toast("Aura Ollama", view(self._facts).tooltip))
+
+    async def _quit(self, _: str | None) -> None:
+        now = asyncio.get_running_loop().time()
+        pid = self._facts.status.pid
+        would_stop = self._facts.status.is_managed and await self._stops_on_quit()
+        if would_stop and pid and now > self._quit_confirmed_until and await asyncio.to_thread(activity.is_busy, pid):
+            self._quit_confirmed_until = now + CONFIRM_SECONDS
+            self._surface.toast(
+                Toast("Ollama is at work", "Quitting stops it. Choose Quit again to quit all the same.")
+            )
+            return
+        self._surface.close()
+
+    async def _stops_on_quit(self) -> bool:
+        settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+        return settings.sidecar.stop_on_quit
