@@ -35,6 +35,7 @@ from tray.toasts import Toast
 
 log = logging.getLogger(__name__)
 
+QUIT_SECONDS = 8.0
 SESSION_END_SECONDS = 3.0
 _SHOW_SECONDS = 5.0
 _TOOLKIT_SECONDS = 3.0
@@ -78,7 +79,7 @@ class _Program:
         self._backstop = threading.Timer(_TOOLKIT_SECONDS, os._exit, [0])
         self._backstop.daemon = True
         self._app: App | None = None
-        self._ended: asyncio.Future[float | None] | None = None
+        self._ended: asyncio.Future[float] | None = None
 
     def run(self) -> int:
         """Serve and show until quit. On the main thread."""
@@ -86,7 +87,7 @@ class _Program:
             self._bridge.start()
             self._icon.run()
             self._backstop.cancel()
-            self._bridge.call(self._end, None)
+            self._bridge.call(self._end, QUIT_SECONDS)
             self._bridge.join(timeout=None)
         return self._exit_code(self._bridge.error)
 
@@ -103,6 +104,7 @@ class _Program:
 
     async def _serve(self) -> None:
         """On the loop, from beginning to end."""
+        self._ended = asyncio.get_running_loop().create_future()
         try:
             settings = await asyncio.to_thread(SettingsReader(self._paths).read)
             supervisor = Supervisor(self._paths)
@@ -110,19 +112,18 @@ class _Program:
             port = settings.sidecar.port if self._port is None else self._port
             async with sidecar(self._paths, port, supervisor, hooks) as url:
                 log.info("listening on %s (data in %s)", url, self._paths.data)
-                await self._serve_until_ended(supervisor, url)
+                await self._serve_until(self._ended, supervisor, url)
         finally:
             self._icon.stop()
             self._backstop.start()
 
-    async def _serve_until_ended(self, supervisor: Supervisor, url: str) -> None:
-        self._ended = asyncio.get_running_loop().create_future()
-        surface = Surface(self._icon.show, self._toast, lambda: self._end(None))
+    async def _serve_until(self, ended: asyncio.Future[float], supervisor: Supervisor, url: str) -> None:
+        surface = Surface(self._icon.show, self._toast, lambda: self._end(QUIT_SECONDS))
         async with asyncio.TaskGroup() as tasks:
             supervising = tasks.create_task(supervisor.run())
             self._app = App(supervisor, self._paths, url, surface)
             tasks.create_task(self._app.run())
-            limit = await self._ended
+            limit = await ended
             settings = await asyncio.to_thread(SettingsReader(self._paths).read)
             supervisor.close(stop_ollama=settings.sidecar.stop_on_quit)
             # The shim was asked by then, and goes on by itself if we have to leave before it is done.
@@ -130,7 +131,7 @@ class _Program:
             supervising.cancel()
             self._app.end()
 
-    def _end(self, limit: float | None) -> None:
+    def _end(self, limit: float) -> None:
         if self._ended and not self._ended.done():
             self._ended.set_result(limit)
 
@@ -146,7 +147,7 @@ class _Program:
 
     def _signalled(self, number: int) -> None:
         # SIGINT is a quit; the others come from a session that is ending.
-        self._bridge.call(self._end, None if number == signal.SIGINT else SESSION_END_SECONDS)
+        self._bridge.call(self._end, QUIT_SECONDS if number == signal.SIGINT else SESSION_END_SECONDS)
 
     def _null_refused(self) -> None:
         if self._app:
@@ -178,6 +179,8 @@ def _show_other(paths: Paths, url: str) -> bool:
 
 
 def _complain(words: str) -> int:
+    # A windowed program has no stderr; its log has to do.
+    log.error("%s", words.rstrip())
     print(f"aura-ollama: {words.rstrip()}", file=sys.stderr)
     return 1
 

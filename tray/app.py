@@ -99,6 +99,10 @@ class App:
                 self._surface.toast(toast)
         except OSError as error:
             self._surface.toast(Toast("That did not work", str(error)))
+        except Exception:
+            # The edge of a click: one that goes wrong must not end the program.
+            log.exception("%s failed", command.act)
+            self._surface.toast(Toast("That did not work", "The log says why."))
 
     def _actions(self) -> dict[Act, Callable[[str | None], Coroutine[Any, Any, None]]]:
         return {

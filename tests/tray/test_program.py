@@ -150,7 +150,7 @@ async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> N
         await tray.click("Start at login")
         entry = rig.root / "config" / "autostart" / "aura-ollama.desktop"
         await wait_for(entry.exists)
-        assert sys.executable in entry.read_text()
+        assert str(Path(sys.executable).parent) in entry.read_text()
         async with asyncio.timeout(5):
             while not (await tray.menu()).find("Start at login").checked:
                 await asyncio.sleep(0.02)
