@@ -9,7 +9,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 import psutil
@@ -47,6 +49,10 @@ class Place:
     def log_files(self) -> list[Path]:
         """All logs of Ollama, oldest first."""
         return [Path(path) for path in logs.segments(str(self.root / "AuraData/logs/ollama"))]
+
+    def log_bytes(self) -> int:
+        """The size of all logs."""
+        return sum(path.stat().st_size for path in self.log_files())
 
     def record(self) -> dict[str, object]:
         """The run record."""
@@ -89,6 +95,14 @@ def end_what_runs(place: Place) -> None:
         assert gone([shim], within=DEADLINE) == []
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Return once it holds."""
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
 def gone(processes: list[psutil.Process], within: float) -> list[psutil.Process]:
     """Those that still live after `within` seconds."""
     deadline = time.monotonic() + within
@@ -109,20 +123,21 @@ class Generation:
     """A long streaming generation on a thread of its own, straight from Ollama."""
 
     def __init__(self, port: int) -> None:
-        # One thread: two would spin while they wait for each other, and on a busy machine that takes minutes.
-        options = {"num_predict": TOKENS, "num_ctx": 2048, "num_thread": 1}
+        # One thread: two would spin while they wait for each other, and a busy machine makes minutes of that.
+        # The likeliest token that was not said lately: chance would say the end token after a few hundred.
+        options = {"num_predict": TOKENS, "num_thread": 1, "temperature": 0, "repeat_penalty": 1.5}
         body = json.dumps({"model": "tiny", "prompt": "x", "raw": True, "options": options}).encode()
         self._request = urllib.request.Request(f"http://127.0.0.1:{port}/api/generate", data=body)
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._read)
         self.pieces = 0
-        self.is_done = False
+        self.last: dict[str, object] = {}
 
     def _read(self) -> None:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(self._request, timeout=60) as answer:
             for line in answer:
                 self.pieces += 1
-                self.is_done = json.loads(line).get("done", False)
+                self.last = json.loads(line)
                 if self.pieces == 3:
                     self._begun.set()
 
@@ -159,14 +174,12 @@ def test_a_generation_outlives_the_sidecar_and_the_next_one_adopts_it(place: Pla
     generation = Generation(place.port)
     generation.begin()
     with killed(first):
-        assert not generation.is_done
+        assert not generation.last["done"]
         generation.end()
-    assert generation.is_done
+    assert (generation.last["done"], generation.last["eval_count"]) == (True, TOKENS)
     # The line that Ollama writes after the last token, when no sidecar was there to see it.
-    deadline = time.monotonic() + DEADLINE
-    while not (told := [line for line in place.log() if 'POST     "/api/generate"' in line]):
-        assert time.monotonic() < deadline
-    assert "| 200 |" in told[0]
+    wait_until(lambda: any('POST     "/api/generate"' in line for line in place.log()))
+    assert [line for line in place.log() if 'POST     "/api/generate"' in line and "| 200 |" in line]
     before = place.log()
     files = [(path, path.stat().st_ino) for path in place.log_files()]
     assert len(files) == 1
@@ -188,13 +201,18 @@ def test_no_line_is_lost_when_the_sidecar_is_killed_in_a_storm_of_them(tmp_path:
     """Some are printed while no sidecar lives, over several segments; none is dropped or doubled."""
     program = fake_ollama.install(tmp_path / "bin", FAKE_PRINT_MB=str(STORM_MEGABYTES))
     with ended(Place(tmp_path, program)) as place:
-        first = place.sidecar().__enter__()
-        pid = start(first)
-        with killed(first):
-            printed = sum(path.stat().st_size for path in place.log_files())
+        with ThreadPoolExecutor(1) as pool:
+            first = place.sidecar().__enter__()
+            starting = pool.submit(start, first)
+            wait_until(lambda: place.log_bytes() > 1_000_000)
+            with killed(first):
+                printed = place.log_bytes()
+            assert isinstance(starting.exception(DEADLINE), OSError | HTTPException | None)
         assert printed < STORM_MEGABYTES * 1_000_000, "all was printed before the kill"
         with place.sidecar() as second:
-            assert call("GET", f"{second.url}/api/ollama/status").json["pid"] == pid
+            status = call("GET", f"{second.url}/api/ollama/status").json
+            assert (status["adopted"], status["pid"]) == (True, place.record()["pid"])
+            wait_until(lambda: listens(place.port))
             assert call("GET", f"http://127.0.0.1:{place.port}/printed", timeout=30).status == 200
             assert call("POST", f"{second.url}/api/ollama/stop", timeout=30).status == 200
         assert len(place.log_files()) > 1
