@@ -22,7 +22,7 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 # GLib looks for the program before it expands a field code, and so misses one with a percent sign in its path.
 _THROUGH_SHELL = ["/bin/sh", "-c", 'exec "$0" "$@"']
-_ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)', re.DOTALL)
+_ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)|"', re.DOTALL)
 
 
 def login_command(script: str, interpreter: str) -> list[str]:
@@ -74,7 +74,11 @@ def desktop_entry_program(text: str) -> str | None:
     if entry.get("Hidden") == "true" or entry.get("X-GNOME-Autostart-enabled") == "false":
         return None
     exec_value = re.sub(r"\\([sntr\\])", lambda found: _UNESCAPES[found[1]], entry.get("Exec", ""))
-    arguments = [_unquote_argument(found) for found in _ARGUMENT.finditer(exec_value)]
+    found = list(_ARGUMENT.finditer(exec_value))
+    if any(each[0] == '"' for each in found):
+        # A quote without its other half: nobody would run that.
+        return None
+    arguments = list(map(_unquote_argument, found))
     if arguments[: len(_THROUGH_SHELL)] == _THROUGH_SHELL:
         del arguments[: len(_THROUGH_SHELL)]
     return arguments[0] if arguments else None
