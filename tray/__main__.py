@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Sequence
 from types import ModuleType
@@ -39,6 +40,8 @@ QUIT_SECONDS = 8.0
 SESSION_END_SECONDS = 3.0
 _SHOW_SECONDS = 5.0
 _TOOLKIT_SECONDS = 3.0
+_PANEL_SECONDS = 5.0
+_PANEL_POLL_SECONDS = 0.25
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,9 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _tray_backend() -> ModuleType:
     # Naming a backend is a choice: then no tray host is asked for, and menus are not insisted on.
     is_chosen = "PYSTRAY_BACKEND" in os.environ
-    if not is_chosen and not desktop.session_has_tray():
+    if not is_chosen and not _tray_appears():
         raise NoTray("no system tray was found on this desktop")
     return icon.load(forced=is_chosen)
+
+
+def _tray_appears() -> bool:
+    """Whether there is a tray. Where there is a screen, one that comes a little later counts too, as at login."""
+    has_screen = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    deadline = time.monotonic() + (_PANEL_SECONDS if has_screen else 0.0)
+    while not desktop.session_has_tray():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PANEL_POLL_SECONDS)
+    return True
 
 
 class _Program:

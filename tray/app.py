@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,9 +55,13 @@ class App:
         await self._read_preferences()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow())
+            acting = set()
             while (command := await self._commands.get()) is not None:
-                tasks.create_task(self._carry_out(command))
-            following.cancel()
+                act = tasks.create_task(self._carry_out(command))
+                acting.add(act)
+                act.add_done_callback(acting.discard)
+            for task in (following, *acting):
+                task.cancel()
 
     def post(self, command: Command) -> None:
         """Have a command carried out. On the loop."""
@@ -154,7 +160,7 @@ class App:
 
     async def _choose_executable(self, _: str | None) -> None:
         try:
-            path = await asyncio.to_thread(desktop.choose_file, "Choose the Ollama executable", None)
+            path = await _in_daemon(lambda: desktop.choose_file("Choose the Ollama executable", None))
         except FileNotFoundError as error:
             self._surface.toast(
                 Toast("Choose executable", f"{error} Set ollamaExecutablePath in {self._paths.settings}.")
@@ -207,3 +213,30 @@ class App:
     async def _stops_on_quit(self) -> bool:
         settings = await asyncio.to_thread(SettingsReader(self._paths).read)
         return settings.sidecar.stop_on_quit
+
+
+async def _in_daemon(ask: Callable[[], str | None]) -> str | None:
+    """What `ask` returns or raises, from a thread that does not hold up our end, however long a person takes."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str | None] = loop.create_future()
+
+    def settle(value: str | None, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(value)
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            value = ask()
+        except Exception as caught:
+            error = caught
+        # The loop may have ended meanwhile, and then nobody waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, value, error)
+
+    threading.Thread(target=run, name="dialog", daemon=True).start()
+    return await answer
