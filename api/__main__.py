@@ -16,6 +16,7 @@ from core import __version__, journal
 from core.config import Paths, Settings, SettingsReader
 from core.errors import CoreError
 from core.supervisor import Supervisor
+from core.text import in_sentences
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         asyncio.run(serve(paths, options.port))
     except CoreError as error:
-        print(f"aura-ollama: {error.message} {error.action or ''}".rstrip(), file=sys.stderr)
+        print(f"aura-ollama: {in_sentences(error.message, error.action)}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"aura-ollama: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ from aiohttp import web
 from api.schemas import ProblemBody
 from core import errors
 from core.errors import CoreError
+from core.text import in_sentences
 
 # The Aura app retries each 5xx three times and logs its user out on 401: 5xx is for real faults, and 401 is never sent.
 STATUS_OF = {
@@ -18,6 +19,8 @@ STATUS_OF = {
     errors.PortInUse.code: 409,
     errors.NothingManaged.code: 409,
     errors.NotOurs.code: 409,
+    errors.NotAnswering.code: 409,
+    errors.RunsElsewhere.code: 409,
     errors.RemoteOllama.code: 409,
     errors.Superseded.code: 409,
     errors.SpawnFailed.code: 500,
@@ -31,7 +34,7 @@ STATUS_OF = {
 
 def problem(status: int, code: str, title: str, message: str, action: str | None = None) -> web.Response:
     """An RFC 9457 problem response that also bears what the Aura app reads."""
-    detail = f"{message} {action}" if action else message
+    detail = in_sentences(message, action)
     body = ProblemBody(f"urn:aura-ollama:{code}", title, status, detail, code, message, action=action)
     return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/problem+json")
 

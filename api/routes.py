@@ -18,7 +18,7 @@ from core.errors import ConfigError
 from core.supervisor import Supervisor
 
 DEFAULT_LINES, MOST_LINES = 200, 10_000
-_MODELS_SECONDS = 5.0
+_MODELS_SECONDS = 2.0
 
 
 class Routes:

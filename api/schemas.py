@@ -130,6 +130,8 @@ def status_body(status: Status) -> StatusBody:
 def _reason(status: Status) -> str | None:
     if status.failure:
         return status.failure.message
+    if status.is_managed and status.wanted_url not in (None, status.url):
+        return f"ollamaUrl is now {status.wanted_url}; Ollama runs at {status.url} until it is stopped."
     if status.owner and not status.is_running:
         return f"The port is held by {status.owner}, which does not answer as an Ollama."
     return None

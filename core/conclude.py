@@ -33,12 +33,20 @@ class News:
 
 def conclude(status: Status, look: Look) -> News:
     """What `look` says about an Ollama of which `status` is known."""
+    if status.state is State.RUNNING:
+        return _managed(status, look, common(look))
+    return _resting(status, look, common(look)) if status.state in RESTING else News(common(look))
+
+
+def common(look: Look) -> dict[str, Any]:
+    """What any look changes: the settings are what they are, whatever Ollama does."""
     endpoint = look.setup.endpoint
     problem = look.setup.problem or (endpoint if isinstance(endpoint, CoreError) else None)
-    common = {"install_path": look.setup.install_path, "settings_problem": str(problem) if problem else None}
-    if status.state is State.RUNNING:
-        return _managed(status, look, common)
-    return _resting(status, look, common) if status.state in RESTING else News(common)
+    return {
+        "install_path": look.setup.install_path,
+        "settings_problem": str(problem) if problem else None,
+        "wanted_url": look.setup.url if not isinstance(endpoint, CoreError) else None,
+    }
 
 
 def answered(status: Status, probe: Probe) -> dict[str, Any]:
@@ -47,14 +55,14 @@ def answered(status: Status, probe: Probe) -> dict[str, Any]:
     return {"version": probe.version, "models": models, "loaded": probe.loaded, "error": None}
 
 
-def _managed(status: Status, look: Look, common: dict[str, Any]) -> News:
+def _managed(status: Status, look: Look, always: dict[str, Any]) -> News:
     if look.probe.answer is Answer.OLLAMA:
-        return News(common | answered(status, look.probe), is_fresh=True)
+        return News(always | answered(status, look.probe), is_fresh=True)
     # It lives, as far as its shim says, but it does not answer: the last good snapshot grows old.
-    return News(common | {"error": look.probe.error})
+    return News(always | {"error": look.probe.error})
 
 
-def _resting(status: Status, look: Look, common: dict[str, Any]) -> News:
+def _resting(status: Status, look: Look, always: dict[str, Any]) -> News:
     probe, listener = look.probe, look.listener
     if probe.answer is Answer.OLLAMA:
         whose = {
@@ -62,12 +70,12 @@ def _resting(status: Status, look: Look, common: dict[str, Any]) -> News:
             "owner": listener.owner if listener else None,
             "by_hand": listener.by_hand if listener else None,
         }
-        news = common | whose | answered(status, probe) | {"url": look.url, "failure": None}
+        news = always | whose | answered(status, probe) | {"url": look.url, "failure": None}
         return News(news, State.EXTERNAL)
     if status.state is State.EXTERNAL and probe.answer is Answer.SILENCE and status.url == look.url:
-        return News(common | {"error": probe.error})
+        return News(always | {"error": probe.error})
     holder = {"owner": listener.owner, "by_hand": listener.by_hand} if listener else {}
-    return News(common | NOBODY | holder | {"url": look.url, "error": probe.error}, _without(status, look))
+    return News(always | NOBODY | holder | {"url": look.url, "error": probe.error}, _without(status, look))
 
 
 def _without(status: Status, look: Look) -> State:

@@ -22,6 +22,7 @@ from core.process import Managed, Plan
 
 _FIRST_RETRY_SECONDS = 0.02
 _LONGEST_RETRY_SECONDS = 0.25
+_END_SECONDS = 5.0
 
 
 class Errands:
@@ -62,11 +63,9 @@ class Errands:
         await done
 
     async def prepare(self, managed: Managed | None) -> None:
-        """Find out whether a start may go ahead: UpAlready, Elsewhere, Refused, or Cleared."""
+        """Find out whether a start may go ahead: UpAlready, Refused, or Cleared."""
         if managed:
-            setup = await self.looker.setup()
-            is_there = isinstance(setup.endpoint, CoreError) or setup.url == managed.record.url
-            self._post(mail.UpAlready() if is_there else mail.Elsewhere())
+            await self._prepare_managed(managed)
             return
         look = await self.looker.look(None)
         try:
@@ -78,6 +77,17 @@ class Errands:
             self._post(mail.Refused(look, known))
         else:
             self._post(mail.Cleared(look, plan))
+
+    async def _prepare_managed(self, managed: Managed) -> None:
+        look = await self.looker.look(managed.record.url)
+        if look.probe.answer is Answer.NOBODY:
+            # It has just ended, and its end is about to be told.
+            await managed.gone(_END_SECONDS)
+            self._post(mail.UpAlready())
+        elif error := launch.why_not_managed(look, managed.record):
+            self._post(mail.Refused(look, error))
+        else:
+            self._post(mail.UpAlready())
 
     async def spawn(self, plan: Plan, ready_timeout: float) -> None:
         """Spawn: Spawned or NotSpawned."""

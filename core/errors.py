@@ -95,6 +95,20 @@ class NotOurs(NothingManaged):
     code = "not_ours"
 
 
+class NotAnswering(CoreError):
+    """Our Ollama lives but does not answer, so that a start can neither succeed nor do any good."""
+
+    code = "not_answering"
+    title = "Ollama Does Not Answer"
+
+
+class RunsElsewhere(CoreError):
+    """Our Ollama runs at the address that the settings named before. It is left to its work."""
+
+    code = "runs_elsewhere"
+    title = "Ollama Runs at Another Address"
+
+
 class RemoteOllama(CoreError):
     """`ollamaUrl` names another machine or a proxy: nothing on this machine can be started or stopped for it."""
 

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 
 from core.config import Paths
 from core.detect import Answer, Listener
-from core.errors import AlreadyRunning, ConfigError, CoreError, PortInUse, RemoteOllama, SpawnFailed
+from core.endpoint import Endpoint
+from core.errors import (
+    AlreadyRunning,
+    ConfigError,
+    CoreError,
+    NotAnswering,
+    PortInUse,
+    RemoteOllama,
+    RunsElsewhere,
+    SpawnFailed,
+)
 from core.look import Look
-from core.process import Plan
+from core.process import Plan, RunRecord
 from core.state import Exit
 
 SAME_FAILURE_SECONDS = 10.0
@@ -45,6 +55,20 @@ def plan(look: Look, paths: Paths) -> Plan:
         caps=sidecar.log_caps,
         grace=sidecar.stop_timeout,
     )
+
+
+def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
+    """Why a start cannot be called a success though our Ollama runs; None if it can."""
+    if look.probe.answer is Answer.SILENCE:
+        return NotAnswering(
+            f"Ollama runs (pid {record.pid}) but does not answer.", action="Wait for it, or stop it and start it again."
+        )
+    if isinstance(look.setup.endpoint, Endpoint) and look.setup.url != record.url:
+        return RunsElsewhere(
+            f"ollamaUrl is now {look.setup.url}, but Ollama runs at {record.url}.",
+            action="Stop it when its work is done; the next start uses the new address.",
+        )
+    return None
 
 
 def already_running(listener: Listener | None) -> AlreadyRunning:

@@ -107,9 +107,7 @@ class Machine:
             case mail.Close():
                 self._on_close(message)
             case mail.UpAlready():
-                self._on_up_already(is_elsewhere=False)
-            case mail.Elsewhere():
-                self._on_up_already(is_elsewhere=True)
+                self._on_up_already()
             case mail.Cleared():
                 self._on_cleared(message)
             case mail.Refused():
@@ -190,12 +188,10 @@ class Machine:
         self._is_launching = True
         self._do(self._errands.prepare(self.managed))
 
-    def _on_up_already(self, *, is_elsewhere: bool) -> None:
+    def _on_up_already(self) -> None:
         self._is_launching = False
         state = self.hub.current.state
-        if state is State.RUNNING and self._up and is_elsewhere:
-            self._begin_stop()
-        elif state is State.RUNNING:
+        if state is State.RUNNING:
             self._settle(self._up)
         elif state in RESTING and self._up:
             # It ended while the start was looking at it.
@@ -206,6 +202,7 @@ class Machine:
             self._is_launching = False
             return
         self._launched_from = news.look
+        self._change(**conclude.common(news.look))
         self._move(State.STARTING, **conclude.NOBODY, failure=None, error=NOT_REACHABLE, url=news.look.url)
         self._do(self._errands.spawn(news.plan, news.look.setup.settings.sidecar.ready_timeout))
 
@@ -214,7 +211,7 @@ class Machine:
         if self.hub.current.state is State.BACKOFF and not isinstance(news.error, AlreadyRunning):
             self._move(State.FAILED, failure=news.error)
         self._see(news.look)
-        if self.hub.current.state is not State.FAILED:
+        if self.hub.current.state in RESTING - {State.FAILED}:
             self._change(wanted=Wish.DOWN)
         self._settle(self._up, news.error)
 
@@ -280,7 +277,9 @@ class Machine:
     def _crashed(self, news: mail.Ended) -> None:
         now = time.monotonic()
         crash = Crashed(str(news.exit), action="The log has the whole story.")
-        self._settle(self._up, crash)
+        # A start that is being looked into came before this was known, and goes on to a new process.
+        if not self._is_launching:
+            self._settle(self._up, crash)
         if not self._restart_on_crash:
             self._move(State.FAILED, **conclude.NOBODY, failure=crash, error=NOT_REACHABLE)
             return

@@ -36,12 +36,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class UpAlready:
-    """A start found the managed Ollama running with the endpoint that the settings ask for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """A start found the managed Ollama running, but the settings ask for another endpoint."""
+    """A start found the managed Ollama answering, or gone meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,6 @@ Message = (
     | Stop
     | Close
     | UpAlready
-    | Elsewhere
     | Cleared
     | Refused
     | Spawned

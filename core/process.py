@@ -33,6 +33,7 @@ ACCESS_DENIED = "Access denied. Please run as administrator or check file permis
 _HAND_OVER_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 6.0
 _BURIAL_SECONDS = 4.0
+_LAST_WORDS_SECONDS = 0.5
 _POLL_SECONDS = 0.02
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -99,6 +100,9 @@ class Managed:
                 return record
             if time.monotonic() > deadline:
                 return self.record
+            if not await asyncio.to_thread(birth, self.record.pid):
+                # Nothing is left to stop, so a guard that lives needs no more than a moment for its words.
+                deadline = min(deadline, time.monotonic() + _LAST_WORDS_SECONDS)
             await asyncio.sleep(_POLL_SECONDS)
 
     async def stop(self) -> None:
@@ -108,14 +112,17 @@ class Managed:
         """
         shim = self.record.shim_pid, self.record.shim_birth
         await asyncio.to_thread(ask_shim, *shim, self.record.stop_event)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), self.grace + _STOP_MARGIN_SECONDS)
+        if await self.gone(self.grace + _STOP_MARGIN_SECONDS):
             return
         await asyncio.to_thread(kill, *shim)
-        try:
-            await asyncio.wait_for(self._ended.wait(), _STOP_MARGIN_SECONDS)
-        except TimeoutError:
-            raise StopFailed(f"Ollama (pid {self.record.pid}) does not end, not even when killed.") from None
+        if not await self.gone(_STOP_MARGIN_SECONDS):
+            raise StopFailed(f"Ollama (pid {self.record.pid}) does not end, not even when killed.")
+
+    async def gone(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the end that `watch` tells; False if it does not come."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), timeout)
+        return self._ended.is_set()
 
     def owns(self, pid: int) -> bool:
         """Whether `pid` is our Ollama or one of its descendants. Reads the process table: call it in a thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -73,8 +74,17 @@ class Exit:
     last_lines: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        how = "was ended without an exit code" if self.code is None else f"ended with exit code {self.code}"
-        return f"Ollama {how}" + (": " + " | ".join(self.last_lines[-5:]) if self.last_lines else "")
+        return f"Ollama {self._how()}" + (": " + " | ".join(self.last_lines[-5:]) if self.last_lines else "")
+
+    def _how(self) -> str:
+        if self.code is None:
+            return "was killed together with the program that watches over it"
+        if self.code >= 0:
+            return f"ended with exit code {self.code}"
+        try:
+            return f"was ended by {signal.Signals(-self.code).name}"
+        except ValueError:
+            return f"was ended by signal {-self.code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class Status:
     the last wish was not fulfilled. `seen_at` is when a probe last brought news, and `since` when the state was
     entered, both in seconds on the monotonic clock; a later `seen_at` alone makes no different status. `pid` is our
     child or, if `EXTERNAL`, the listener where readable; `owner` says whose the port is if not ours, and `by_hand` how
-    its owner can end it.
+    its owner can end it. `url` is where Ollama is or would be, `wanted_url` where the settings want it.
     """
 
     state: State = State.UNKNOWN
@@ -101,6 +111,7 @@ class Status:
     failure: CoreError | None = None
     install_path: Path | None = None
     settings_problem: str | None = None
+    wanted_url: str | None = None
     adopted: bool = False
     restarts: int = 0
     last_exit: Exit | None = None

@@ -12,3 +12,10 @@ def size_text(size: int) -> str:
         value /= 1024
         unit += 1
     return f"{value:.2f}".rstrip("0").rstrip(".") + f" {_UNITS[unit]}"
+
+
+def in_sentences(message: str, action: str | None) -> str:
+    """A message and the way out as running text."""
+    if not action:
+        return message
+    return f"{message} {action}" if message.endswith((".", "!", "?", "…")) else f"{message}. {action}"

@@ -26,6 +26,7 @@ from core.errors import CoreError
 from core.platform import desktop
 from core.state import Status
 from core.supervisor import Supervisor
+from core.text import in_sentences
 from tray import icon
 from tray.app import App, Surface
 from tray.bridge import Bridge
@@ -111,7 +112,7 @@ class _Program:
         if isinstance(error, AlreadyServed):
             return 0 if error.url and _show_other(self._paths, error.url) else _complain(error.message)
         if isinstance(error, CoreError):
-            return _complain(f"{error.message} {error.action or ''}")
+            return _complain(in_sentences(error.message, error.action))
         if isinstance(error, OSError):
             return _complain(str(error))
         raise error

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from core.errors import AlreadyRunning, CoreError, Superseded
 from core.state import State, Status
+from core.text import in_sentences
 from tray.menu import Act
 
 
@@ -82,4 +83,4 @@ class Toaster:
 
 
 def _words(error: CoreError) -> str:
-    return f"{error.message} {error.action or ''}".rstrip()
+    return in_sentences(error.message, error.action)

@@ -47,6 +47,11 @@ def table() -> list[Process]:
     return [row for row in rows if row is not None]
 
 
+def bears(pid: int, mark: bytes) -> bool:
+    """macOS does not show environments; there the session has to do."""
+    return False
+
+
 def adopt_orphans() -> None:
     """macOS has no child subreaper; the session finds the orphans."""
 

@@ -47,6 +47,15 @@ def table() -> list[Process]:
     return [row for row in rows if row is not None]
 
 
+def bears(pid: int, mark: bytes) -> bool:
+    """Whether that process was given `mark`, a `NAME=value`, in its environment: proc(5), `environ`."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return mark in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
 def adopt_orphans() -> None:
     """Make grandchildren whose parent dies become children of this process: prctl(2). A second line of defence."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

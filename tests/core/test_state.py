@@ -39,7 +39,8 @@ def test_managed_is_where_a_process_of_ours_lives_and_running_where_an_ollama_is
 
 def test_an_exit_says_how_and_in_whose_last_words() -> None:
     assert str(Exit(3, "exited", None, ("a", "b"))) == "Ollama ended with exit code 3: a | b"
-    assert str(Exit(None, "shim killed", None)) == "Ollama was ended without an exit code"
+    assert str(Exit(-9, "exited", None)) == "Ollama was ended by SIGKILL"
+    assert "together with the program that watches over it" in str(Exit(None, "shim killed", None))
 
 
 def test_delays_double_up_to_the_longest_and_then_comes_the_end() -> None:

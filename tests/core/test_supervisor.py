@@ -19,11 +19,13 @@ import pytest
 from core.errors import (
     AlreadyRunning,
     CoreError,
+    NotAnswering,
     NothingManaged,
     NotOurs,
     PathInvalid,
     PortInUse,
     RemoteOllama,
+    RunsElsewhere,
     SpawnFailed,
     StartTimedOut,
     Superseded,
@@ -305,6 +307,31 @@ async def test_the_tree_still_ends_with_the_shim_after_its_guard_was_killed(fake
         await until_state(supervisor, State.FAILED)
 
 
+@pytest.mark.parametrize("end", [psutil.Process.kill, psutil.Process.terminate])
+async def test_one_that_made_a_session_of_its_own_and_lost_its_parent_ends_too(
+    fake: Rig, end: Callable[[psutil.Process], None]
+) -> None:
+    """It has the environment of the tree, and nothing else of it."""
+    program = fake.root / "bin" / "ollama"
+    script = program.read_text().replace("exec ", f"(setsid sleep 600 & echo $! > {fake.root}/stray)\nexec ")
+    program.write_text(script)
+    async with fake.supervising() as supervisor:
+        await supervisor.start()
+        family = [*fake.family(), psutil.Process(int((fake.root / "stray").read_text()))]
+        end(psutil.Process(fake.record.shim_pid))
+        assert await gone(family, within=2.0) == []
+        await until_state(supervisor, State.FAILED)
+
+
+async def test_a_start_right_after_shim_guard_and_ollama_were_killed_together_starts_anew(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        first = await supervisor.start()
+        os.kill(-fake.record.shim_pid, 9)
+        second = await supervisor.start()
+        assert second.pid != first.pid
+        assert fake.is_listening
+
+
 async def test_a_hanging_ollama_is_told_and_can_still_be_stopped(real: Rig) -> None:
     async with real.supervising() as supervisor:
         await supervisor.start()
@@ -318,6 +345,9 @@ async def test_a_hanging_ollama_is_told_and_can_still_be_stopped(real: Rig) -> N
         again = await supervisor.status()
         assert time.monotonic() - began < 0.5
         assert began - again.seen_at > 1.5, "the snapshot is as old as the last answer"
+        with pytest.raises(NotAnswering):
+            await supervisor.start()
+        assert (await supervisor.status()).is_managed, "it is left to its work"
 
         await supervisor.stop()
         assert await gone(family, within=0.5) == []
@@ -385,7 +415,7 @@ async def test_a_crash_is_restarted_only_if_asked_for(tmp_path: Path) -> None:
         assert (await supervisor.stop()).state is State.STOPPED
 
 
-async def test_settings_reach_the_child_and_a_new_port_moves_it(tmp_path: Path) -> None:
+async def test_settings_reach_the_child_and_a_new_address_waits_for_the_next_start(tmp_path: Path) -> None:
     env_file = tmp_path / "env.json"
     program = fake_ollama.install(tmp_path / "bin", FAKE_ENV_FILE=str(env_file))
     rig = Rig(tmp_path, program, env={"OLLAMA_KEEP_ALIVE": "7m"})
@@ -396,7 +426,11 @@ async def test_settings_reach_the_child_and_a_new_port_moves_it(tmp_path: Path) 
 
         other = Rig(tmp_path, program)
         assert (await supervisor.status()).url == rig.url
-        second = await supervisor.start()
+        with pytest.raises(RunsElsewhere, match=f"{other.url}, but Ollama runs at {rig.url}"):
+            await supervisor.start()
+        assert (await supervisor.status()).pid == first.pid, "it is left to its work"
+        assert (await supervisor.status()).wanted_url == other.url
+        second = await supervisor.restart()
         assert (second.url, second.state) == (other.url, State.RUNNING)
         assert second.pid != first.pid
         assert other.is_listening

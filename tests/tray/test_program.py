@@ -51,7 +51,7 @@ async def test_the_walk_of_a_user_through_the_menu(rig: Rig, desk: Desk) -> None
         assert (await tray.menu()).find("Start (already running)").enabled is False
 
         psutil.Process(rig.record.pid).kill()
-        assert "exit code -9" in (await desk.host.toast("Ollama Crashed")).text
+        assert "was ended by SIGKILL" in (await desk.host.toast("Ollama Crashed")).text
         await until_look(tray, "down")
 
         await tray.click("Start")

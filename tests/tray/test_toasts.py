@@ -46,7 +46,7 @@ def test_a_failed_start_is_one_toast_though_it_comes_as_a_move_and_as_an_error()
     assert toast is not None
     assert (toast.title, toast.text) == (
         "Failed to Start Ollama",
-        "Ollama ended with exit code 3 The log has the whole story.",
+        "Ollama ended with exit code 3. The log has the whole story.",
     )
     assert toaster.refused(error, Act.START) is None
 
