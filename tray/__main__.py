@@ -100,11 +100,21 @@ class _Program:
         """Serve and show until quit. On the main thread."""
         with self._signals:
             self._bridge.start()
-            self._icon.run()
+            self._show_icon()
             self._backstop.cancel()
             self._bridge.call(self._end, QUIT_SECONDS)
             self._bridge.join(timeout=None)
         return self._exit_code(self._bridge.error)
+
+    def _show_icon(self) -> None:
+        """Show the icon until quit; if the toolkit fails, go on without one until a signal comes."""
+        try:
+            self._icon.run()
+        except Exception:
+            log.exception("the tray cannot be shown; running without")
+            print("aura-ollama: the tray cannot be shown. Running without a tray.", file=sys.stderr)
+            self._signals.claim()
+            self._bridge.join(timeout=None)
 
     def _exit_code(self, error: BaseException | None) -> int:
         if error is None:

@@ -18,6 +18,38 @@ from tests.tray.program import Program, wait_for
 pytestmark = pytest.mark.timeout(40)  # a screen, a panel and a program start one after the other
 
 
+async def test_a_toolkit_that_fails_leaves_the_sidecar_serving(tmp_path: Path) -> None:
+    """GTK's backend wants a session bus, and there is none."""
+    rig = Rig(tmp_path, require(ollama).executable)
+    with screen() as display, panel(display):
+        program = Program(
+            rig, {"DISPLAY": display, "PYSTRAY_BACKEND": "gtk", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
+        )
+        try:
+            url = await program.url()
+            await wait_for(lambda: "Running without a tray." in program.said)
+            assert (await asyncio.to_thread(call, "GET", f"{url}/healthz")).status == 200
+        finally:
+            await program.end()
+        assert program.process.returncode == 0
+
+
+async def test_quitting_needs_no_place_for_toasts(tmp_path: Path) -> None:
+    """The backend takes its last notification back at the end, though there is nobody to take it."""
+    rig = Rig(tmp_path, require(ollama).executable)
+    with session_bus() as bus, screen() as display, panel(display):
+        program = Program(rig, {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "PYSTRAY_BACKEND": "gtk"})
+        try:
+            await wait_for(lambda: shows(display, RED))
+            url = await program.url()
+            await asyncio.to_thread(call, "POST", f"{url}/api/ollama/start", timeout=20)
+            await wait_for(lambda: shows(display, GREEN))
+        finally:
+            await program.end()
+        assert program.process.returncode == 0
+        assert "Traceback" not in program.said
+
+
 @pytest.mark.parametrize("backend", ["xorg", "gtk"])
 async def test_the_icon_on_the_screen_is_red_until_an_ollama_answers_and_green_then(
     tmp_path: Path, backend: str
