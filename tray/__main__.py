@@ -90,7 +90,8 @@ class _Program:
         first = view(Facts(Status(), None, False, False, False, False))
         self._icon = TrayIcon(backend, first, self._command, self._claim_signals)
         self._signals = SignalWatch(self._signalled)
-        # pystray's xorg backend now and then never returns from its loop. All else has ended when this begins to count.
+        # pystray's xorg backend now and then never returns from its loop, and one that failed leaves a thread behind
+        # that waits for ever. All else has ended when this begins to count.
         self._backstop = threading.Timer(_TOOLKIT_SECONDS, os._exit, [0])
         self._backstop.daemon = True
         self._app: App | None = None
@@ -101,7 +102,6 @@ class _Program:
         with self._signals:
             self._bridge.start()
             self._show_icon()
-            self._backstop.cancel()
             self._bridge.call(self._end, QUIT_SECONDS)
             self._bridge.join(timeout=None)
         return self._exit_code(self._bridge.error)
@@ -110,6 +110,7 @@ class _Program:
         """Show the icon until quit; if the toolkit fails, go on without one until a signal comes."""
         try:
             self._icon.run()
+            self._backstop.cancel()
         except Exception:
             log.exception("the tray cannot be shown; running without")
             print("aura-ollama: the tray cannot be shown. Running without a tray.", file=sys.stderr)
