@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from api.server import sidecar
+from api.server import AlreadyServed, sidecar
 from core import __version__, journal
 from core.config import Paths, Settings, SettingsReader
 from core.errors import CoreError
@@ -21,15 +21,21 @@ from core.text import in_sentences
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, serve, and return the exit code: 0 after an orderly end, 1 if it could not serve."""
-    return run(parser().parse_args(arguments))
+    try:
+        return run(parser().parse_args(arguments))
+    except AlreadyServed as error:
+        print(f"aura-ollama: {error.message}", file=sys.stderr)
+        return 1
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve by the options of `parser`; the exit code as of `main`."""
+    """Serve by the options of `parser`; the exit code as of `main`. Raises AlreadyServed."""
     paths = Paths.find(options.data_dir)
     journal.configure(paths, verbose=options.verbose)
     try:
         asyncio.run(serve(paths, options.port))
+    except AlreadyServed:
+        raise
     except CoreError as error:
         print(f"aura-ollama: {in_sentences(error.message, error.action)}", file=sys.stderr)
         return 1

@@ -51,13 +51,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
     options = parser.parse_args(arguments)
     if options.headless:
-        return headless.run(options)
+        return _serve_alone(options)
     try:
         backend = _tray_backend()
     except NoTray as reason:
         print(f"aura-ollama: {reason}. Running without a tray.", file=sys.stderr)
-        return headless.run(options)
+        return _serve_alone(options)
     return _Program(options, backend).run()
+
+
+def _serve_alone(options: argparse.Namespace) -> int:
+    try:
+        return headless.run(options)
+    except AlreadyServed as error:
+        return _defer_to(Paths.find(options.data_dir), error)
+
+
+def _defer_to(paths: Paths, other: AlreadyServed) -> int:
+    """Have the instance that is there show itself. The exit code: 0 if it heard."""
+    if other.url and _show_other(paths, other.url):
+        print(f"aura-ollama: already running at {other.url}.", file=sys.stderr)
+        return 0
+    return _complain(other.message)
 
 
 def _tray_backend() -> ModuleType:
@@ -121,7 +136,7 @@ class _Program:
         if error is None:
             return 0
         if isinstance(error, AlreadyServed):
-            return 0 if error.url and _show_other(self._paths, error.url) else _complain(error.message)
+            return _defer_to(self._paths, error)
         if isinstance(error, CoreError):
             return _complain(in_sentences(error.message, error.action))
         if isinstance(error, OSError):

@@ -95,8 +95,11 @@ class TrayIcon:
             self._changed.notify_all()
 
     def notify(self, title: str, text: str) -> None:
-        """Show the platform's own balloon, where pystray has one. From any thread."""
-        if self._icon.HAS_NOTIFICATION:
+        """Show the icon's own balloon, on Windows. From any thread.
+
+        The gtk backends' way asks the bus on the UI's thread, and would freeze it together with a daemon that hangs.
+        """
+        if self._backend == "_win32":
             self._hop(lambda: self._icon.notify(text, title))
 
     def _paint_until_over(self, icon: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.errors import AlreadyRunning, CoreError, Superseded
+from core.errors import AlreadyRunning, CoreError, ShuttingDown, Superseded
 from core.state import State, Status
 from core.text import in_sentences
 from tray.menu import Act
@@ -67,7 +67,7 @@ class Toaster:
 
     def refused(self, error: CoreError, act: Act) -> Toast | None:
         """The toast for a click that could not be carried out, unless the change of status has told it already."""
-        if error is self._told or isinstance(error, Superseded):
+        if error is self._told or isinstance(error, Superseded | ShuttingDown):
             return None
         self._told = error
         title = "Failed to Start Ollama" if act in {Act.START, Act.RESTART} else error.title

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from core.errors import AlreadyRunning, Crashed, CrashLoop, PathInvalid, SpawnFailed, Superseded
+from core.errors import AlreadyRunning, Crashed, CrashLoop, PathInvalid, ShuttingDown, SpawnFailed, Superseded
 from core.state import State, Status
 from tray.menu import Act
 from tray.toasts import Toaster
@@ -74,4 +74,5 @@ def test_a_refused_click_is_told_with_its_way_out() -> None:
     toast = toaster.refused(PathInvalid("Ollama path does not exist"), Act.START)
     assert toast is not None
     assert toast.title == "Failed to Start Ollama"
-    assert toaster.refused(Superseded("stopped"), Act.START) is None
+    for expected in (Superseded("stopped"), ShuttingDown("bye")):
+        assert toaster.refused(expected, Act.START) is None
