@@ -1,4 +1,4 @@
-"""The images of the tray, one folder-free file a look and size; `draw.py` makes them."""
+"""The images of the tray and of the program, one file a look and size; `draw.py` makes them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 SIZES = (16, 20, 22, 24, 32, 40, 44, 48, 64, 128, 256)
 LOOKS = ("up", "down", "busy", "trouble")
+APP = "aura-ollama"
 
 
 def path(look: str, size: int) -> Path:
-    """The PNG of a look in the smallest size that is at least `size` pixels, or in the largest there is."""
+    """The PNG of a look, or of `APP`, in the smallest size that is at least `size` pixels, or in the largest."""
     fitting = [have for have in SIZES if have >= size]
     return Path(__file__).with_name(f"{look}-{fitting[0] if fitting else SIZES[-1]}.png")

@@ -1,107 +1,199 @@
-"""Draws every image anew: `python -m icons.draw`. Vectors in a square of 16 units; the shape tells without colour.
+"""Draws every image anew: `python -m icons.draw`. The shape tells without colour.
 
-Green, red and amber are the Aura app's own success, error and warning colours. A dark rim around a light one keeps each
-shape visible on light and dark panels.
+Green, red and amber are the Aura app's own success, error and warning colours. Around each shape runs a translucent
+dark rim, and where there is room a light one inside it, so that it stands out on light and dark panels. Every size is
+drawn for itself: what is straight lies on whole pixels, and small sizes have bolder signs.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from icons import SIZES
+from icons import APP, SIZES
 
-GREEN, RED, AMBER = "#34C759", "#FF3B30", "#FF9500"
-WHITE, RIM = "#FFFFFF", "#1C1C1E"
-UNITS = 16
+GREEN, RED, AMBER = (52, 199, 89, 255), (255, 59, 48, 255), (255, 149, 0, 255)
+WHITE, LIGHT, DARK = (255, 255, 255, 255), (255, 255, 255, 235), (28, 28, 30, 150)
+INDIGO, VIOLET = (49, 46, 129), (124, 58, 237)
 SMOOTH = 8
+ICO_SIZES = (16, 20, 24, 32, 40, 48, 64, 256)
+"""What Windows asks for at its usual scales."""
+_LIGHT_RIM_FROM = 32
 
+Colour = tuple[int, int, int, int]
 Point = tuple[float, float]
 
 
 class Canvas:
-    """A square that is drawn large and made smooth by scaling it down."""
+    """A square of `size` pixels that is drawn eight times as large and made smooth by averaging.
+
+    What is drawn replaces what was there, translucent or not.
+    """
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._unit = size * SMOOTH / UNITS
-        self._image = Image.new("RGBA", (size * SMOOTH, size * SMOOTH), (0, 0, 0, 0))
-        self._draw = ImageDraw.Draw(self._image)
+        self.size = size
+        self.image = Image.new("RGBA", (size * SMOOTH, size * SMOOTH), (0, 0, 0, 0))
+        self._draw = ImageDraw.Draw(self.image)
 
-    def disc(self, centre: Point, radius: float, fill: str) -> None:
+    def box(self, left: float, top: float, right: float, bottom: float, radius: float, fill: Colour) -> None:
+        """A rectangle with round corners; edges at whole numbers are sharp."""
+        corners = (left * SMOOTH, top * SMOOTH, right * SMOOTH - 1, bottom * SMOOTH - 1)
+        self._draw.rounded_rectangle(corners, radius * SMOOTH, fill)
+
+    def disc(self, centre: Point, radius: float, fill: Colour) -> None:
         """A filled circle."""
-        (x, y), unit = centre, self._unit
-        box = ((x - radius) * unit, (y - radius) * unit, (x + radius) * unit, (y + radius) * unit)
-        self._draw.ellipse(box, fill=fill)
+        x, y = centre
+        self._draw.ellipse(
+            ((x - radius) * SMOOTH, (y - radius) * SMOOTH, (x + radius) * SMOOTH - 1, (y + radius) * SMOOTH - 1), fill
+        )
 
-    def shape(self, points: list[Point], fill: str) -> None:
-        """A filled polygon."""
-        self._draw.polygon([(x * self._unit, y * self._unit) for x, y in points], fill=fill)
-
-    def stroke(self, points: list[Point], width: float, fill: str) -> None:
+    def stroke(self, points: list[Point], width: float, fill: Colour) -> None:
         """A line with round ends and joints."""
-        scaled = [(x * self._unit, y * self._unit) for x, y in points]
-        self._draw.line(scaled, fill=fill, width=round(width * self._unit), joint="curve")
+        scaled = [(x * SMOOTH, y * SMOOTH) for x, y in points]
+        self._draw.line(scaled, fill, round(width * SMOOTH))
         for point in points:
             self.disc(point, width / 2, fill)
 
+    def swollen(self, corners: list[Point], radius: float, fill: Colour) -> None:
+        """A filled polygon, grown by `radius` on all sides with round corners."""
+        self._draw.polygon([(x * SMOOTH, y * SMOOTH) for x, y in corners], fill)
+        self.stroke([*corners, corners[0]], 2 * radius, fill)
+
     def result(self) -> Image.Image:
         """The image in its own size."""
-        return self._image.resize((self._size, self._size), Image.Resampling.LANCZOS)
+        return self.image.reduce(SMOOTH)
 
 
 def up(canvas: Canvas) -> None:
     """A green disc with a tick."""
     _rimmed_disc(canvas, GREEN)
-    canvas.stroke([(4.6, 8.3), (7.0, 10.8), (11.5, 5.6)], 1.9, WHITE)
+    size = canvas.size
+    points = [(0.285 * size, 0.52 * size), (0.435 * size, 0.67 * size), (0.71 * size, 0.345 * size)]
+    canvas.stroke(points, max(2.0, 0.125 * size), WHITE)
 
 
 def down(canvas: Canvas) -> None:
     """A red square on its point with a bar: another outline than the disc's."""
-    _rimmed_corners(canvas, [(8, 2.3), (13.7, 8), (8, 13.7), (2.3, 8)], RED)
-    canvas.stroke([(5.2, 8), (10.8, 8)], 2.0, WHITE)
+    middle, rims = canvas.size / 2, _rims(canvas.size)
+    # A round corner of radius r lies √2 r from the corner of the straight edges.
+    for grown, fill in _layers(rims, RED):
+        radius = 0.08 * canvas.size + grown
+        reach = middle - sum(rims) - 0.08 * canvas.size
+        corners = [
+            (middle, middle - reach),
+            (middle + reach, middle),
+            (middle, middle + reach),
+            (middle - reach, middle),
+        ]
+        canvas.swollen(corners, radius, fill)
+    thick, long = _even(0.155 * canvas.size), round(0.21 * canvas.size)
+    canvas.box(middle - long, middle - thick / 2, middle + long, middle + thick / 2, _corner(thick), WHITE)
 
 
 def busy(canvas: Canvas) -> None:
     """An amber disc with three dots."""
     _rimmed_disc(canvas, AMBER)
-    for x in (4.6, 8.0, 11.4):
-        canvas.disc((x, 8), 1.2, WHITE)
+    middle, wide = canvas.size / 2, _even(0.14 * canvas.size)
+    pitch = max(wide + 2, round(0.225 * canvas.size))
+    for x in (middle - pitch, middle, middle + pitch):
+        canvas.box(x - wide / 2, middle - wide / 2, x + wide / 2, middle + wide / 2, _corner(wide), WHITE)
 
 
 def trouble(canvas: Canvas) -> None:
     """An amber triangle with an exclamation mark."""
-    _rimmed_corners(canvas, [(8, 2.9), (13.6, 12.9), (2.4, 12.9)], AMBER)
-    canvas.stroke([(8, 6.2), (8, 9.3)], 1.7, WHITE)
-    canvas.disc((8, 11.8), 1.0, WHITE)
+    size, rims = canvas.size, _rims(canvas.size)
+    core = max(1.0, 0.07 * size)
+    edge = sum(rims) + core
+    top, bottom = edge + 0.01 * size, round(0.95 * size) - edge
+    corners = [(size / 2, top), (size - edge, bottom), (edge, bottom)]
+    for grown, fill in _layers(rims, AMBER):
+        canvas.swollen(corners, core + grown, fill)
+    wide = _even(0.14 * size)
+    left, right = size / 2 - wide / 2, size / 2 + wide / 2
+    foot = round(0.95 * size) - sum(rims) - max(1, round(0.075 * size))
+    gap = max(1, round(0.06 * size))
+    canvas.box(left, foot - wide, right, foot, _corner(wide), WHITE)
+    canvas.box(left, round(0.33 * size), right, foot - wide - gap, _corner(wide), WHITE)
 
 
-def _rimmed_disc(canvas: Canvas, fill: str) -> None:
-    canvas.disc((8, 8), 7.9, RIM)
-    canvas.disc((8, 8), 7.4, WHITE)
-    canvas.disc((8, 8), 6.8, fill)
+def app(canvas: Canvas) -> None:
+    """The program itself: a ring with an aura of arcs, and a light that is on."""
+    size, middle = canvas.size, canvas.size / 2
+    inset = round(0.03 * size)
+    tile = Canvas(size)
+    tile.box(inset, inset, size - inset, size - inset, 0.22 * size, WHITE)
+    canvas.image.paste(_gradient(size * SMOOTH), mask=tile.image.getchannel("A"))
+    if size >= _LIGHT_RIM_FROM:
+        for radius, strength in ((0.40, 60), (0.335, 110)):
+            _ring(canvas, radius * size, max(1.0, 0.03 * size), strength)
+    _ring(canvas, (0.235 if size >= _LIGHT_RIM_FROM else 0.27) * size, max(2.0, 0.095 * size), 255)
+    spot = (middle + 0.235 * size, middle + 0.235 * size)
+    canvas.disc(spot, 0.185 * size, (*INDIGO, 255))
+    canvas.disc(spot, 0.135 * size, GREEN)
 
 
-def _rimmed_corners(canvas: Canvas, corners: list[Point], fill: str) -> None:
-    for width, colour in ((4.4, RIM), (3.2, WHITE), (2.0, fill)):
-        canvas.stroke([*corners, corners[0]], width, colour)
-        canvas.shape(corners, colour)
+def _ring(canvas: Canvas, radius: float, width: float, strength: int) -> None:
+    """A white ring laid over what is there."""
+    ring = Canvas(canvas.size)
+    middle = (canvas.size / 2, canvas.size / 2)
+    ring.disc(middle, radius + width / 2, (255, 255, 255, strength))
+    ring.disc(middle, radius - width / 2, (0, 0, 0, 0))
+    canvas.image.alpha_composite(ring.image)
 
 
-def main() -> None:
-    """Write all PNGs, and one icon file a look for Windows."""
-    folder = Path(__file__).parent
+def _gradient(size: int) -> Image.Image:
+    mask = Image.linear_gradient("L").resize((size, size))
+    return Image.composite(Image.new("RGBA", (size, size), INDIGO), Image.new("RGBA", (size, size), VIOLET), mask)
+
+
+def _rimmed_disc(canvas: Canvas, fill: Colour) -> None:
+    rims = _rims(canvas.size)
+    middle = canvas.size / 2
+    for grown, colour in _layers(rims, fill):
+        canvas.disc((middle, middle), middle - sum(rims) + grown, colour)
+
+
+def _rims(size: int) -> tuple[int, int]:
+    """The widths in pixels of the dark rim and of the light one."""
+    return max(1, round(size / 32)), max(1, round(size / 36)) if size >= _LIGHT_RIM_FROM else 0
+
+
+def _layers(rims: tuple[int, int], fill: Colour) -> list[tuple[float, Colour]]:
+    """From the outside in: by how much each layer is larger than the innermost, and its colour."""
+    dark, light = rims
+    return [(dark + light, DARK), *([(light, LIGHT)] if light else []), (0, fill)]
+
+
+def _even(width: float) -> int:
+    """Around the middle of an even size, only an even width ends on whole pixels."""
+    return max(2, 2 * math.floor(width / 2 + 0.5))
+
+
+def _corner(width: float) -> float:
+    """Round ends, but for a sign of two pixels, which they would blur away."""
+    return width / 2 if width > 2 else 0.25
+
+
+def save(draw: Callable[[Canvas], None], name: str, folder: Path) -> None:
+    """Write the PNGs of one look, and its icon file for Windows."""
+    images = []
+    for size in SIZES:
+        canvas = Canvas(size)
+        draw(canvas)
+        images.append(canvas.result())
+        images[-1].save(folder / f"{name}-{size}.png", optimize=True)
+    sizes = [(size, size) for size in ICO_SIZES]
+    images[-1].save(folder / f"{name}.ico", append_images=images[:-1], sizes=sizes)
+
+
+def main(folder: Path = Path(__file__).parent) -> None:
+    """Write everything that `icons` ships."""
     for look in (up, down, busy, trouble):
-        images = []
-        for size in SIZES:
-            canvas = Canvas(size)
-            look(canvas)
-            images.append(canvas.result())
-            images[-1].save(folder / f"{look.__name__}-{size}.png", optimize=True)
-        images[-1].save(
-            folder / f"{look.__name__}.ico", append_images=images[:-1], sizes=[image.size for image in images]
-        )
+        save(look, look.__name__, folder)
+    save(app, APP, folder)
 
 
 if __name__ == "__main__":

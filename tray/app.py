@@ -129,6 +129,7 @@ class App:
         }
 
     async def _wish(self, act: Act, wish: Coroutine[Any, Any, Status]) -> None:
+        self._toaster.asked(act)
         self._update(is_pending=act)
         try:
             await wish

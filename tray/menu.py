@@ -9,8 +9,11 @@ from core.client import Model
 from core.state import State, Status
 from core.text import size_text
 
-TOOLTIP_CHARACTERS = 127
-_OWNER_CHARACTERS = 60
+TOOLTIP_UNITS = 127
+"""UTF-16 units that fit in `szTip` of Windows' NOTIFYICONDATAW; ctypes refuses a longer one."""
+LABEL_UNITS = 120
+MOST_MODELS = 40
+_OWNER_UNITS = 60
 
 
 class Look(StrEnum):
@@ -88,9 +91,23 @@ class View:
 
 def view(facts: Facts) -> View:
     """The tray for these facts."""
-    sentence = headline(facts.status)
-    tooltip = _shortened(f"Aura Ollama: {sentence}", TOOLTIP_CHARACTERS)
+    sentence = "Ollama is starting…" if _is_about_to_start(facts) else headline(facts.status)
+    tooltip = shorten(f"Aura Ollama: {sentence}", TOOLTIP_UNITS)
     return View(_look(facts), tooltip, tuple(_items(facts, sentence)))
+
+
+def shorten(text: str, most: int) -> str:
+    """`text` on one line, without signs that cannot be printed, and of at most `most` UTF-16 units."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    if units(line) <= most:
+        return line
+    # Half a surrogate pair at the cut is dropped.
+    return line.encode("utf-16-le")[: 2 * (most - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
+
+
+def units(text: str) -> int:
+    """The length of a printable text as Windows counts it, in UTF-16 units."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def headline(status: Status) -> str:
@@ -102,7 +119,7 @@ def headline(status: Status) -> str:
         case State.NOT_INSTALLED:
             return "Ollama is not installed"
         case State.STOPPED:
-            held = f"; the port is held by {_shortened(status.owner, _OWNER_CHARACTERS)}" if status.owner else ""
+            held = f"; the port is held by {shorten(status.owner, _OWNER_UNITS)}" if status.owner else ""
             return f"Ollama is not running{held}"
         case State.STARTING:
             return "Ollama is starting…"
@@ -122,13 +139,22 @@ def _up(status: Status, version: str) -> str:
     if status.error:
         return f"{version} does not answer ({status.error})"
     whose = f"pid {status.pid}" if status.state is State.RUNNING else "not started here"
+    if status.failure:
+        return f"{version} is still running ({whose}): {status.failure.title}"
     loaded = f", {', '.join(status.loaded)} loaded" if status.loaded else ""
     return f"{version} is running ({whose}){loaded}"
 
 
+def _is_about_to_start(facts: Facts) -> bool:
+    """Whether a start was clicked that the status does not show yet."""
+    status = facts.status
+    return facts.is_pending in {Act.START, Act.RESTART} and not status.is_managed and not status.is_running
+
+
 def _look(facts: Facts) -> Look:
     status = facts.status
-    if status.state in {State.UNKNOWN, State.STARTING, State.STOPPING, State.BACKOFF}:
+    is_passing = status.state in {State.UNKNOWN, State.STARTING, State.STOPPING, State.BACKOFF}
+    if is_passing or _is_about_to_start(facts):
         return Look.BUSY
     if not status.is_running:
         return Look.DOWN
@@ -137,7 +163,8 @@ def _look(facts: Facts) -> Look:
 
 def _items(facts: Facts, sentence: str) -> list[Item]:
     items = [
-        Item(_shortened(sentence, TOOLTIP_CHARACTERS), enabled=False),
+        _note(sentence),
+        *([_note(f"Settings: {problem}")] if (problem := facts.status.settings_problem) else []),
         SEPARATOR,
         _item("Start", Act.START, _why_not_start(facts)),
         _item("Stop", Act.STOP, _why_not_stop(facts)),
@@ -164,7 +191,12 @@ def _items(facts: Facts, sentence: str) -> list[Item]:
 
 
 def _item(label: str, act: Act, why_not: str | None) -> Item:
-    return Item(f"{label} ({why_not})" if why_not else label, Command(act), enabled=why_not is None)
+    text = f"{label} ({why_not})" if why_not else label
+    return Item(shorten(text, LABEL_UNITS), Command(act), enabled=why_not is None)
+
+
+def _note(text: str) -> Item:
+    return Item(shorten(text, LABEL_UNITS), enabled=False)
 
 
 def _why_not_start(facts: Facts) -> str | None:
@@ -181,6 +213,8 @@ def _why_not_start(facts: Facts) -> str | None:
             return "already running"
         case State.EXTERNAL:
             return "already running, not started here"
+        case State.STOPPED | State.BACKOFF | State.FAILED if facts.status.owner:
+            return f"the port is held by {shorten(facts.status.owner, _OWNER_UNITS)}"
         case State.STOPPED | State.STOPPING | State.BACKOFF | State.FAILED:
             return None
 
@@ -189,13 +223,15 @@ def _why_not_stop(facts: Facts) -> str | None:
     # A start may be stopped while it is under way; that is what stop is for.
     if facts.is_pending in {Act.STOP, Act.RESTART}:
         return f"{facts.is_pending} is under way"
+    if _is_about_to_start(facts):
+        return None
     match facts.status.state:
         case State.STARTING | State.RUNNING | State.BACKOFF:
             return None
         case State.STOPPING:
             return "already stopping"
         case State.EXTERNAL:
-            return f"not started here: {_shortened(facts.status.owner or 'unknown owner', _OWNER_CHARACTERS)}"
+            return f"not started here: {shorten(facts.status.owner or 'unknown owner', _OWNER_UNITS)}"
         case State.UNKNOWN | State.NOT_INSTALLED | State.STOPPED | State.FAILED:
             return "not running"
 
@@ -209,27 +245,32 @@ def _why_not_restart(facts: Facts) -> str | None:
 
 
 def _models(status: Status) -> list[Item]:
+    """What is in memory first, each with its way out; then the others, as many as a menu bears."""
     if not status.is_running:
-        return [Item("Ollama is not running", enabled=False)]
-    if not status.models:
-        return [Item("none installed", enabled=False)]
-    return [_model(model, is_loaded=model.name in status.loaded) for model in status.models]
+        return [_note("Ollama is not running")]
+    known = {model.name: model for model in status.models}
+    loaded = [known.get(name, Model(name)) for name in dict.fromkeys(status.loaded)]
+    others = [model for model in status.models if model.name not in status.loaded]
+    room = max(0, MOST_MODELS - len(loaded))
+    items = [_loaded(model, status) for model in loaded] + [_note(_model_line(model)) for model in others[:room]]
+    if others[room:]:
+        items.append(_note(f"and {len(others) - room} more"))
+    return items or [_note("none installed")]
 
 
-def _model(model: Model, *, is_loaded: bool) -> Item:
-    label = f"{model.name}: {size_text(model.size)}"
-    if not is_loaded:
-        return Item(label, enabled=False)
-    return Item(f"● {label}", children=(Item("Unload", Command(Act.UNLOAD, model.name)),))
+def _loaded(model: Model, status: Status) -> Item:
+    why_not = "Ollama does not answer" if status.error else None
+    label = f"Unload ({why_not})" if why_not else "Unload"
+    unload = Item(label, Command(Act.UNLOAD, model.name), enabled=why_not is None)
+    return Item(shorten(f"● {_model_line(model)}", LABEL_UNITS), children=(unload,))
+
+
+def _model_line(model: Model) -> str:
+    return f"{shorten(model.name, _OWNER_UNITS)}: {size_text(model.size)}" if model.size else model.name
 
 
 def _logs(facts: Facts) -> Item:
     if not facts.has_logs:
-        return Item("Open logs (none yet)", enabled=False)
+        return _note("Open logs (none yet)")
     folder = Item("Folder", Command(Act.OPEN_LOGS))
     return Item("Open logs", children=(Item("Newest log", Command(Act.OPEN_NEWEST_LOG)), folder))
-
-
-def _shortened(text: str, most: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"

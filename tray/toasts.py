@@ -8,70 +8,70 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.errors import AlreadyRunning, CoreError, ShuttingDown, Superseded
-from core.state import State, Status
+from core.backoff import STABLE
+from core.errors import AlreadyRunning, CoreError, Crashed, ShuttingDown, Superseded
+from core.state import State, Status, Wish
 from core.text import in_sentences
-from tray.menu import Act
+from tray.menu import Act, shorten, units
 
-
-@dataclass(frozen=True, slots=True)
-class Toast:
-    """A title and one or two sentences."""
-
-    title: str
-    text: str
-
+TITLE_UNITS = 63
+TEXT_UNITS = 255
+"""UTF-16 units that fit in `szInfoTitle` and `szInfo` of Windows' NOTIFYICONDATAW; ctypes refuses longer ones."""
 
 _FAILURE_TITLES = {"crashed": "Ollama Crashed", "crash_loop": "Ollama Keeps Crashing"}
 
 
+@dataclass(frozen=True, slots=True)
+class Toast:
+    """A title and one or two sentences, each made one line and cut to what the smallest balloon takes."""
+
+    title: str
+    text: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", shorten(self.title, TITLE_UNITS))
+        # On Windows a balloon without a text is one that goes away.
+        object.__setattr__(self, "text", shorten(self.text, TEXT_UNITS) or "–")
+
+
 class Toaster:
-    """Remembers what was told, so that one event never makes two toasts."""
+    """Remembers what was told, so that one event never makes two toasts. Snapshots may be missing in between."""
 
     def __init__(self) -> None:
         self._told: CoreError | None = None
         self._is_recovering = False
+        self._is_restarting = False
+        self._hang_told_of: int | None = None
+
+    def asked(self, act: Act) -> None:
+        """Note a start, stop or restart that was clicked, before it is carried out: a restart is told only once."""
+        self._is_restarting = act is Act.RESTART
+        self._is_recovering = False
 
     def moved(self, old: Status, new: Status) -> Toast | None:
         """The toast for a change of status, if it deserves one."""
-        if new.state is not old.state:
-            return self._arrived(old, new)
-        if new.state is State.RUNNING and new.error and not old.error and new.is_running:
-            return Toast("Ollama Does Not Answer", f"It runs (pid {new.pid}) but does not answer. Stop still works.")
-        return None
-
-    def _arrived(self, old: Status, new: Status) -> Toast | None:
-        was_recovering = self._is_recovering
-        if new.state in {State.BACKOFF, State.STOPPED, State.FAILED}:
-            self._is_recovering = new.state is State.BACKOFF
+        if new.restarts > old.restarts and new.state is not State.FAILED:
+            return self._crashed(old, new)
+        if new.failure and new.failure is not old.failure:
+            return self._failed(new)
         match new.state:
-            case State.RUNNING if was_recovering:
-                return None
-            case State.RUNNING if new.adopted:
-                return Toast("Ollama Was Still Running", f"It went on without us (pid {new.pid}) and is ours again.")
-            case State.RUNNING if old.state is State.STARTING:
-                return Toast("Ollama Started", f"Ollama {new.version or ''} answers at {new.url}.".replace("  ", " "))
-            case State.STOPPED if old.state is State.STOPPING:
-                return Toast("Ollama Stopped", "Nothing of it is left running.")
-            case State.BACKOFF if new.failure and not was_recovering:
-                return Toast("Ollama Crashed", f"It will be started again. {new.failure.message}")
-            case State.FAILED:
-                return self._failure(new.failure)
+            case State.RUNNING if old.state is not State.RUNNING or old.pid != new.pid:
+                return self._came_up(old, new)
+            case State.RUNNING if new.error and new.is_running:
+                return self._hangs(new)
+            case State.STOPPED if old.state is not State.STOPPED:
+                return self._went_down(old, new)
+            case State.EXTERNAL:
+                self._is_recovering = False
         return None
-
-    def _failure(self, failure: CoreError | None) -> Toast | None:
-        if failure is None or failure is self._told:
-            return None
-        self._told = failure
-        return Toast(_FAILURE_TITLES.get(failure.code, failure.title), _words(failure))
 
     def refused(self, error: CoreError, act: Act) -> Toast | None:
         """The toast for a click that could not be carried out, unless the change of status has told it already."""
+        self._is_restarting = False
         if error is self._told or isinstance(error, Superseded | ShuttingDown):
             return None
         self._told = error
-        title = "Failed to Start Ollama" if act in {Act.START, Act.RESTART} else error.title
-        return Toast(error.title if isinstance(error, AlreadyRunning) else title, _words(error))
+        return _failure(error, "Failed to Start Ollama" if act in {Act.START, Act.RESTART} else error.title)
 
     def desktop_refused(self) -> Toast:
         """The toast for the first call of a desktop app whose pages have no origin of their own."""
@@ -81,6 +81,55 @@ class Toaster:
             "“Allow Aura desktop” in this menu.",
         )
 
+    def _crashed(self, old: Status, new: Status) -> Toast | None:
+        was_stable = old.state is State.RUNNING and new.since - old.since >= STABLE
+        is_news = was_stable or not self._is_recovering
+        self._is_recovering = True
+        self._is_restarting = False
+        if not is_news:
+            return None
+        self._told = new.failure or self._told
+        last_words = new.failure.message if new.failure else ""
+        return Toast("Ollama Crashed", f"It will be started again. {last_words}")
 
-def _words(error: CoreError) -> str:
-    return in_sentences(error.message, error.action)
+    def _failed(self, new: Status) -> Toast | None:
+        self._is_recovering = False
+        self._is_restarting = False
+        if new.failure is None or new.failure is self._told:
+            return None
+        self._told = new.failure
+        return _failure(new.failure, "Failed to Start Ollama" if new.state is State.FAILED else new.failure.title)
+
+    def _came_up(self, old: Status, new: Status) -> Toast | None:
+        self._is_restarting = False
+        if new.failure:
+            # It could not be stopped, which has been told.
+            return None
+        if old.state is State.UNKNOWN and new.adopted:
+            return Toast("Ollama Was Still Running", f"It went on without us (pid {new.pid}) and is ours again.")
+        if self._is_recovering:
+            return None
+        return Toast("Ollama Started", f"Ollama {new.version or ''} answers at {new.url}.")
+
+    def _hangs(self, new: Status) -> Toast | None:
+        if new.pid == self._hang_told_of:
+            return None
+        self._hang_told_of = new.pid
+        return Toast("Ollama Does Not Answer", f"It runs (pid {new.pid}) but does not answer. Stop still works.")
+
+    def _went_down(self, old: Status, new: Status) -> Toast | None:
+        self._is_recovering = False
+        was_ours = old.is_managed or old.state is State.BACKOFF
+        if not was_ours or self._is_restarting or new.wanted is Wish.UP:
+            return None
+        return Toast("Ollama Stopped", "Nothing of it is left running.")
+
+
+def _failure(error: CoreError, title: str) -> Toast:
+    """The failure under `title`, or under its own name where it has one of its own."""
+    if isinstance(error, AlreadyRunning | Crashed):
+        title = _FAILURE_TITLES.get(error.code, error.title)
+    way_out = shorten(error.action or "", TEXT_UNITS // 2)
+    # Long last words give way to the way out.
+    reason = "" if error.message == title else shorten(error.message, TEXT_UNITS - units(way_out) - 2)
+    return Toast(title, (in_sentences(reason, way_out) if reason else way_out) or "There is nothing to stop.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from PIL import Image
 
 import icons
 from core.client import Model
-from core.errors import SpawnFailed
+from core.errors import SpawnFailed, StopFailed
 from core.state import State, Status
-from tray.menu import SEPARATOR, TOOLTIP_CHARACTERS, Act, Facts, Item, Look, view
+from tray.menu import LABEL_UNITS, MOST_MODELS, SEPARATOR, TOOLTIP_UNITS, Act, Facts, Item, Look, units, view
 
 MODELS = (Model("llama3.2:3b", 2019393189), Model("tiny:latest", 470058))
 
@@ -100,7 +101,10 @@ def test_models_tell_size_and_whether_they_are_loaded_and_offer_to_unload() -> N
     command = find(items, "Models", "● tiny:latest", "Unload").command
     assert command is not None
     assert (command.act, command.argument) == (Act.UNLOAD, "tiny:latest")
-    assert find(view(facts(status(State.RUNNING, models=()))).items, "Models", "none installed").enabled is False
+    assert (
+        find(view(facts(status(State.RUNNING, models=(), loaded=()))).items, "Models", "none installed").enabled
+        is False
+    )
     assert find(view(facts(status(State.STOPPED))).items, "Models", "Ollama is not running").enabled is False
 
 
@@ -127,14 +131,69 @@ def test_a_failure_and_a_port_holder_are_named() -> None:
     assert "nginx (pid 7)" in view(facts(held)).tooltip
 
 
-@given(st.sampled_from(State), st.text(max_size=300), st.text(max_size=300), st.lists(st.text(max_size=60), max_size=5))
-def test_every_label_is_one_line_and_every_tooltip_fits(
-    state: State, owner: str, words: str, loaded: list[str]
+@pytest.mark.parametrize("state", [State.STOPPED, State.BACKOFF, State.FAILED])
+def test_a_start_that_somebody_elses_port_would_refuse_is_not_offered(state: State) -> None:
+    start = find(view(facts(status(state, owner="nginx (pid 7)"))).items, "Start (")
+    assert (start.label, start.enabled) == ("Start (the port is held by nginx (pid 7))", False)
+
+
+@pytest.mark.parametrize("state", [State.NOT_INSTALLED, State.STOPPED, State.FAILED, State.BACKOFF])
+@pytest.mark.parametrize("act", [Act.START, Act.RESTART])
+def test_a_clicked_start_shows_at_once_and_can_be_called_off(state: State, act: Act) -> None:
+    shown = view(facts(status(state), is_pending=act))
+    assert shown.look is Look.BUSY
+    assert shown.items[0].label == "Ollama is starting…"
+    assert find(shown.items, "Stop").enabled == (act is Act.START)
+
+
+def test_a_pending_wish_changes_no_look_of_an_ollama_that_is_up() -> None:
+    assert {view(facts(status(State.RUNNING), is_pending=act)).look for act in Act} == {Look.UP}
+
+
+def test_an_ollama_that_could_not_be_stopped_says_so() -> None:
+    line = view(facts(status(State.RUNNING, failure=StopFailed("It outlived a kill.")))).items[0].label
+    assert line == "Ollama 0.9.3 is still running (pid 42): Failed to Stop Ollama"
+
+
+def test_a_problem_with_the_settings_is_shown_below_the_status() -> None:
+    line = view(facts(status(State.RUNNING, settings_problem="line 3: no comma"))).items[1]
+    assert (line.label, line.enabled) == ("Settings: line 3: no comma", False)
+
+
+def test_what_is_loaded_comes_first_also_if_it_is_not_listed_and_a_long_list_ends() -> None:
+    many = tuple(Model(f"m{number}", 1) for number in range(100))
+    models = find(view(facts(status(State.RUNNING, models=many, loaded=("m99", "gone")))).items, "Models").children
+    assert [item.label for item in models[:3]] == ["● m99: 1 B", "● gone", "m0: 1 B"]
+    assert len(models) == MOST_MODELS + 1
+    assert models[-1].label == "and 61 more"
+
+
+def test_a_hanging_ollama_is_not_asked_to_unload() -> None:
+    items = view(facts(status(State.RUNNING, error="Connection timeout"))).items
+    assert find(items, "Models", "● tiny", "Unload (Ollama does not answer)").enabled is False
+
+
+@given(st.sampled_from(State), st.sampled_from([None, *Act]), st.text(max_size=300), st.lists(st.text(), max_size=5))
+def test_whatever_comes_from_outside_every_text_is_one_printable_line_that_windows_takes(
+    state: State, pending: Act | None, words: str, names: list[str]
 ) -> None:
-    shown = view(facts(status(state, owner=owner, failure=SpawnFailed(words), loaded=tuple(loaded))))
-    assert len(shown.tooltip) <= TOOLTIP_CHARACTERS
-    for item in shown.items:
-        assert item is SEPARATOR or (item.label and "\n" not in item.label)
+    models = tuple(Model(name, 5) for name in names)
+    told = status(state, owner=words, version=words, failure=SpawnFailed(words), settings_problem=words, models=models)
+    for loaded in ((), tuple(names)):
+        shown = view(facts(replace(told, loaded=loaded), is_pending=pending))
+        assert shown.tooltip.isprintable()
+        assert units(shown.tooltip) <= TOOLTIP_UNITS
+        for item in shown.items:
+            for line in (item, *item.children):
+                assert line is SEPARATOR or line.label
+                assert line.label.isprintable()
+                assert units(line.label) <= LABEL_UNITS
+
+
+def test_a_cut_goes_around_a_sign_and_not_through_it() -> None:
+    shown = view(facts(status(State.RUNNING, version="🦙" * 100)))
+    assert shown.tooltip.endswith("🦙…")
+    assert units(shown.tooltip) in (TOOLTIP_UNITS - 1, TOOLTIP_UNITS)
 
 
 def _pixels(look: str, size: int) -> bytes:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
-from core.errors import AlreadyRunning, Crashed, CrashLoop, PathInvalid, ShuttingDown, SpawnFailed, Superseded
-from core.state import State, Status
-from tray.menu import Act
-from tray.toasts import Toaster
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.backoff import STABLE
+from core.errors import (
+    AlreadyRunning,
+    CoreError,
+    Crashed,
+    CrashLoop,
+    NothingManaged,
+    PathInvalid,
+    ShuttingDown,
+    SpawnFailed,
+    StopFailed,
+    Superseded,
+)
+from core.state import State, Status, Wish
+from tray.menu import Act, units
+from tray.toasts import TEXT_UNITS, TITLE_UNITS, Toast, Toaster
 
 
 def titles(toaster: Toaster, *statuses: Status) -> list[str]:
@@ -74,5 +91,105 @@ def test_a_refused_click_is_told_with_its_way_out() -> None:
     toast = toaster.refused(PathInvalid("Ollama path does not exist"), Act.START)
     assert toast is not None
     assert toast.title == "Failed to Start Ollama"
-    for expected in (Superseded("stopped"), ShuttingDown("bye")):
-        assert toaster.refused(expected, Act.START) is None
+    assert toaster.refused(Superseded("stopped"), Act.START) is None
+
+
+def test_a_hang_that_comes_and_goes_is_told_once_for_each_ollama() -> None:
+    hanging = replace(RUNNING, error="Connection timeout")
+    path = [RUNNING, hanging, RUNNING, hanging, RUNNING, hanging]
+    other = [replace(status, pid=2) for status in path]
+    assert titles(Toaster(), *path) == ["Ollama Does Not Answer"]
+    assert titles(Toaster(), *path, STOPPED, *other).count("Ollama Does Not Answer") == 2
+
+
+def test_one_that_cannot_be_reached_is_about_to_be_found_dead_and_makes_no_toast_of_its_own() -> None:
+    assert titles(Toaster(), RUNNING, replace(RUNNING, error="Not reachable")) == []
+
+
+def test_a_start_is_told_though_the_snapshots_in_between_were_missed() -> None:
+    assert titles(Toaster(), STOPPED, RUNNING) == ["Ollama Started"]
+    assert titles(Toaster(), RUNNING, replace(RUNNING, pid=2)) == ["Ollama Started"]
+
+
+@pytest.mark.parametrize("adopted", [False, True])
+def test_a_stop_that_failed_is_told_once_and_is_no_start(adopted: bool) -> None:
+    toaster = Toaster()
+    error = StopFailed("Its tree is still alive.")
+    running = replace(RUNNING, adopted=adopted)
+    assert titles(toaster, running, STOPPING, replace(running, failure=error)) == ["Failed to Stop Ollama"]
+    assert toaster.refused(error, Act.STOP) is None
+
+
+def test_a_clicked_restart_is_one_toast() -> None:
+    toaster = Toaster()
+    toaster.asked(Act.RESTART)
+    assert titles(toaster, RUNNING, STOPPING, STOPPED, STARTING, RUNNING) == ["Ollama Started"]
+    assert titles(toaster, RUNNING, STOPPING, STOPPED) == ["Ollama Stopped"]
+
+
+def test_a_stop_on_the_way_to_another_start_is_not_told() -> None:
+    assert titles(Toaster(), STOPPING, replace(STOPPED, wanted=Wish.UP), STARTING, RUNNING) == ["Ollama Started"]
+
+
+def test_a_crash_after_a_stable_run_is_told_again_and_one_in_the_loop_is_not() -> None:
+    crash = Status(State.BACKOFF, failure=Crashed("x"), restarts=1, since=10)
+    again = replace(RUNNING, restarts=1, since=20)
+    for ran_for, told in ((STABLE - 1, 1), (STABLE, 2)):
+        second = Status(State.BACKOFF, failure=Crashed("y"), restarts=2, since=20 + ran_for)
+        assert titles(Toaster(), RUNNING, crash, STARTING, again, second) == ["Ollama Crashed"] * told
+
+
+def test_a_stop_in_the_pause_before_a_restart_is_told_and_ends_the_loop() -> None:
+    crash = Status(State.BACKOFF, failure=Crashed("x"), restarts=1)
+    assert titles(Toaster(), RUNNING, crash, STOPPED, STARTING, RUNNING) == [
+        "Ollama Crashed",
+        "Ollama Stopped",
+        "Ollama Started",
+    ]
+
+
+def test_a_start_clicked_in_the_pause_is_told() -> None:
+    toaster = Toaster()
+    crash = Status(State.BACKOFF, failure=Crashed("x"), restarts=1)
+    assert titles(toaster, RUNNING, crash) == ["Ollama Crashed"]
+    toaster.asked(Act.START)
+    assert titles(toaster, crash, STARTING, RUNNING) == ["Ollama Started"]
+
+
+def test_what_a_quit_refuses_is_no_news() -> None:
+    assert Toaster().refused(ShuttingDown("bye"), Act.START) is None
+
+
+def test_no_toast_says_the_same_twice() -> None:
+    toast = Toaster().refused(NothingManaged(NothingManaged.title), Act.STOP)
+    assert toast == Toast("No managed Ollama process running", "There is nothing to stop.")
+
+
+def test_long_last_words_leave_room_for_the_way_out() -> None:
+    toast = Toaster().refused(SpawnFailed("x" * 3000, action="The log has the whole story."), Act.START)
+    assert toast is not None
+    assert toast.text.endswith("x… The log has the whole story.")
+
+
+@given(st.text(), st.text(max_size=600), st.none() | st.text(max_size=600), st.sampled_from(Act))
+def test_every_toast_fits_a_balloon_of_windows_and_none_is_empty(
+    title: str, words: str, action: str | None, act: Act
+) -> None:
+    refused = Toaster().refused(CoreError(words, action=action), act)
+    assert refused is not None
+    for toast in (refused, Toast(title, words)):
+        assert units(toast.title) <= TITLE_UNITS
+        assert 0 < units(toast.text) <= TEXT_UNITS
+        assert toast.text.isprintable()
+
+
+@given(st.lists(st.tuples(st.sampled_from(State), st.integers(1, 3), st.booleans(), st.integers(0, 3)), max_size=12))
+def test_no_path_of_snapshots_is_told_more_often_than_it_moves(path: list[tuple[State, int, bool, int]]) -> None:
+    failure = SpawnFailed("x")
+    statuses = [
+        Status(state, pid=pid, failure=failure if fails else None, restarts=restarts)
+        for state, pid, fails, restarts in path
+    ]
+    told = titles(Toaster(), *statuses)
+    assert len(told) <= sum(old != new for old, new in pairwise(statuses))
+    assert told.count("Failed to Start Ollama") <= 1
