@@ -53,11 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.headless:
         return _serve_alone(options)
     try:
-        backend = _tray_backend()
+        program = _Program(options, _tray_backend())
     except NoTray as reason:
         print(f"aura-ollama: {reason}. Running without a tray.", file=sys.stderr)
         return _serve_alone(options)
-    return _Program(options, backend).run()
+    return program.run()
 
 
 def _serve_alone(options: argparse.Namespace) -> int:
@@ -105,8 +105,7 @@ class _Program:
         first = view(Facts(Status(), None, False, False, False, False))
         self._icon = TrayIcon(backend, first, self._command, self._claim_signals)
         self._signals = SignalWatch(self._signalled)
-        # pystray's xorg backend now and then never returns from its loop, and one that failed leaves a thread behind
-        # that waits for ever. All else has ended when this begins to count.
+        # A toolkit that failed leaves a thread behind that waits for ever. All else has ended by then.
         self._backstop = threading.Timer(_TOOLKIT_SECONDS, os._exit, [0])
         self._backstop.daemon = True
         self._app: App | None = None

@@ -108,7 +108,11 @@ class TrayIcon:
         while (view := self._next()) is not None:
             self._hop(partial(self._paint, view))
             time.sleep(PAINT_SECONDS)
-        icon.stop()
+        # The other backends take a stop from any thread, at once, and also while a menu is open.
+        if self._backend == "_xorg":
+            self._hop(icon.stop)
+        else:
+            icon.stop()
 
     def _appear(self) -> None:
         self._icon.visible = True
@@ -176,8 +180,11 @@ def _hop_for(backend: str, icon: Any) -> Callable[[Callable[[], None]], None]:
         from tray.icon_windows import hop
 
         return hop(icon)
-    # xorg and dummy post to their own thread, or have none.
-    return lambda action: action()
+    if backend == "_xorg":
+        from tray.icon_xorg import hop as hop_xorg
+
+        return hop_xorg(icon)
+    raise NoTray(f"pystray's backend {backend.strip('_')} cannot show anything")
 
 
 def _once(action: Callable[[], None]) -> bool:
