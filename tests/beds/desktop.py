@@ -119,10 +119,21 @@ class Tray:
         return _entry(root)
 
     async def click(self, *labels: str) -> None:
-        """Click the entry whose label begins so, one text a level."""
-        entry = (await self.menu()).find(*labels)
+        """Click the entry whose label begins so, one text a level.
+
+        The menu may be rebuilt between the look and the click; a host then has the new one, and so it is looked up anew.
+        """
         path = (await self.properties())["Menu"]
-        await self._call(path, _MENU, "Event", "isvu", entry.id, "clicked", Variant("i", 0), 0)
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                entry = (await self.menu()).find(*labels)
+                try:
+                    await self._call(path, _MENU, "Event", "isvu", entry.id, "clicked", Variant("i", 0), 0)
+                except RuntimeError as refusal:
+                    if "does not refer to a menu item" not in str(refusal):
+                        raise
+                else:
+                    return
 
     async def _call(self, path: str, interface: str, member: str, signature: str, *body: object) -> list[Any]:
         message = Message(self._name, path, interface, member, signature=signature, body=list(body))
