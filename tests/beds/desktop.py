@@ -121,7 +121,7 @@ class Tray:
     async def click(self, *labels: str) -> None:
         """Click the entry whose label begins so, one text a level.
 
-        The menu may be rebuilt between the look and the click; a host then has the new one, and so it is looked up anew.
+        The menu may be rebuilt between the look and the click; a host then has the new one, so it is looked up anew.
         """
         path = (await self.properties())["Menu"]
         async with asyncio.timeout(DEADLINE):
