@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from api.server import AlreadyServed, sidecar
+from api.server import sidecar
 from core import __version__, journal
 from core.config import Paths, Settings, SettingsReader
 from core.errors import CoreError
@@ -22,27 +22,28 @@ from core.text import in_sentences
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, serve, and return the exit code: 0 after an orderly end, 1 if it could not serve."""
     try:
-        return run(parser().parse_args(arguments))
-    except AlreadyServed as error:
-        print(f"aura-ollama: {error.message}", file=sys.stderr)
-        return 1
+        run(parser().parse_args(arguments))
+    except (CoreError, OSError) as error:
+        return complain(error)
+    return 0
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve by the options of `parser`; the exit code as of `main`. Raises AlreadyServed."""
+def run(options: argparse.Namespace) -> None:
+    """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
     paths = Paths.find(options.data_dir)
     journal.configure(paths, verbose=options.verbose)
-    try:
-        asyncio.run(serve(paths, options.port))
-    except AlreadyServed:
-        raise
-    except CoreError as error:
-        print(f"aura-ollama: {in_sentences(error.message, error.action)}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"aura-ollama: {error}", file=sys.stderr)
-        return 1
-    return 0
+    asyncio.run(serve(paths, options.port))
+
+
+def complain(error: CoreError | OSError) -> int:
+    """Say on stderr why it could not serve. Returns the exit code, 1."""
+    print(f"aura-ollama: {in_words(error)}", file=sys.stderr)
+    return 1
+
+
+def in_words(error: CoreError | OSError) -> str:
+    """What went wrong, and the way out where there is one."""
+    return in_sentences(error.message, error.action) if isinstance(error, CoreError) else str(error)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -56,7 +56,6 @@ class Listener:
     """Who holds a port. `pid` is None where the system does not let us see (another user's process, macOS, Wine)."""
 
     pid: int | None
-    name: str | None
     owner: str
     by_hand: str
 
@@ -98,7 +97,7 @@ def find_listener(endpoint: Endpoint) -> Listener | None:
     if not pids:
         return None
     known = sorted(pid for pid in pids if pid)
-    return describe(known[0]) if known else Listener(None, None, "unknown (another user)", _BY_ITS_OWNER)
+    return describe(known[0]) if known else Listener(None, "unknown (another user)", _BY_ITS_OWNER)
 
 
 def _listening() -> Iterator[tuple[int | None, tuple[str, int]]]:
@@ -139,13 +138,13 @@ def describe(pid: int) -> Listener:
     cgroup = _cgroup(pid)
     unit, container = unit_and_container(cgroup)
     if container:
-        return Listener(pid, name, f"container {container} ({label})", f"Stop it with: docker stop {container}")
+        return Listener(pid, f"container {container} ({label})", f"Stop it with: docker stop {container}")
     if unit:
         systemctl = "systemctl --user" if "/user@" in cgroup else "sudo systemctl"
-        return Listener(pid, name, f"system service {unit} ({label})", f"Stop it with: {systemctl} stop {unit}")
+        return Listener(pid, f"system service {unit} ({label})", f"Stop it with: {systemctl} stop {unit}")
     if app := _desktop_app(pid):
-        return Listener(pid, name, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.")
-    return Listener(pid, name, label, f"Stop process {pid} where it was started.")
+        return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.")
+    return Listener(pid, label, f"Stop process {pid} where it was started.")
 
 
 def _name_and_user(pid: int) -> tuple[str | None, str | None]:

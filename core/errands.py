@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from core import detect, launch, mail, process
 from core.config import Paths, SettingsReader
-from core.detect import Answer, Probe
+from core.detect import Answer, Listener, Probe
 from core.endpoint import Endpoint
 from core.errors import CoreError, SpawnFailed, StartTimedOut, StopFailed
 from core.launch import Memory
@@ -83,11 +83,10 @@ class Errands:
         if look.probe.answer is Answer.NOBODY:
             # It has just ended, and its end is about to be told.
             await managed.gone(_END_SECONDS)
-            self._post(mail.UpAlready())
         elif error := launch.why_not_managed(look, managed.record):
             self._post(mail.Refused(look, error))
-        else:
-            self._post(mail.UpAlready())
+            return
+        self._post(mail.UpAlready())
 
     async def spawn(self, plan: Plan, ready_timeout: float) -> None:
         """Spawn: Spawned or NotSpawned."""
@@ -120,19 +119,19 @@ class Errands:
         probe = await detect.probe(self.looker.client(endpoint))
         if probe.answer is not Answer.OLLAMA or probe.models is None:
             return None
-        return probe if await self._is_ours(managed, endpoint) else None
+        return None if await self._stranger(managed, endpoint) else probe
 
-    async def _is_ours(self, managed: Managed, endpoint: Endpoint) -> bool:
+    async def _stranger(self, managed: Managed, endpoint: Endpoint) -> Listener | None:
+        """Who listens there, if that is known not to be ours."""
         listener = await asyncio.to_thread(detect.find_listener, endpoint)
         if listener is None or listener.pid is None:
             # Nobody lets us see whose it is: the port was free just before the spawn, and the child lives.
-            return True
-        return await asyncio.to_thread(managed.owns, listener.pid)
+            return None
+        return None if await asyncio.to_thread(managed.owns, listener.pid) else listener
 
     async def _late(self, endpoint: Endpoint, managed: Managed, timeout: float) -> CoreError:
-        listener = await asyncio.to_thread(detect.find_listener, endpoint)
-        if listener and listener.pid and not await asyncio.to_thread(managed.owns, listener.pid):
-            return launch.port_in_use(endpoint.port, listener)
+        if stranger := await self._stranger(managed, endpoint):
+            return launch.port_in_use(endpoint.port, stranger)
         return StartTimedOut(
             f"Ollama was started but did not answer at {endpoint.base_url} within {timeout:g} s.",
             action="Look into the log, or allow more time with readyTimeout.",

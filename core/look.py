@@ -82,7 +82,7 @@ class Looker:
         self._clients.clear()
 
     def client(self, endpoint: Endpoint) -> Client:
-        """The client for an endpoint; kept until the endpoint is another."""
+        """The client for an endpoint, made on first use and kept."""
         if endpoint.base_url not in self._clients:
             self._clients[endpoint.base_url] = Client(endpoint.base_url, is_local=endpoint.is_local)
         return self._clients[endpoint.base_url]
@@ -107,7 +107,7 @@ class Looker:
         return Setup(settings, endpoint, executable, self._reader.problem, fingerprint)
 
     async def look(self, managed_url: str | None) -> Look:
-        """Look once, within 3 s. With a managed Ollama its own URL is probed, and nobody else can be the listener."""
+        """Look once, within 4 s. With a managed Ollama its own URL is probed, and nobody else can be the listener."""
         setup = await self.setup()
         endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
         if isinstance(endpoint, ConfigError):

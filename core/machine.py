@@ -34,7 +34,7 @@ from core.state import NOT_REACHABLE, RESTING, TRANSIENT, State, Status, Wish, c
 log = logging.getLogger(__name__)
 
 GOODBYE = ShuttingDown("The sidecar is shutting down.")
-_REFUSAL_SECONDS = 0.3
+_LOOK_SECONDS = 0.3
 
 Waiters = list[asyncio.Future[Status]]
 Do = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -82,6 +82,10 @@ class Machine:
             url = self.managed.record.url if self.managed else None
             self._looking = self._do(self._errands.look(url, self._epoch))
         return self._looking
+
+    async def look_soon(self) -> None:
+        """Have a look, and wait 300 ms for it at most."""
+        await asyncio.wait([self.look_once()], timeout=_LOOK_SECONDS)
 
     @property
     def may_end(self) -> bool:
@@ -149,11 +153,11 @@ class Machine:
         if state not in RESTING:
             self._down.append(wish.done)
             self._begin_stop()
-        elif state is State.BACKOFF or self._is_launching:
-            self._rest()
+            return
+        self._rest()
+        if state is State.BACKOFF or self._is_launching:
             self._settle([wish.done])
         else:
-            self._rest()
             self._do(self._refuse_stop(wish.done))
 
     def _on_close(self, wish: mail.Close) -> None:
@@ -171,7 +175,7 @@ class Machine:
             self._move(State.STOPPED, failure=None)
 
     async def _refuse_stop(self, done: asyncio.Future[Status]) -> None:
-        await asyncio.wait([self.look_once()], timeout=_REFUSAL_SECONDS)
+        await self.look_soon()
         status = self.hub.current
         if status.state is State.EXTERNAL:
             owner = status.owner or "somebody else"
@@ -203,7 +207,7 @@ class Machine:
             return
         self._launched_from = news.look
         self._change(**conclude.common(news.look))
-        self._move(State.STARTING, **conclude.NOBODY, failure=None, error=NOT_REACHABLE, url=news.look.url)
+        self._go(State.STARTING, None, url=news.look.url)
         self._do(self._errands.spawn(news.plan, news.look.setup.settings.sidecar.ready_timeout))
 
     def _on_refused(self, news: mail.Refused) -> None:
@@ -269,7 +273,7 @@ class Machine:
             self._crashed(news)
 
     def _stopped(self) -> None:
-        self._move(State.STOPPED, **conclude.NOBODY, failure=None, error=NOT_REACHABLE)
+        self._go(State.STOPPED, None)
         self._settle(self._down)
         if self.hub.current.wanted is Wish.UP and not self.is_closing:
             self._launch()
@@ -281,16 +285,14 @@ class Machine:
         if not self._is_launching:
             self._settle(self._up, crash)
         if not self._restart_on_crash:
-            self._move(State.FAILED, **conclude.NOBODY, failure=crash, error=NOT_REACHABLE)
+            self._go(State.FAILED, crash)
             return
         ran_for = now - self._ready_at if self.hub.current.state is State.RUNNING else 0.0
         delay = self._backoff.crashed(now, ran_for)
         if delay is None:
-            crash = CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}")
-            self._move(State.FAILED, **conclude.NOBODY, failure=crash, error=NOT_REACHABLE)
+            self._go(State.FAILED, CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}"))
             return
-        restarts = self.hub.current.restarts + 1
-        self._move(State.BACKOFF, **conclude.NOBODY, failure=crash, error=NOT_REACHABLE, restarts=restarts)
+        self._go(State.BACKOFF, crash, restarts=self.hub.current.restarts + 1)
         self._do(self._errands.retry_after(delay, self._epoch))
 
     def _on_retry(self, news: mail.Retry) -> None:
@@ -301,7 +303,7 @@ class Machine:
         self._failing = None
         if self._launched_from:
             self._errands.memory.keep(self._launched_from, error)
-        self._move(State.FAILED, **conclude.NOBODY, failure=error, error=NOT_REACHABLE)
+        self._go(State.FAILED, error)
         self._settle(self._up, error)
         self._settle(self._down)
 
@@ -327,6 +329,10 @@ class Machine:
             self._change(fresh=news.is_fresh, **news.changes)
         else:
             self._move(news.state, **news.changes)
+
+    def _go(self, state: State, failure: CoreError | None, **changes: Any) -> None:
+        """Move to a state in which no Ollama answers."""
+        self._move(state, **conclude.NOBODY, failure=failure, error=NOT_REACHABLE, **changes)
 
     def _move(self, state: State, **changes: Any) -> None:
         old = self.hub.current

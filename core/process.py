@@ -22,6 +22,7 @@ from subprocess import Popen
 import msgspec
 import psutil
 
+from core import private_file
 from core.errors import SpawnFailed, StopFailed
 from core.platform import GUARDED, ExitWatch, ask_shim, birth, kill, make_private_dir, spawn_shim
 from core.shim import SHIM_KILLED
@@ -76,7 +77,6 @@ class Managed:
 
     def __init__(self, path: Path, record: RunRecord, grace: float, popen: Popen[bytes] | None = None) -> None:
         self.record = record
-        self.adopted = popen is None
         self.grace = grace
         self._path = path
         self._popen = popen
@@ -204,8 +204,7 @@ def _write_spec(plan: Plan) -> Path:
         "port": plan.port,
         "url": plan.url,
     }
-    with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        json.dump(spec, file)
+    private_file.write(str(path), json.dumps(spec))
     return path
 
 

@@ -21,8 +21,9 @@ import os
 import sys
 import time
 
+from core import private_file
 from core.logs import Caps, newest, stamp_line
-from core.platform import Tree, birth, merged_environment, replace_file
+from core.platform import Tree, birth, merged_environment
 from core.platform.event import Event
 from core.pump import LogWriter, Pump
 
@@ -44,14 +45,7 @@ def _now() -> str:
 
 def write_record(path: str, record: Record) -> None:
     """Write the run record atomically. Raises OSError, with the old one left as it was."""
-    draft = f"{path}.{os.getpid()}.new"
-    with open(draft, "w", encoding="utf-8", opener=_open_private) as file:
-        json.dump(record, file, indent=1)
-    replace_file(draft, path)
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    private_file.write(path, json.dumps(record, indent=1))
 
 
 def _take_spec(path: str) -> Record:

@@ -24,7 +24,6 @@ from core.machine import GOODBYE, Machine
 from core.state import TRANSIENT, Status
 
 FRESH_SECONDS = 0.25
-WAIT_SECONDS = 0.3
 POLL_SECONDS = 1.0
 
 
@@ -73,7 +72,7 @@ class Supervisor:
         if current.state in TRANSIENT:
             return replace(current, seen_at=time.monotonic())
         if time.monotonic() - current.seen_at > FRESH_SECONDS and not self._is_over:
-            await asyncio.wait([self._machine.look_once()], timeout=WAIT_SECONDS)
+            await self._machine.look_soon()
         return self._machine.hub.current
 
     async def start(self, *, by_user: bool = False) -> Status:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from pathlib import Path
 
-from core.platform import make_private_dir, replace_file
+from core import private_file
+from core.platform import make_private_dir
 
 
 def read_or_create(run_dir: Path) -> str:
@@ -23,10 +23,7 @@ def read_or_create(run_dir: Path) -> str:
 def _create(run_dir: Path, path: Path) -> str:
     make_private_dir(str(run_dir))
     token = secrets.token_urlsafe(32)
-    draft = path.with_suffix(f".{os.getpid()}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-        file.write(token + "\n")
-    replace_file(str(draft), str(path))
+    private_file.write(str(path), token + "\n")
     return token
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import http.server
 import os
 import sys
 import threading
@@ -77,3 +78,14 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     """Fail on a blocking call that the product makes on a loop's thread."""
     with blockbuster_ctx(scanned_modules=["core", "api", "tray"]):
         yield
+
+
+@pytest.fixture
+def web_server() -> Iterator[int]:
+    """The port of a web server that is no Ollama."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()

@@ -104,12 +104,13 @@ async def until_state(supervisor: Supervisor, state: State) -> Status:
 async def gone(processes: list[psutil.Process], within: float) -> list[psutil.Process]:
     """Those that still live after `within` seconds; returns as soon as there are none."""
     deadline = time.monotonic() + within
-    while (left := [process for process in processes if _lives(process)]) and time.monotonic() < deadline:
+    while (left := [process for process in processes if lives(process)]) and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
     return left
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -25,6 +25,7 @@ from tests.beds.require import require
 from tests.beds.server import copy_models
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import call, free_port, listens
+from tests.rig import lives
 
 DEADLINE = 10.0
 TOKENS = 10_000
@@ -109,14 +110,6 @@ def gone(processes: list[psutil.Process], within: float) -> list[psutil.Process]
     while (left := [one for one in processes if lives(one)]) and time.monotonic() < deadline:
         time.sleep(0.01)
     return left
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Generation:

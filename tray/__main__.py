@@ -26,7 +26,6 @@ from core.errors import CoreError
 from core.platform import desktop
 from core.state import Status
 from core.supervisor import Supervisor
-from core.text import in_sentences
 from tray import icon
 from tray.app import App, Surface
 from tray.bridge import Bridge
@@ -62,9 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve_alone(options: argparse.Namespace) -> int:
     try:
-        return headless.run(options)
+        headless.run(options)
     except AlreadyServed as error:
         return _defer_to(Paths.find(options.data_dir), error)
+    except (CoreError, OSError) as error:
+        return headless.complain(error)
+    return 0
 
 
 def _defer_to(paths: Paths, other: AlreadyServed) -> int:
@@ -72,7 +74,7 @@ def _defer_to(paths: Paths, other: AlreadyServed) -> int:
     if other.url and _show_other(paths, other.url):
         print(f"aura-ollama: already running at {other.url}.", file=sys.stderr)
         return 0
-    return _complain(other.message)
+    return _complain(other)
 
 
 def _tray_backend() -> ModuleType:
@@ -136,10 +138,8 @@ class _Program:
             return 0
         if isinstance(error, AlreadyServed):
             return _defer_to(self._paths, error)
-        if isinstance(error, CoreError):
-            return _complain(in_sentences(error.message, error.action))
-        if isinstance(error, OSError):
-            return _complain(str(error))
+        if isinstance(error, CoreError | OSError):
+            return _complain(error)
         raise error
 
     async def _serve(self) -> None:
@@ -218,11 +218,10 @@ def _show_other(paths: Paths, url: str) -> bool:
         return False
 
 
-def _complain(words: str) -> int:
+def _complain(error: CoreError | OSError) -> int:
     # A windowed program has no stderr; its log has to do.
-    log.error("%s", words.rstrip())
-    print(f"aura-ollama: {words.rstrip()}", file=sys.stderr)
-    return 1
+    log.error("%s", headless.in_words(error))
+    return headless.complain(error)
 
 
 if __name__ == "__main__":

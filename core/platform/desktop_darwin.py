@@ -7,10 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 
-from core.platform import desktop_text
+from core.platform import desktop_file, desktop_text
 
 assert sys.platform == "darwin"
 
@@ -54,20 +53,11 @@ def starts_at_login() -> bool:
 
 def start_at_login(command: Sequence[str], icon: str | None = None) -> None:
     # launchd reads the file at the next login. Loading it now would start a second instance at once.
-    path = _agent_path()
     try:
         text = desktop_text.launch_agent(command)
     except ValueError as error:
         raise OSError(f"No login item can hold this command: {error}") from error
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor, draft = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".aura-ollama.")
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(text)
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
+    desktop_file.write(_agent_path(), text)
 
 
 def stop_at_login() -> None:

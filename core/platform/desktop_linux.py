@@ -10,11 +10,10 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 
-from core.platform import desktop_bus, desktop_text
+from core.platform import desktop_bus, desktop_file, desktop_text
 
 assert sys.platform == "linux"
 
@@ -49,19 +48,8 @@ def starts_at_login() -> bool:
 
 
 def start_at_login(command: Sequence[str], icon: str | None = None) -> None:
-    path = _entry_path()
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
     text = desktop_text.desktop_entry(command, icon)
-    # A session reads only names that end with .desktop.
-    descriptor, draft = tempfile.mkstemp(dir=folder, prefix=".aura-ollama.")
-    try:
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
+    desktop_file.write(_entry_path(), text.encode("utf-8", "surrogateescape"))
 
 
 def stop_at_login() -> None:

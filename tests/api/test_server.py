@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,17 +55,6 @@ def status_once(sidecar: Sidecar, fits: Callable[[JsonObject], bool]) -> JsonObj
     while not fits(status := ask(sidecar, "GET", "status").json):
         assert time.monotonic() < deadline, status
     return status
-
-
-@pytest.fixture
-def web_server() -> Iterator[int]:
-    """The port of a web server in this process."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 def test_the_version_is_all_that_version_prints() -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import http.server
 import json
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,17 +48,6 @@ def real(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
 def fake(tmp_path: Path) -> Rig:
     """A rig on a stand-in that behaves."""
     return Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
-
-
-@pytest.fixture
-def web_server() -> Iterator[int]:
-    """The port of a web server that is no Ollama."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 def _guards(shim: psutil.Process) -> list[psutil.Process]:
