@@ -102,6 +102,7 @@ class _Program:
     def __init__(self, options: argparse.Namespace, backend: ModuleType) -> None:
         self._paths = Paths.find(options.data_dir)
         self._port: int | None = options.port
+        self._reader = SettingsReader(self._paths)
         journal.configure(self._paths, verbose=options.verbose)
         self._bridge = Bridge(self._serve)
         first = view(Facts(Status(), None, False, False, False, False))
@@ -146,7 +147,7 @@ class _Program:
         """On the loop, from beginning to end."""
         self._ended = asyncio.get_running_loop().create_future()
         try:
-            settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+            settings = await asyncio.to_thread(self._reader.read)
             supervisor = Supervisor(self._paths)
             hooks = Hooks(on_null_refused=self._null_refused, on_show=self._show)
             port = settings.sidecar.port if self._port is None else self._port
@@ -161,10 +162,10 @@ class _Program:
         surface = Surface(self._icon.show, self._toast, lambda: self._end(QUIT_SECONDS))
         async with asyncio.TaskGroup() as tasks:
             supervising = tasks.create_task(supervisor.run())
-            self._app = App(supervisor, self._paths, url, surface)
+            self._app = App(supervisor, self._paths, self._reader, url, surface)
             tasks.create_task(self._app.run())
             limit = await ended
-            settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+            settings = await asyncio.to_thread(self._reader.read)
             supervisor.close(stop_ollama=settings.sidecar.stop_on_quit)
             # The shim was asked by then, and goes on by itself if we have to leave before it is done.
             await asyncio.wait([supervising], timeout=limit)

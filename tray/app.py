@@ -41,9 +41,13 @@ class Surface:
 class App:
     """The tray's logic for one supervisor. `run` it as a task; `post` commands to it on the loop."""
 
-    def __init__(self, supervisor: Supervisor, paths: Paths, api_url: str, surface: Surface) -> None:
+    def __init__(
+        self, supervisor: Supervisor, paths: Paths, reader: SettingsReader, api_url: str, surface: Surface
+    ) -> None:
+        """`reader` is the program's own, so that the last good settings stay in force here too."""
         self._supervisor = supervisor
         self._paths = paths
+        self._reader = reader
         self._surface = surface
         self._toaster = Toaster()
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
@@ -92,7 +96,7 @@ class App:
             self._surface.show(view(self._facts))
 
     async def _read_preferences(self) -> None:
-        settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+        settings = await asyncio.to_thread(self._reader.read)
         at_login = await asyncio.to_thread(desktop.starts_at_login)
         self._update(starts_at_login=at_login, starts_on_launch=settings.sidecar.start_on_launch)
 
@@ -187,7 +191,7 @@ class App:
         self._update(starts_on_launch=wanted)
 
     async def _allow_desktop(self, _: str | None) -> None:
-        settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+        settings = await asyncio.to_thread(self._reader.read)
         origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
         await asyncio.to_thread(config.write_sidecar, self._paths, {"allowedOrigins": list(origins)})
         self._update(is_desktop_refused=False)
@@ -212,7 +216,7 @@ class App:
         self._surface.close()
 
     async def _stops_on_quit(self) -> bool:
-        settings = await asyncio.to_thread(SettingsReader(self._paths).read)
+        settings = await asyncio.to_thread(self._reader.read)
         return settings.sidecar.stop_on_quit
 
 

@@ -158,6 +158,21 @@ async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> N
         await wait_for(lambda: not entry.exists())
 
 
+async def test_settings_that_break_while_it_runs_do_not_change_what_quit_does(rig: Rig, desk: Desk) -> None:
+    """The last good ones stay in force: by default, Quit would stop Ollama."""
+    rig.configure(executable=require(ollama).executable, stopOnQuit=False)
+    async with running(rig, desk) as (program, tray):
+        await tray.click("Start")
+        await until_look(tray, "up")
+        shim = psutil.Process(rig.record.shim_pid)
+        rig.paths.sidecar.write_text("{")
+        await tray.click("Quit")
+        assert await program.ended(within=8) == 0
+    assert rig.is_listening
+    shim.terminate()
+    assert await gone([shim], within=5) == []
+
+
 async def test_a_refused_desktop_app_can_be_allowed_from_the_menu(rig: Rig, desk: Desk) -> None:
     async with running(rig, desk) as (program, tray):
         url = await program.url()
