@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 
 from core.client import Client, HttpStatus, Model
 from core.endpoint import Endpoint
+from core.platform import sockets
 from core.state import NOT_REACHABLE, TIMED_OUT
 
 PROBE_SECONDS = 2.0
@@ -93,33 +93,12 @@ def error_text(error: Exception) -> str:
 
 def find_listener(endpoint: Endpoint) -> Listener | None:
     """Who listens at a local endpoint, None if nobody does. Reads the whole socket table: call it in a thread."""
-    pids = {pid for pid, address in _listening() if _listens_at(address, endpoint)}
+    addresses = _WILDCARDS | _addresses(endpoint.host)
+    pids = {pid for address, pid in sockets.listening(endpoint.port) if address in addresses}
     if not pids:
         return None
     known = sorted(pid for pid in pids if pid)
     return describe(known[0]) if known else Listener(None, "unknown (another user)", _BY_ITS_OWNER)
-
-
-def _listening() -> Iterator[tuple[int | None, tuple[str, int]]]:
-    """Every listening TCP socket: its owner, None if that may not be known, and its address."""
-    try:
-        for row in psutil.net_connections("tcp"):
-            if row.status == psutil.CONN_LISTEN and row.laddr:
-                yield row.pid, (row.laddr.ip, row.laddr.port)
-        return
-    except (psutil.AccessDenied, OSError):
-        # macOS shows the whole table to root only, but each process's own part to its user.
-        processes = psutil.process_iter()
-    for process in processes:
-        with suppress(psutil.Error, OSError):
-            for own in process.net_connections("tcp"):
-                if own.status == psutil.CONN_LISTEN and own.laddr:
-                    yield process.pid, (own.laddr.ip, own.laddr.port)
-
-
-def _listens_at(address: tuple[str, int], endpoint: Endpoint) -> bool:
-    ip, port = address
-    return port == endpoint.port and (ip in _WILDCARDS or ip in _addresses(endpoint.host))
 
 
 def _addresses(host: str) -> set[str]:

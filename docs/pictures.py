@@ -14,9 +14,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.beds.desktop import host, program, screen, session_bus
+from tests.beds.desktop import host, session_bus
 from tests.beds.ollama import ollama
 from tests.beds.panel import GREEN, RED, panel, seen, shows
+from tests.beds.screen import program, screen
 from tests.beds.wire import call
 from tests.rig import Rig
 from tests.tray.program import Program, wait_for

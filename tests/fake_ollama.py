@@ -2,8 +2,8 @@
 
 `install(folder, FAKE_EXIT="3")` writes an executable `ollama` that behaves as told; `python fake_ollama.py serve` reads
 the same names from its environment. Like the real one it listens on OLLAMA_HOST (127.0.0.1:11434 if unset), says so on
-standard error, answers `/`, `/api/version`, `/api/tags` and `/api/ps`, ends with 0 on SIGTERM and SIGINT, and with 1
-and the real one's words if the port is taken.
+standard error, answers `/`, `/api/version`, `/api/tags` and `/api/ps`, ends with 0 on SIGTERM and SIGINT (Ctrl-C on
+Windows), and with 1 and the real one's words if the port is taken.
 
 | name               | value   | effect                                                                              |
 |--------------------|---------|-------------------------------------------------------------------------------------|
@@ -16,7 +16,7 @@ and the real one's words if the port is taken.
 | FAKE_STATUS        | code    | `/api/version` and `/api/tags` answer with this status                              |
 | FAKE_NOT_OLLAMA    | 1       | every path answers 200 with a page of some other program                            |
 | FAKE_MODELS        | names   | what `/api/tags` lists, divided by commas; `/api/ps` says that the first is loaded  |
-| FAKE_IGNORE_TERM   | 1       | SIGTERM and SIGINT have no effect                                                   |
+| FAKE_IGNORE_TERM   | 1       | SIGTERM and SIGINT, or Ctrl-C, have no effect                                       |
 | FAKE_CRASH_AFTER   | seconds | ends with FAKE_CRASH_CODE that long after it began to listen                        |
 | FAKE_CRASH_CODE    | code    | for FAKE_CRASH_AFTER and `GET /crash` (3)                                           |
 | FAKE_PRINT_MB      | number  | prints at least that many 10⁶ bytes of `plain_line(0)`, `plain_line(1)`, …          |
@@ -33,10 +33,12 @@ the program with FAKE_CRASH_CODE instead of an answer, and `GET /hang` never ans
 
 from __future__ import annotations
 
+import ctypes
 import http.server
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import socketserver
@@ -54,23 +56,64 @@ PARENT_OF_ORPHAN = f"""
 import signal, subprocess, sys
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, signal.SIG_IGN)
+if sys.platform == "win32":
+    import ctypes
+    ctypes.windll.kernel32.SetConsoleCtrlHandler(None, True)
 command = [sys.executable, "-I", "-S", "-c", {ORPHAN!r}]
 print(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr).pid)
 """
 
 
 def install(folder: Path, **env: str) -> Path:
-    """Write the executable `folder/ollama`, which is this program with the FAKE_* values of `env`. POSIX only."""
+    """Write the executable `folder/ollama` (`ollama.exe`), which is this program with the FAKE_* values of `env`.
+
+    Repeating it in the same folder changes what the next start does.
+    """
     unknown = [name for name in env if f"| {name} " not in str(__doc__)]
     if unknown:
         raise ValueError(f"no such behaviour: {', '.join(unknown)}")
     folder.mkdir(parents=True, exist_ok=True)
+    return _install_for_windows(folder, env) if sys.platform == "win32" else _install_script(folder, env)
+
+
+def _install_script(folder: Path, env: dict[str, str]) -> Path:
     command = shlex.join([sys.executable, "-I", "-S", str(Path(__file__).resolve())])
     exports = [f"export {name}={shlex.quote(value)}" for name, value in env.items()]
     program = folder / "ollama"
     # A shell script, since a #! line holds no interpreter with a space in its path.
     program.write_text("\n".join(["#!/bin/sh", *exports, f'exec {command} "$@"', ""]))
     program.chmod(0o755)
+    return program
+
+
+def _install_for_windows(folder: Path, env: dict[str, str]) -> Path:
+    """A second name for the interpreter, which runs us before it looks at its arguments.
+
+    One process, as the real one is. The search path file makes it start without the environment's PYTHON* variables:
+    https://docs.python.org/3.11/using/windows.html#finding-modules
+    """
+    home = Path(sys.base_prefix)
+    program = folder / "ollama.exe"
+    if not program.exists():
+        for library in home.glob("*.dll"):
+            shutil.copyfile(library, folder / library.name)
+        shutil.copyfile(home / "python.exe", program)
+    # A failed start is tried again once the program has changed.
+    os.utime(program)
+    paths = [home / "Lib", home / "DLLs", folder]
+    (folder / "ollama._pth").write_text("".join(f"{path}\n" for path in paths) + "import site\n", encoding="utf-8")
+    (folder / "sitecustomize.py").write_text(
+        f"import os, runpy, sys\n"
+        f"sys.pycache_prefix = {sys.pycache_prefix!r}\n"
+        f"os.environ.update({env!r})\n"
+        f"sys.argv, sys.executable = sys.orig_argv, {sys.executable!r}\n"
+        f"try:\n"
+        f"    runpy.run_path({str(Path(__file__).resolve())!r}, run_name='__main__')\n"
+        f"except SystemExit as end:\n"
+        f"    sys.stderr.flush()\n"
+        f"    os._exit(end.code)\n",
+        encoding="utf-8",
+    )
     return program
 
 
@@ -129,12 +172,24 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def _answer_signals() -> None:
+    if sys.platform == "win32":
+        # Python's own handler runs in the main thread only, which may wait where Ctrl-C cannot wake it.
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(_on_console_event, True)
+        return
     ignore = bool(_text("FAKE_IGNORE_TERM"))
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            # The kernel may hold the printing thread in a full pipe, so nothing is waited for.
-            signal.signal(number, signal.SIG_IGN if ignore else lambda *_: os._exit(0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # The kernel may hold the printing thread in a full pipe, so nothing is waited for.
+        signal.signal(number, signal.SIG_IGN if ignore else lambda *_: os._exit(0))
+
+
+if sys.platform == "win32":
+
+    def _end_unless_told_to_ignore(event: int) -> bool:
+        if not _text("FAKE_IGNORE_TERM"):
+            os._exit(0)
+        return True
+
+    _on_console_event = ctypes.WINFUNCTYPE(ctypes.c_int, ctypes.c_uint)(_end_unless_told_to_ignore)
 
 
 def _print_all() -> None:
@@ -220,7 +275,9 @@ def _serve(printing: threading.Thread) -> int:
     try:
         server = _Server(host.strip("[]"), int(port), printing)
     except OSError as refusal:
-        words = str(refusal.strerror).lower()
+        # Where Go finds no text for a number of Windows, it says the number.
+        number = getattr(refusal, "winerror", None)
+        words = f"winapi error #{number}" if number else str(refusal.strerror).lower()
         sys.stderr.write(f"Error: listen tcp {host}:{port}: bind: {words}\n")
         return 1
     sys.stderr.write(f"Listening on {host}:{server.server_address[1]} (version {_version()})\n")

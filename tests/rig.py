@@ -16,10 +16,11 @@ from core.config import Paths
 from core.process import RunRecord, record_path
 from core.state import State, Status
 from core.supervisor import Supervisor
-from tests.beds.server import copy_models
+from tests import tied
+from tests.beds.server import copy_models, ollama_environment
 from tests.beds.wire import call, free_port, listens
 
-DEADLINE = 8.0
+DEADLINE = tied.seconds(8.0)
 
 
 class Rig:
@@ -31,13 +32,15 @@ class Rig:
         self.url = f"http://127.0.0.1:{self.port}"
         self.paths = Paths(root)
         self.paths.data.mkdir(parents=True, exist_ok=True)
-        self._sidecar: dict[str, object] = {"env": {"HOME": str(root), "OLLAMA_MODELS": str(root / "models")}} | sidecar
-        self.configure(executable=executable)
+        self.executable = Path(executable)
+        self._configured = str(executable)
+        self._sidecar: dict[str, object] = {"env": ollama_environment(root, root / "models")} | sidecar
+        self.configure()
 
-    def configure(self, *, executable: Path | str, **sidecar: object) -> None:
+    def configure(self, *, executable: Path | str | None = None, **sidecar: object) -> None:
         """Write both settings files; `sidecar` adds to what was given before."""
         self._sidecar |= sidecar
-        aura = {"ollamaUrl": self.url, "ollamaExecutablePath": str(executable)}
+        aura = {"ollamaUrl": self.url, "ollamaExecutablePath": str(executable or self._configured)}
         self.paths.settings.write_text(json.dumps(aura))
         self.paths.sidecar.write_text(json.dumps(self._sidecar))
 
@@ -64,6 +67,11 @@ class Rig:
         shim = psutil.Process(self.record.shim_pid)
         return [shim, *shim.children(recursive=True)]
 
+    def ollamas(self) -> list[psutil.Process]:
+        """The Ollama that the record names, and whatever it started."""
+        server = psutil.Process(self.record.pid)
+        return [server, *server.children(recursive=True)]
+
     @property
     def starts(self) -> int:
         """How many processes were ever spawned here: each has a log of its own."""
@@ -87,7 +95,7 @@ class Rig:
 
 
 async def until(supervisor: Supervisor, fits: Callable[[Status], bool]) -> Status:
-    """The first snapshot that fits, within 8 s."""
+    """The first snapshot that fits; TimeoutError after `DEADLINE` seconds."""
     async with asyncio.timeout(DEADLINE):
         with supervisor.subscribe() as statuses:
             async for status in statuses:
@@ -97,7 +105,7 @@ async def until(supervisor: Supervisor, fits: Callable[[Status], bool]) -> Statu
 
 
 async def until_state(supervisor: Supervisor, state: State) -> Status:
-    """The first snapshot in that state, within 8 s."""
+    """The first snapshot in that state; TimeoutError after `DEADLINE` seconds."""
     return await until(supervisor, lambda status: status.state is state)
 
 

@@ -16,11 +16,14 @@ import psutil
 import pytest
 
 from core import __version__
-from tests import fake_ollama
+from core.platform import sockets
+from tests import fake_ollama, tied
+from tests.beds.ending import NO_SIGTERM, ask_to_end
 from tests.beds.sidecar import CHECKOUT, Sidecar
 from tests.beds.wire import Answer, JsonObject, call, free_port, listens
 
-DEADLINE = 10.0
+DEADLINE = tied.seconds(10.0)
+SIGNALS = [pytest.param(signal.SIGTERM, marks=NO_SIGTERM), signal.SIGINT]
 
 
 class Place:
@@ -40,8 +43,8 @@ class Place:
 
 def run_sidecar(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m api` to its end, which comes by itself."""
-    command = [sys.executable, "-m", "api", *arguments]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    command = [sys.executable, "-X", "utf8", "-m", "api", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=False)
 
 
 def ask(sidecar: Sidecar, method: str, what: str) -> Answer:
@@ -73,9 +76,8 @@ def test_a_bad_port_is_refused_with_what_would_do(port: str, tmp_path: Path) -> 
 
 def test_port_0_is_a_free_port_on_loopback_only(tmp_path: Path) -> None:
     with Place(tmp_path).sidecar() as sidecar:
-        mine = psutil.Process(sidecar.process.pid).net_connections("tcp")
-        listening = [connection.laddr for connection in mine if connection.status == psutil.CONN_LISTEN]
-        assert [f"http://{ip}:{port}" for ip, port in listening] == [sidecar.url]
+        port = int(sidecar.url.rpartition(":")[2])
+        assert list(sockets.listening(port)) == [("127.0.0.1", tied.owner(sidecar.process.pid))]
         assert call("GET", f"{sidecar.url}/healthz").json["version"] == __version__
 
 
@@ -92,7 +94,8 @@ def test_a_second_sidecar_on_the_same_folder_says_whom_it_met_and_disturbs_nobod
 def test_a_taken_port_is_an_error_that_names_its_holder(tmp_path: Path, web_server: int) -> None:
     found = run_sidecar("--port", str(web_server), "--data-dir", str(tmp_path))
     assert found.returncode == 1
-    for words in (f"127.0.0.1:{web_server}", f"pid {os.getpid()}", "--port", "ollama-sidecar.json"):
+    holder = "unknown" if tied.ON_WINE else f"pid {os.getpid()}"
+    for words in (f"127.0.0.1:{web_server}", holder, "--port", "ollama-sidecar.json"):
         assert words in found.stderr
     assert "Traceback" not in found.stderr
 
@@ -151,13 +154,13 @@ def test_settings_that_become_damaged_are_told_and_the_last_good_ones_stay_in_fo
     assert place.settings.read_text() == '{\n  "readyTimeout": "soon"\n}'
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_an_orderly_end_is_silent_and_gives_the_folder_free(tmp_path: Path, number: signal.Signals) -> None:
     place = Place(tmp_path)
     with place.sidecar() as sidecar:
         note = json.loads((tmp_path / "AuraData/run/sidecar.json").read_text())
         assert note == {"url": sidecar.url, "pid": sidecar.process.pid}
-        sidecar.process.send_signal(number)
+        ask_to_end(sidecar.process, number)
         assert sidecar.process.wait(DEADLINE) == 0
         assert "Traceback" not in sidecar.errors.read_text()
         assert not (tmp_path / "AuraData/run/sidecar.json").exists()
@@ -165,13 +168,13 @@ def test_an_orderly_end_is_silent_and_gives_the_folder_free(tmp_path: Path, numb
         assert ask(following, "GET", "status").status == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_repeated_in_haste_still_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     place = Place(tmp_path)
     with place.sidecar() as sidecar:
         assert ask(sidecar, "POST", "start").status == 200
         for _ in range(20):
-            sidecar.process.send_signal(number)
+            ask_to_end(sidecar.process, number)
         assert sidecar.process.wait(DEADLINE) == 0
         assert "Traceback" not in sidecar.errors.read_text()
         assert not listens(place.port)
@@ -188,12 +191,12 @@ def start_aside(sidecar: Sidecar, pool: ThreadPoolExecutor) -> tuple[Future[Answ
 @pytest.mark.parametrize("stops", [True, False], ids=["stopOnTerminate", "default"])
 def test_a_signal_during_a_start_answers_its_caller_and_ends_at_once(tmp_path: Path, *, stops: bool) -> None:
     place = Place(tmp_path, FAKE_NO_LISTEN="1")
-    with ThreadPoolExecutor(1) as pool, place.sidecar({"stopOnTerminate": stops}) as sidecar:
+    with ThreadPoolExecutor(1) as pool, place.sidecar({"stopOnTerminate": stops, "stopOnQuit": stops}) as sidecar:
         starting, pid = start_aside(sidecar, pool)
         began = time.monotonic()
-        sidecar.process.terminate()
+        ask_to_end(sidecar.process)
         assert sidecar.process.wait(DEADLINE) == 0
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < tied.seconds(3.0)
         assert starting.result(DEADLINE).status == 503
         assert psutil.pid_exists(pid) is not stops
     if not stops:

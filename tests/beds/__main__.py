@@ -1,4 +1,4 @@
-"""The beds by hand: `try` walks the product's main job against a real Ollama, `build` makes the beds ahead of time."""
+"""The beds by hand: `try` walks the product's main job, `windows` runs the tests in Windows, `build` makes the beds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from tests.beds import BedMissing
 from tests.beds.ollama import ollama
 from tests.beds.server import models_dir
 from tests.beds.walk import WalkFailed, serve, walk
+from tests.beds.windows import run_tests
 
 
 def main() -> int:
     """0 if all worked, 1 if the product did not, 2 if this machine cannot have the beds."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options, arguments = parser.parse_known_args()
+    if arguments and options.command != "windows":
+        parser.error(f"unknown arguments: {' '.join(arguments)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A random model says random characters, and not every terminal has them.
@@ -23,6 +27,8 @@ def main() -> int:
     try:
         if options.command == "build":
             _build()
+        elif options.command == "windows":
+            return run_tests(arguments)
         elif options.serve:
             serve(wrapped=options.wrapped)
         else:
@@ -44,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     attempt = commands.add_parser("try", help="start, use and stop a real Ollama through a real sidecar")
     attempt.add_argument("--serve", action="store_true", help="stay up after the start, until Ctrl-C")
     attempt.add_argument("--wrapped", action="store_true", help="an Ollama that runs behind a front of its own")
+    commands.add_parser("windows", help="run the tests in a Windows under Wine; further arguments go to pytest")
     commands.add_parser("build", help="build the beds if they are not yet, and say where they are")
     return parser
 

@@ -8,8 +8,6 @@ and org.freedesktop.Notifications.
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,7 +17,7 @@ from typing import Any
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from tests.beds import BedMissing
+from tests.beds.screen import program
 
 DEADLINE = 10.0
 _WATCHER = "org.kde.StatusNotifierWatcher"
@@ -44,30 +42,6 @@ def session_bus() -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.terminate()
-
-
-@contextmanager
-def screen(size: str = "640x480x24") -> Iterator[str]:
-    """An X display of our own; yields its name, as for DISPLAY. Raises BedMissing."""
-    found = program("Xvfb", "xvfb")
-    reader, writer = os.pipe()
-    command = [found, "-displayfd", str(writer), "-screen", "0", size, "-nolisten", "tcp"]
-    with os.fdopen(reader) as said:
-        process = subprocess.Popen(command, pass_fds=[writer], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(writer)
-        with process:
-            try:
-                yield f":{said.readline().strip()}"
-            finally:
-                process.terminate()
-
-
-def program(name: str, package: str) -> str:
-    """The path of a program. Raises BedMissing, with the Debian package that has it."""
-    found = shutil.which(name)
-    if found is None:
-        raise BedMissing(f"{name} is missing (Debian: {package})")
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,45 +7,20 @@ GPU backend wants oneAPI's libraries, a gigabyte that a test does without: two s
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
 import shutil
-import subprocess
 import sys
-import tempfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.beds import BedMissing, cache
+from tests.beds import BedMissing, cache, wheels
+from tests.beds.wheels import Wheel
 
 VERSION = "0.9.3"
-DOWNLOAD_DEADLINE = 300.0
+WINDOWS_FOLDER = "AURA_TEST_OLLAMA"
+"""The variable that tells tests on Windows where their real Ollama is."""
 COMPILE_DEADLINE = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    """One pinned wheel, and the members to take from it: those named, or all of `folder` but the ones left out."""
-
-    requirement: str
-    sha256: str
-    members: frozenset[str] = frozenset()
-    folder: str = ""
-    left_out: frozenset[str] = frozenset()
-
-    @property
-    def stem(self) -> str:
-        """What its file name starts with."""
-        return self.requirement.replace("-", "_").replace("==", "-")
-
-    def wants(self, member: str) -> bool:
-        """Whether the archive's `member` belongs in the bed."""
-        name = member.rpartition("/")[2]
-        if not self.folder:
-            return name in self.members
-        return bool(name) and f"/{self.folder}/" in member and name not in self.left_out
 
 
 WHEELS = (
@@ -95,11 +70,25 @@ class OllamaBed:
 
 
 def ollama() -> OllamaBed:
-    """The cached bed, built on first use in a few seconds. Raises `BedMissing`."""
+    """The cached bed, built on first use in a few seconds; on Windows the one that the Wine bed made there.
+
+    Raises `BedMissing`.
+    """
+    if sys.platform == "win32":
+        return _for_windows()
     _check_machine()
     recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
     place = cache.built(f"ollama-{VERSION}-{recipe}", _build)
     return OllamaBed(place / "ollama", place / "ollama-wrap" / "ollama")
+
+
+def _for_windows() -> OllamaBed:
+    folder = os.environ.get(WINDOWS_FOLDER)
+    if not folder:
+        raise BedMissing(
+            f"name the folder of ollama.exe and wrap\\ollama.exe in {WINDOWS_FOLDER}, as docs/windows.md tells"
+        )
+    return OllamaBed(Path(folder, "ollama.exe"), Path(folder, "wrap", "ollama.exe"))
 
 
 def _check_machine() -> None:
@@ -108,50 +97,25 @@ def _check_machine() -> None:
     for tool, package in (("gcc", "gcc and libc6-dev"), ("nm", "binutils")):
         if shutil.which(tool) is None:
             raise BedMissing(f"the real Ollama of the tests needs `{tool}` to be built: install {package}")
-    if importlib.util.find_spec("pip") is None:
-        raise BedMissing(f"{sys.executable} has no pip to download with: run `{sys.executable} -m ensurepip`")
 
 
 def _build(place: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="aura-wheels-") as downloads:
-        _download(Path(downloads))
-        for wheel in WHEELS:
-            (archive,) = Path(downloads).glob(f"{wheel.stem}-*.whl")
-            _unpack(archive, wheel, place)
+    wheels.unpack(WHEELS, place)
     _compile(NO_GPU_BACKEND, place / "libggml-sycl.so")
     _compile(_sycl_stubs(place), place / "libsycl.so.8")
     _lay_out_both_ways(place)
 
 
-def _download(downloads: Path) -> None:
-    pins = downloads / "pins.txt"
-    pins.write_text("".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in WHEELS))
-    flags = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-    command = [sys.executable, "-m", "pip", "download", *flags, "--dest", str(downloads), "--requirement", str(pins)]
-    _run(command, DOWNLOAD_DEADLINE, "the wheels of the real Ollama cannot be downloaded")
-
-
-def _unpack(archive: Path, wheel: Wheel, place: Path) -> None:
-    with zipfile.ZipFile(archive) as members:
-        for member in members.namelist():
-            if not wheel.wants(member):
-                continue
-            target = place / member.rpartition("/")[2]
-            with members.open(member) as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy)
-            target.chmod(0o755)
-
-
 def _compile(source: str, library: Path) -> None:
     flags = ["-shared", "-fPIC", "-O1", "-w", f"-Wl,-soname,{library.name}", "-o", str(library)]
-    _run(["gcc", *flags, "-xc", "-"], COMPILE_DEADLINE, f"gcc cannot make {library.name}", given=source)
+    wheels.run(["gcc", *flags, "-xc", "-"], COMPILE_DEADLINE, f"gcc cannot make {library.name}", given=source)
 
 
 def _sycl_stubs(place: Path) -> str:
     """C source of a library with every SYCL symbol that Ollama's libraries ask for; all do nothing."""
     symbols: set[str] = set()
     for library in NEEDS_SYCL:
-        listing = _run(["nm", "-D", "--undefined-only", str(place / library)], COMPILE_DEADLINE, "nm cannot read it")
+        listing = wheels.run(["nm", "-D", "--undefined-only", str(place / library)], COMPILE_DEADLINE, "nm failed")
         symbols.update(line.split()[-1] for line in listing.splitlines() if any(name in line for name in SYCL_NAMES))
     lines = [f"extern void *{TYPE_TABLE}[];"]
     for symbol in sorted(symbols):
@@ -172,14 +136,3 @@ def _lay_out_both_ways(place: Path) -> None:
     for library in place.glob("*.so*"):
         # Both programs look for libraries beside themselves.
         (wrap / library.name).symlink_to(Path(os.pardir) / library.name)
-
-
-def _run(command: list[str], deadline: float, trouble: str, *, given: str | None = None) -> str:
-    """What `command` prints. A failure of any kind means that this machine cannot have the bed."""
-    try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=deadline, check=True)
-    except subprocess.CalledProcessError as failure:
-        raise BedMissing(f"{trouble}: {failure.stderr.strip()[-2000:]}") from failure
-    except (OSError, subprocess.TimeoutExpired) as failure:
-        raise BedMissing(f"{trouble}: {failure}") from failure
-    return done.stdout

@@ -12,7 +12,7 @@ import Xlib.display
 import Xlib.X
 from PIL import Image, ImageGrab
 
-from tests.beds.desktop import program
+from tests.beds.screen import program
 
 GREEN, RED = (0x34, 0xC7, 0x59), (0xFF, 0x3B, 0x30)
 _PANEL = ["--edge", "bottom", "--align", "right", "--widthtype", "pixel", "--width", "160", "--height", "32"]

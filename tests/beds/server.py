@@ -16,7 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from tests.beds import BedMissing, cache, gguf
+from tests.beds.ending import NO_WINDOW, ask_to_end
 from tests.beds.ollama import VERSION, ollama
 from tests.beds.wire import call, free_port, listens
 
@@ -57,15 +60,13 @@ class OllamaServer:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                creationflags=NO_WINDOW,
             )
 
     def _environment(self, home: Path, models: Path) -> dict[str, str]:
-        return {
-            "HOME": str(home),
-            "OLLAMA_HOST": f"127.0.0.1:{self.port}",
-            "OLLAMA_MODELS": str(models),
-            "PATH": os.environ.get("PATH", os.defpath),
-        }
+        # Windows starts nothing without its own few; elsewhere a stranger's environment is as small as can be.
+        own = os.environ if sys.platform == "win32" else {"PATH": os.environ.get("PATH", os.defpath)}
+        return {**own, **ollama_environment(home, models), "OLLAMA_HOST": f"127.0.0.1:{self.port}"}
 
     @property
     def pid(self) -> int:
@@ -86,7 +87,7 @@ class OllamaServer:
 
     def stop(self) -> int:
         """Ask it to end, kill its whole session if it does not within 10 s, and return its exit code."""
-        self.process.terminate()
+        ask_to_end(self.process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_DEADLINE)
         self.kill()
@@ -94,20 +95,32 @@ class OllamaServer:
 
     def kill(self) -> None:
         """End everything it started, without asking, and see its port closed. Safe to repeat."""
-        if sys.platform == "win32":
-            raise NotImplementedError("there is no bed on Windows")
         if self._ended:
             # Its number may be another program's by now.
             return
-        with contextlib.suppress(ProcessLookupError):
-            # It leads its session, so its number names a group as long as one process of it lives.
-            os.killpg(self.pid, signal.SIGKILL)
+        self._kill_all()
         self.process.wait(STOP_DEADLINE)
         self._ended = True
         deadline = time.monotonic() + STOP_DEADLINE
         while listens(self.port) and time.monotonic() < deadline:
             # A kill returns before the kernel has closed what the killed held.
             time.sleep(LOOK_AGAIN)
+
+    if sys.platform == "win32":
+
+        def _kill_all(self) -> None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server = psutil.Process(self.pid)
+                # Asked for before the kill: afterwards nobody can tell whose children they were.
+                for process in [*server.children(recursive=True), server]:
+                    process.kill()
+
+    else:
+
+        def _kill_all(self) -> None:
+            with contextlib.suppress(ProcessLookupError):
+                # It leads its session, so its number names a group as long as one process of it lives.
+                os.killpg(self.pid, signal.SIGKILL)
 
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-2000:]
@@ -124,6 +137,13 @@ class OllamaServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+
+
+def ollama_environment(home: Path, models: Path) -> dict[str, str]:
+    """The variables that keep an Ollama's files in `home`, whatever the system calls that place, and in `models`."""
+    # Wine reports no processor groups, and the runner's OpenMP library then trips over its own affinity masks.
+    quirks = {"KMP_AFFINITY": "disabled"} if sys.platform == "win32" else {}
+    return {"HOME": str(home), "USERPROFILE": str(home), "OLLAMA_MODELS": str(models)} | quirks
 
 
 def models_dir() -> Path:

@@ -17,6 +17,8 @@ from typing import Self
 
 import psutil
 
+from tests.beds.ending import NO_WINDOW, ask_to_end
+from tests.beds.server import ollama_environment
 from tests.beds.wire import listens
 
 CHECKOUT = Path(__file__).parents[2]
@@ -46,9 +48,7 @@ class Sidecar:
         self.ollama_port = ollama_port
         self.ollama_url = f"http://127.0.0.1:{ollama_port}"
         self.errors = root / "sidecar-errors.txt"
-        self._write_settings(
-            executable, {"HOME": str(root), "OLLAMA_MODELS": str(models)}, {} if settings is None else settings
-        )
+        self._write_settings(executable, ollama_environment(root, models), {} if settings is None else settings)
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(root)],
@@ -59,6 +59,7 @@ class Sidecar:
                 stderr=errors,
                 text=True,
                 start_new_session=True,
+                creationflags=NO_WINDOW,
             )
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -109,7 +110,7 @@ class Sidecar:
 
         `RuntimeError` if it had to be killed after 30 s, or if its Ollama lived on; neither does any more.
         """
-        self.process.terminate()
+        ask_to_end(self.process)
         try:
             code = self.process.wait(STOP_DEADLINE)
         except subprocess.TimeoutExpired:

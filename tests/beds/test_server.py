@@ -39,7 +39,10 @@ def test_terminating_it_ends_it_with_0(bed: OllamaBed, tmp_path: Path) -> None:
 
 def test_a_server_that_ends_early_says_why(bed: OllamaBed, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file where the folder should be")
-    with pytest.raises(RuntimeError, match="not a directory"), OllamaServer(tmp_path, executable=bed.executable):
+    with (
+        pytest.raises(RuntimeError, match=r"Error: mkdir .*models: "),
+        OllamaServer(tmp_path, executable=bed.executable),
+    ):
         pass
 
 

@@ -20,12 +20,13 @@ import pytest
 from core.config import Paths, Settings, SettingsReader, SidecarSettings, write_settings, write_sidecar
 from core.errors import ConfigError
 from core.logs import Caps
+from tests import tied
 
 BOM = b"\xef\xbb\xbf"
 LONG_AGO_NS = 1_600_000_000_000_000_000
 OWN_KEYS = ("ollamaUrl", "ollamaModel", "ollamaExecutablePath")
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="the file system there has no such thing")
+posix_only = tied.posix("the file system there has no such thing")
 
 
 @pytest.fixture

@@ -28,8 +28,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.platform import desktop, desktop_text
-from tests.beds.desktop import program, screen, session_bus
+from tests.beds.desktop import session_bus
 from tests.beds.panel import panel
+from tests.beds.screen import program, screen
 
 assert sys.platform == "linux"
 

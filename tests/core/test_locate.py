@@ -11,9 +11,10 @@ import pytest
 from core import locate
 from core.errors import PathInvalid, PathNotConfigured
 from core.platform import EXECUTABLE_NAMES
+from tests import tied
 
 NAME = EXECUTABLE_NAMES[0]
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="the file system there has no such thing")
+posix_only = tied.posix("the file system there has no such thing")
 
 
 def make_executable(folder: Path, name: str = NAME) -> Path:

@@ -1,7 +1,4 @@
-"""The Windows half of the seam, against the real kernel and, where `AURA_TEST_OLLAMA` names a folder, a real Ollama.
-
-That folder holds `ollama.exe`, `wrap/ollama.exe` (a front that starts `ollama-lib.exe`) and `tiny.gguf`.
-"""
+"""The Windows half of the seam, against the real kernel and a real Ollama."""
 
 from __future__ import annotations
 
@@ -26,6 +23,10 @@ import psutil
 import pytest
 
 from core.platform.event import Event
+from tests import tied
+from tests.beds import gguf
+from tests.beds.ollama import ollama as ollama_bed
+from tests.beds.require import require
 
 if sys.platform != "win32":
     raise ImportError("These tests are for Windows only")
@@ -249,11 +250,7 @@ def access_list(path: Path) -> str:
     return text.value
 
 
-def on_wine() -> bool:
-    return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
-
-
-NOT_PROTECTED_ON_WINE = pytest.mark.xfail(on_wine(), reason="Wine adds what the parent folder hands down", strict=True)
+NOT_PROTECTED_ON_WINE = tied.beyond_wine("it adds what the parent folder hands down")
 
 
 @pytest.mark.parametrize("there_before", [False, pytest.param(True, marks=NOT_PROTECTED_ON_WINE)])
@@ -573,10 +570,7 @@ def test_a_stop_event_that_somebody_else_made_is_refused_and_nothing_is_spawned(
 
 @pytest.fixture(scope="session")
 def bed() -> Path:
-    folder = os.environ.get("AURA_TEST_OLLAMA")
-    if folder is None:
-        pytest.skip("AURA_TEST_OLLAMA names no folder with a real ollama.exe")
-    return Path(folder)
+    return require(ollama_bed).executable.parent
 
 
 def free_port() -> int:
@@ -612,8 +606,9 @@ class Ollama:
             return result
 
     def load_a_model(self, bed: Path, folder: Path) -> None:
+        gguf.write_tiny_model(folder / "tiny.gguf")
         modelfile = folder / "Modelfile"
-        modelfile.write_text(f"FROM {bed / 'tiny.gguf'}\n")
+        modelfile.write_text(f"FROM {folder / 'tiny.gguf'}\n")
         command = [str(bed / "ollama.exe"), "create", "tiny", "-f", str(modelfile)]
         subprocess.run(command, env=self.env, check=True, capture_output=True, timeout=60)
         answer = self.post("/api/generate", {"model": "tiny", "prompt": "a", "stream": False})

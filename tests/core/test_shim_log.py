@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,9 @@ def _messages(rig: Rig, stream: bytes) -> Iterator[bytes]:
 
 
 def _proportional_bytes(pid: int) -> int:
+    if sys.platform != "linux":
+        # Others have no such figure, and Wine counts what is reserved and not used.
+        return 0
     found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) * 1024

@@ -17,8 +17,9 @@ from PIL import Image
 
 import icons
 from core.config import Paths
-from tests.beds.desktop import Entry, Host, Tray, host, screen, session_bus
+from tests.beds.desktop import Entry, Host, Tray, host, session_bus
 from tests.beds.require import require
+from tests.beds.screen import screen
 from tests.beds.sidecar import CHECKOUT
 from tests.rig import Rig
 

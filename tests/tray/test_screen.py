@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.beds.desktop import host, screen, session_bus
+from tests.beds.desktop import host, session_bus
 from tests.beds.ollama import ollama
 from tests.beds.panel import GREEN, RED, panel, shows
 from tests.beds.require import require
+from tests.beds.screen import screen
 from tests.beds.wire import call
 from tests.rig import Rig
 from tests.tray.program import Program, wait_for

@@ -1,0 +1,35 @@
+"""A screen without a monitor, and the programs of Debian that a test needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.beds import BedMissing
+
+
+@contextmanager
+def screen(size: str = "640x480x24") -> Iterator[str]:
+    """An X display of our own; yields its name, as for DISPLAY. Raises BedMissing."""
+    found = program("Xvfb", "xvfb")
+    reader, writer = os.pipe()
+    command = [found, "-displayfd", str(writer), "-screen", "0", size, "-nolisten", "tcp"]
+    with os.fdopen(reader) as said:
+        process = subprocess.Popen(command, pass_fds=[writer], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(writer)
+        with process:
+            try:
+                yield f":{said.readline().strip()}"
+            finally:
+                process.terminate()
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program. Raises BedMissing, with the Debian package that has it."""
+    found = shutil.which(name)
+    if found is None:
+        raise BedMissing(f"{name} is missing (Debian: {package})")
+    return found
