@@ -19,8 +19,8 @@ GREEN, RED, AMBER = (52, 199, 89, 255), (255, 59, 48, 255), (255, 149, 0, 255)
 WHITE, LIGHT, DARK = (255, 255, 255, 255), (255, 255, 255, 235), (28, 28, 30, 150)
 INDIGO, VIOLET = (49, 46, 129), (124, 58, 237)
 SMOOTH = 8
-ICO_SIZES = (16, 20, 24, 32, 40, 48, 64, 256)
-"""What Windows asks for at its usual scales."""
+ICO_SIZES = (16, 20, 24, 28, 32, 36, 40, 48, 64, 256)
+"""What Windows asks for at its usual scales, in the tray 16 at 100 % to 36 at 225 %, 40 at 250 %."""
 _LIGHT_RIM_FROM = 32
 
 Colour = tuple[int, int, int, int]

@@ -106,7 +106,7 @@ class _Program:
         journal.configure(self._paths, verbose=options.verbose)
         self._bridge = Bridge(self._serve)
         first = view(Facts(Status(), None, False, False, False, False))
-        self._icon = TrayIcon(backend, first, self._command, self._claim_signals)
+        self._icon = TrayIcon(backend, first, self._command, self._claim_signals, self._closed)
         self._signals = SignalWatch(self._signalled)
         # A toolkit that failed leaves a thread behind that waits for ever. All else has ended by then.
         self._backstop = threading.Timer(_TOOLKIT_SECONDS, os._exit, [0])
@@ -189,6 +189,12 @@ class _Program:
     def _signalled(self, number: int) -> None:
         # SIGINT is a quit; the others come from a session that is ending.
         self._bridge.call(self._end, QUIT_SECONDS if number == signal.SIGINT else SESSION_END_SECONDS)
+
+    def _closed(self, session_ends: bool) -> None:
+        self._bridge.call(self._end, SESSION_END_SECONDS if session_ends else QUIT_SECONDS)
+        if session_ends:
+            # Windows takes us away right after this, and after 5 s in any case.
+            self._bridge.join(timeout=SESSION_END_SECONDS + 1)
 
     def _null_refused(self) -> None:
         if self._app:

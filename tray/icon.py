@@ -7,11 +7,11 @@ Windows, the Cocoa main queue on macOS. Only `run` blocks.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -55,8 +55,13 @@ class TrayIcon:
         view: View,
         on_command: Callable[[Command], None],
         on_appeared: Callable[[], None],
+        on_close: Callable[[bool], None],
     ) -> None:
-        """`on_command` and `on_appeared` are called on the UI's thread, and must return at once."""
+        """All three are called on the UI's thread. `on_command` and `on_appeared` must return at once.
+
+        `on_close` is for Windows: the system asks for an end. With True the session ends as well, and the program with
+        it as soon as `on_close` has returned.
+        """
         self._pystray = pystray
         self._on_appeared = on_appeared
         self._on_command = on_command
@@ -65,7 +70,7 @@ class TrayIcon:
         self._changed = threading.Condition()
         self._is_over = False
         self._backend = pystray.Icon.__module__.rpartition(".")[2]
-        self._icon: Any = pystray.Icon("aura-ollama", _image(view), self._title(view), self._menu(view))
+        self._icon: Any = self._make(on_close)("aura-ollama", self._image(view), self._title(view), self._menu(view))
         if self._backend == "_xorg":
             # It notes its thread only after it has let the set-up thread go, which asks for it.
             self._icon._thread = threading.current_thread()
@@ -127,9 +132,24 @@ class TrayIcon:
 
     def _paint(self, view: View) -> None:
         self.paints += 1
-        self._icon.icon = _image(view)
+        self._icon.icon = self._image(view)
         self._icon.title = self._title(view)
         self._icon.menu = self._menu(view)
+
+    def _make(self, on_close: Callable[[bool], None]) -> Callable[..., Any]:
+        if self._backend != "_win32":
+            icon: Callable[..., Any] = self._pystray.Icon
+            return icon
+        from tray.icon_windows import WindowsIcon
+
+        return partial(WindowsIcon, on_close=on_close)
+
+    def _image(self, view: View) -> Image.Image | Path:
+        # Windows picks the size itself, from a file that has them all.
+        if self._backend == "_win32":
+            return icons.icon_file(view.look.value)
+        with Image.open(icons.path(view.look.value, _SIZE)) as image:
+            return image.convert("RGBA")
 
     def _title(self, view: View) -> str:
         # The xorg backend makes it a window's name, which the X protocol knows in Latin-1 only.
@@ -143,15 +163,19 @@ class TrayIcon:
             return self._pystray.Menu.SEPARATOR
         if item.children:
             children = self._pystray.Menu(*map(self._menu_item, item.children))
-            return self._pystray.MenuItem(item.label, children, enabled=item.enabled)
+            return self._pystray.MenuItem(self._label(item), children, enabled=item.enabled)
         checked = item.checked
         return self._pystray.MenuItem(
-            item.label,
+            self._label(item),
             self._action(item.command),
             checked=None if checked is None else lambda _: checked,
             enabled=item.enabled,
             default=item.is_default,
         )
+
+    def _label(self, item: Item) -> str:
+        # A single one underlines the next letter there.
+        return item.label.replace("&", "&&") if self._backend == "_win32" else item.label
 
     def _action(self, command: Command | None) -> Callable[[], None]:
         def act() -> None:
@@ -159,11 +183,6 @@ class TrayIcon:
                 self._on_command(command)
 
         return act
-
-
-def _image(view: View) -> Image.Image:
-    with Image.open(icons.path(view.look.value, _SIZE)) as image:
-        return image.convert("RGBA")
 
 
 def _hop_for(backend: str, icon: Any) -> Callable[[Callable[[], None]], None]:
@@ -176,10 +195,9 @@ def _hop_for(backend: str, icon: Any) -> Callable[[Callable[[], None]], None]:
         from PyObjCTools import AppHelper
 
         return lambda action: AppHelper.callAfter(action)
-    if backend == "_win32" and sys.platform == "win32":
-        from tray.icon_windows import hop
-
-        return hop(icon)
+    if backend == "_win32":
+        post: Callable[[Callable[[], None]], None] = icon.post
+        return post
     if backend == "_xorg":
         from tray.icon_xorg import hop as hop_xorg
 

@@ -27,7 +27,7 @@ def main() -> None:
     """Be an icon until SIGTERM."""
     backend = icon.load(forced=True)
     first = view(Facts(Status(), None, False, False, False, False))
-    shown = icon.TrayIcon(backend, first, lambda _: None, lambda: watch.claim())
+    shown = icon.TrayIcon(backend, first, lambda _: None, lambda: watch.claim(), lambda _: None)
     watch = SignalWatch(lambda _: shown.stop())
     with watch:
         threading.Thread(target=show_all, args=[shown], daemon=True).start()
