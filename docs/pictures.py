@@ -1,6 +1,7 @@
 """Makes the README's pictures: the real program, its icon and menu on a real screen. `python -m docs.pictures`.
 
-Needs what `./dev test` installs. The screen is Xvfb, the panel is trayer, the clicks are xdotool's.
+Needs what `./dev test` installs. The screen is Xvfb, the panel is trayer, the clicks are xdotool's. With `windows` as
+its argument it makes that of the Windows program instead, under the Wine that `tests.beds.wine` finds.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,13 +20,17 @@ from tests.beds.desktop import host, session_bus
 from tests.beds.ollama import ollama
 from tests.beds.panel import GREEN, RED, panel, seen, shows
 from tests.beds.screen import program, screen
+from tests.beds.wine import wine
 from tests.beds.wire import call
 from tests.rig import Rig
 from tests.tray.program import Program, wait_for
+from tests.tray.wine_tray import SIZE, WindowsProgram, desk, open_menu, until_menu, windows_rig
 
 FOLDER = Path(__file__).parent
 _ICON = (592, 448, 640, 480)
 _MENU = (330, 90, 640, 480)
+_MODELS = 6
+"""Which line of the menu opens the models."""
 
 
 async def take(folder: Path) -> None:
@@ -48,6 +54,27 @@ async def take(folder: Path) -> None:
                 await shown.end()
 
 
+async def take_windows(folder: Path) -> None:
+    """Write `tray-windows.png` into `folder`."""
+    with tempfile.TemporaryDirectory() as root, desk(wine()) as windows:
+        rig = windows_rig(Path(root), windows.wine)
+        shown = WindowsProgram(rig, windows)
+        try:
+            url = await shown.url()
+            await asyncio.to_thread(call, "POST", f"{url}/api/ollama/start", timeout=30)
+            await rig.generate()
+            await windows.balloon("answers at")
+            menu = await open_menu(windows, GREEN)
+            windows.click(menu.place(_MODELS), 1)
+            models = await until_menu(windows, count=2)
+            left, *_ = models.box
+            image = seen(windows.display).crop((left - 8, menu.box[1] - 8, *SIZE))
+            image.save(folder / "tray-windows.png", optimize=True)
+            windows.press("Escape", "Escape")
+        finally:
+            await shown.end()
+
+
 def _open_menu(display: str) -> None:
     pixels = seen(display).load()
     if pixels is None:
@@ -69,4 +96,4 @@ def _open_menu(display: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(take(FOLDER))
+    asyncio.run(take_windows(FOLDER) if sys.argv[1:] == ["windows"] else take(FOLDER))

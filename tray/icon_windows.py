@@ -18,7 +18,6 @@ from pystray._win32 import Icon
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
 _WM_NULL = 0x0000
 _WM_CLOSE = 0x0010
 _WM_QUERYENDSESSION = 0x0011
@@ -28,6 +27,7 @@ _WM_DPICHANGED = 0x02E0
 _WM_CALLS = 0x8001
 _SM_CXSMICON = 49
 _RETRY_TIMER = 1
+_RETRY_MILLISECONDS = 1000
 _PER_MONITOR_AWARE_V2 = ctypes.c_void_p(-4)
 
 
@@ -45,6 +45,7 @@ class WindowsIcon(Icon):  # type: ignore[misc]  # pystray has no types
         self._on_close = on_close
         self._is_ending = False
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._is_late = False
         self._open_menus = 0
         self._icon_handle: int | None = None
         self._message_handlers |= {
@@ -113,9 +114,12 @@ class WindowsIcon(Icon):  # type: ignore[misc]  # pystray has no types
         for code in (win32.NIM_ADD, win32.NIM_MODIFY):
             if self._message(code, flags, uCallbackMessage=win32.WM_NOTIFY, hIcon=self._icon_handle, szTip=self.title):
                 win32.windll.user32.KillTimer(self._hwnd, _RETRY_TIMER)
+                self._is_late = False
                 return
-        log.info("the taskbar does not take the icon yet")
-        win32.windll.user32.SetTimer(self._hwnd, _RETRY_TIMER, int(RETRY_SECONDS * 1000), None)
+        if not self._is_late:
+            log.info("the taskbar does not take the icon yet")
+            self._is_late = True
+        win32.windll.user32.SetTimer(self._hwnd, _RETRY_TIMER, _RETRY_MILLISECONDS, None)
 
     def _show_again(self, wparam: int, lparam: int) -> None:
         if self.visible:

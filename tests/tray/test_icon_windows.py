@@ -20,7 +20,6 @@ from pystray._util import win32
 
 from core.state import State, Status
 from tray import icon
-from tray.icon_windows import RETRY_SECONDS
 from tray.menu import Facts, Item, Look, View, view
 
 assert sys.platform == "win32"
@@ -261,9 +260,7 @@ def test_a_taskbar_that_is_not_ready_is_asked_again() -> None:
             made.end()
             raise
     try:
-        began = time.monotonic()
         eventually(lambda: made.is_in_taskbar, "the icon is in the taskbar")
-        assert time.monotonic() - began < RETRY_SECONDS + 2
     finally:
         made.end()
 

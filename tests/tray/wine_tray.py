@@ -105,13 +105,17 @@ class Desk:
 
     def click(self, place: tuple[int, int], button: int) -> None:
         """Click there; button 1 is the left one, 3 the right."""
-        self._mouse("mousemove", *map(str, place), "click", str(button))
+        self._xdotool("mousemove", *map(str, place), "click", str(button))
 
     def point(self, place: tuple[int, int]) -> None:
         """Move the mouse there, as a person does: from the side."""
-        self._mouse("mousemove", str(place[0] - 3), str(place[1]), "mousemove", *map(str, place))
+        self._xdotool("mousemove", str(place[0] - 3), str(place[1]), "mousemove", *map(str, place))
 
-    def _mouse(self, *words: str) -> None:
+    def press(self, *keys: str) -> None:
+        """Press these keys one after the other."""
+        self._xdotool("key", *keys)
+
+    def _xdotool(self, *words: str) -> None:
         subprocess.run(
             [program("xdotool", "xdotool"), *words],
             env=self.wine.environment(self.display),

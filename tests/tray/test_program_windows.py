@@ -1,0 +1,80 @@
+"""The real program on Windows: how it ends where nobody clicks."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.beds.sidecar import CHECKOUT
+
+assert sys.platform == "win32"
+
+pytestmark = pytest.mark.timeout(60)  # the program starts, and so may a taskbar
+
+DEADLINE_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def desktop() -> None:
+    """Wine starts Explorer, as our child, for the first program that wants a desktop. It is no test's own."""
+    ctypes.WinDLL("user32").GetDesktopWindow()
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS:g} s: {what}"
+        time.sleep(0.02)
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *filter(None, sys.path)])}
+
+
+@contextmanager
+def program(python: Path, root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The tray program on a console of its own, once it serves."""
+    process = subprocess.Popen(
+        [python, "-m", "tray", "--port", "0", "--data-dir", root],
+        cwd=CHECKOUT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        creationflags=subprocess.CREATE_NO_WINDOW,
+    )
+    try:
+        note = root / "AuraData" / "run" / "sidecar.json"
+        eventually(lambda: process.poll() is not None or note.exists(), "it serves")
+        assert process.poll() is None
+        yield process
+    finally:
+        process.kill()
+        process.wait(DEADLINE_SECONDS)
+
+
+def test_ctrl_c_is_a_quit_also_while_the_window_has_the_main_thread(tmp_path: Path) -> None:
+    with program(Path(sys.executable), tmp_path) as process:
+        asked = [sys.executable, "-m", "tray.start", "--console-stop", str(process.pid)]
+        helper = subprocess.run(
+            asked, cwd=CHECKOUT, env=environment(), creationflags=subprocess.CREATE_NO_WINDOW, timeout=20
+        )
+        assert helper.returncode == 0
+        assert process.wait(DEADLINE_SECONDS) == 0
+
+
+def test_it_needs_no_console_and_a_request_to_close_is_a_quit(tmp_path: Path) -> None:
+    """`pythonw.exe`, as at login: no standard streams at all."""
+    with program(Path(sys.executable).with_name("pythonw.exe"), tmp_path) as process:
+        closing = [sys.executable, str(Path(__file__).with_name("taskbar.py")), "close"]
+        done = subprocess.run(closing, cwd=CHECKOUT, env=environment(), timeout=20)
+        assert done.returncode == 0
+        assert process.wait(DEADLINE_SECONDS) == 0
