@@ -1,4 +1,4 @@
-"""A tray icon that is told of 500 states as fast as can be. Run by `test_program`; ends on SIGTERM."""
+"""A tray icon that is told of 500 states as fast as can be. Run by `test_program_linux`; ends on SIGTERM."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""The program, but with an About that holds the loop for 3 s: no real part can be made to. Run by `test_program`."""
+"""The program, but with an About that holds the loop for 3 s: no real part can. Run by `test_program_linux`."""
 
 import sys
 import time
