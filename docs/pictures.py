@@ -56,7 +56,7 @@ async def take(folder: Path) -> None:
 
 async def take_windows(folder: Path) -> None:
     """Write `tray-windows.png` into `folder`."""
-    with tempfile.TemporaryDirectory() as root, desk(wine()) as windows:
+    with tempfile.TemporaryDirectory() as root, wine() as bed, desk(bed) as windows:
         rig = windows_rig(Path(root), windows.wine)
         shown = WindowsProgram(rig, windows)
         try:

@@ -141,9 +141,7 @@ class OllamaServer:
 
 def ollama_environment(home: Path, models: Path) -> dict[str, str]:
     """The variables that keep an Ollama's files in `home`, whatever the system calls that place, and in `models`."""
-    # Wine reports no processor groups, and the runner's OpenMP library then trips over its own affinity masks.
-    quirks = {"KMP_AFFINITY": "disabled"} if sys.platform == "win32" else {}
-    return {"HOME": str(home), "USERPROFILE": str(home), "OLLAMA_MODELS": str(models)} | quirks
+    return {"HOME": str(home), "USERPROFILE": str(home), "OLLAMA_MODELS": str(models)}
 
 
 def models_dir() -> Path:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.beds.panel import GREEN, RED
 from tests.beds.require import require
-from tests.beds.wine import wine
+from tests.beds.wine import Wine, wine
 from tests.beds.wire import JsonObject, call
 from tests.rig import Rig
 from tests.tray.wine_tray import Desk, Menu, WindowsProgram, desk, open_menu, until, until_menu, windows_rig
@@ -24,10 +24,17 @@ LABELS = (
 )
 
 
+@pytest.fixture(scope="module")
+def bed() -> Iterator[Wine]:
+    """A Windows for all of these tests."""
+    made = wine()
+    yield require(made.__enter__)
+    made.__exit__(None, None, None)
+
+
 @pytest.fixture
-def windows() -> Iterator[Desk]:
+def windows(bed: Wine) -> Iterator[Desk]:
     """A Windows session with a taskbar on a screen of our own."""
-    bed = require(wine)
     with desk(bed) as found:
         yield found
 

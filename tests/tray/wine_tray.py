@@ -18,8 +18,8 @@ from PIL import Image, ImageChops, ImageStat
 
 import icons
 from core.config import Paths
-from tests.beds.desktop import program, screen
 from tests.beds.panel import panel, seen, shows
+from tests.beds.screen import program, screen
 from tests.beds.sidecar import CHECKOUT
 from tests.beds.wine import Wine, windows_path
 from tests.rig import Rig
