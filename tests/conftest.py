@@ -15,6 +15,7 @@ import psutil
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tests import tied
 from tests.beds import BedMissing
 from tests.beds.server import models_dir
 
@@ -34,6 +35,13 @@ def pytest_configure() -> None:
     """On Linux, become the parent of every orphan that a test makes, so that none escapes the count."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In Wine, expect what is marked as beyond it to fail."""
+    for item in items if tied.ON_WINE else ():
+        if mark := item.get_closest_marker("beyond_wine"):
+            item.add_marker(pytest.mark.xfail(reason=f"beyond Wine: {mark.args[0]}", strict=True))
 
 
 @pytest.fixture(autouse=True)
