@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import os
 
-from core.platform import replace_file
+from core.platform import open_private, replace_file, unlink_file
+
+_MOST_BYTES = 1 << 20
 
 
 def write(path: str, text: str) -> None:
     """Put `text` there at once, whole. Raises OSError, with what was there before left as it was."""
     draft = f"{path}.{os.getpid()}.new"
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    # One that a killed process left, or that somebody planted, is not written through.
+    unlink_file(draft)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     replace_file(draft, path)
+
+
+def read(path: str) -> str:
+    """What is there, 1 MiB at most. Raises OSError, PermissionError also if others may have written it.
+
+    Bytes that are no UTF-8 are replaced.
+    """
+    with os.fdopen(open_private(path), "rb") as file:
+        return file.read(_MOST_BYTES).decode("utf-8", "replace")

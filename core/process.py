@@ -24,7 +24,7 @@ import psutil
 
 from core import private_file
 from core.errors import SpawnFailed, StopFailed
-from core.platform import GUARDED, ExitWatch, ask_shim, birth, kill, make_private_dir, spawn_shim
+from core.platform import GUARDED, ExitWatch, ask_shim, birth, kill, make_private_dir, spawn_shim, unlink_file
 from core.shim import SHIM_KILLED
 from core.state import Exit
 
@@ -157,27 +157,37 @@ def record_path(run_dir: Path, port: int) -> Path:
 
 
 def read_record(path: Path) -> RunRecord | None:
-    """The run record, None if there is none or it is damaged."""
+    """The run record, None if there is none, it is damaged, or others may have written it."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunRecord)
+        return msgspec.json.decode(private_file.read(str(path)), type=RunRecord)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
 async def spawn(plan: Plan) -> Managed:
     """Start a shim with its Ollama. Raises SpawnFailed, with nothing left running."""
-    spec = await asyncio.to_thread(_write_spec, plan)
+    try:
+        spec = await asyncio.to_thread(_write_spec, plan)
+    except OSError as error:
+        raise SpawnFailed(f"{plan.run_dir} cannot be used: {error.strerror or error}") from error
+    try:
+        record, popen = await _start_shim(spec)
+    finally:
+        # A shim that came to nothing has not deleted it, and the environment in it may hold secrets.
+        await asyncio.to_thread(unlink_file, str(spec))
+    return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
+
+
+async def _start_shim(spec: Path) -> tuple[RunRecord, Popen[bytes]]:
     reader, writer = os.pipe()
     try:
         popen = await asyncio.to_thread(spawn_shim, _shim_command(spec), str(_PACKAGE_ROOT), writer)
     except OSError as error:
         os.close(reader)
-        spec.unlink(missing_ok=True)
         raise SpawnFailed(f"The shim could not be started: {error}") from error
     finally:
         os.close(writer)
-    record = await _take_over(reader, popen)
-    return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
+    return await _take_over(reader, popen), popen
 
 
 def _shim_command(spec: Path) -> list[str]:
@@ -282,7 +292,7 @@ def _is_ours(record: RunRecord, run_dir: Path) -> bool:
 
 
 def _set_aside(path: Path, record: RunRecord | None) -> None:
-    what = f"claims pid {record.pid}, which is not it" if record else "is damaged"
+    what = f"claims pid {record.pid}, which is not it" if record else "is damaged, or not ours"
     log.warning("run record %s %s; set aside, nothing was signalled", path.name, what)
     with suppress(OSError):
         path.replace(path.with_suffix(".stale"))

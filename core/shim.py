@@ -50,8 +50,7 @@ def write_record(path: str, record: Record) -> None:
 
 def _take_spec(path: str) -> Record:
     # The environment in it may hold secrets, so it does not stay on disk.
-    with open(path, encoding="utf-8") as file:
-        spec: Record = json.load(file)
+    spec: Record = json.loads(private_file.read(path))
     os.unlink(path)
     return spec
 
@@ -61,8 +60,7 @@ def _bury(record_path: str, log_folder: str) -> None:
     try:
         with open(newest(log_folder) or os.devnull, "ab") as log:
             log.write(stamp_line("SYS", "The shim was killed; its guard stopped Ollama and everything it had started."))
-        with open(record_path, encoding="utf-8") as file:
-            record = json.load(file)
+        record = json.loads(private_file.read(record_path))
         write_record(record_path, record | {"exitCode": None, "endedAt": _now(), "reason": SHIM_KILLED})
     except (OSError, ValueError):
         return

@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import hmac
+import logging
+import re
 import secrets
+import threading
 from pathlib import Path
 
 from core import private_file
 from core.platform import make_private_dir
 
+log = logging.getLogger(__name__)
+
+# A short one that somebody typed in could be guessed.
+_SHAPE = re.compile(r"[!-~]{32,256}")
+_LOCK = threading.Lock()
+
 
 def read_or_create(run_dir: Path) -> str:
-    """The token, made on first use. Blocks on the disk. Raises OSError if it cannot be read or written."""
-    path = run_dir / "token"
+    """The token in force, made on first use. Blocks on the disk. Raises OSError if it cannot be read or written.
+
+    One that others may have written is not taken: a new one takes its place.
+    """
+    with _LOCK:
+        return _read(run_dir / "token") or _create(run_dir)
+
+
+def rotate(run_dir: Path) -> str:
+    """Make a new token; from now on the old one opens nothing. Blocks on the disk. Raises OSError."""
+    with _LOCK:
+        return _create(run_dir)
+
+
+def _read(path: Path) -> str | None:
     try:
-        found = path.read_text(encoding="ascii").strip()
-    except (FileNotFoundError, UnicodeDecodeError):
-        found = ""
-    return found or _create(run_dir, path)
+        found = private_file.read(str(path)).strip()
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        log.warning("%s is not used: %s; a new one takes its place", path, error.strerror)
+        return None
+    return found if _SHAPE.fullmatch(found) else None
 
 
-def _create(run_dir: Path, path: Path) -> str:
+def _create(run_dir: Path) -> str:
     make_private_dir(str(run_dir))
     token = secrets.token_urlsafe(32)
-    private_file.write(str(path), token + "\n")
+    private_file.write(str(run_dir / "token"), token + "\n")
     return token
 
 

@@ -13,6 +13,7 @@ with the same pid repeats.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
+- `open_private(path)`: a descriptor to read a file that nobody but this user (or root) can have written.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
 - `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
 - `EXECUTABLE_NAMES`: file names that an Ollama executable may have on this platform.
@@ -38,6 +39,7 @@ if sys.platform == "win32":
         known_executables,
         make_private_dir,
         merged_environment,
+        open_private,
         replace_file,
         spawn_shim,
         stop_console,
@@ -55,6 +57,7 @@ else:
         known_executables,
         make_private_dir,
         merged_environment,
+        open_private,
         replace_file,
         spawn_shim,
         stop_console,
@@ -72,6 +75,7 @@ __all__ = [
     "known_executables",
     "make_private_dir",
     "merged_environment",
+    "open_private",
     "replace_file",
     "spawn_shim",
     "stop_console",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 
@@ -69,9 +71,38 @@ def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes
 
 
 def make_private_dir(path: str) -> None:
-    """Create the folder with its parents; only this user may enter it, also if it was there before."""
+    """Create the folder with its parents; only this user may enter it, also if it was there before.
+
+    Raises OSError; PermissionError also if it is a link or another user's, who could undo whatever is done here.
+    """
     os.makedirs(path, mode=0o700, exist_ok=True)
-    os.chmod(path, 0o700)
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(folder).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "This folder belongs to another user", path)
+        os.fchmod(folder, 0o700)
+    finally:
+        os.close(folder)
+
+
+def open_private(path: str) -> int:
+    """Open a file to read it. Raises OSError; PermissionError if it is no plain file, or others may write it.
+
+    Root may write everything, so what belongs to root is as good as ours.
+    """
+    try:
+        # Without O_NONBLOCK a planted FIFO would be waited for.
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise PermissionError(errno.EPERM, "It is a link", path) from None
+        raise
+    status = os.fstat(file)
+    is_ours = status.st_uid in (os.geteuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if is_ours and stat.S_ISREG(status.st_mode):
+        return file
+    os.close(file)
+    raise PermissionError(errno.EPERM, "Another user may have written it", path)
 
 
 def replace_file(source: str, target: str) -> None:

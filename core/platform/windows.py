@@ -148,6 +148,11 @@ def make_private_dir(path: str) -> None:
     win32.create_private_directory(path)
 
 
+def open_private(path: str) -> int:
+    """Open a file to read it. Raises OSError. Nobody else could have written it: its folder's access list is ours."""
+    return os.open(path, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+
+
 def replace_file(source: str, target: str) -> None:
     """Rename over `target`, atomically. While somebody has it open, wait, 2 s at most; then raises PermissionError."""
     deadline = time.monotonic() + _REPLACE_SECONDS
