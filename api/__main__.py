@@ -12,17 +12,21 @@ from pathlib import Path
 from types import FrameType
 
 from api.server import sidecar
-from core import __version__, journal
+from core import __version__, journal, token
 from core.config import Paths, Settings, SettingsReader
 from core.errors import CoreError
+from core.settings_rules import is_ip_address
 from core.supervisor import Supervisor
 from core.text import in_sentences
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, serve, and return the exit code: 0 after an orderly end, 1 if it could not serve."""
+    options = parser().parse_args(arguments)
+    if options.rotate_token:
+        return rotate_token(options)
     try:
-        run(parser().parse_args(arguments))
+        run(options)
     except (CoreError, OSError) as error:
         return complain(error)
     return 0
@@ -32,7 +36,18 @@ def run(options: argparse.Namespace) -> None:
     """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
     paths = Paths.find(options.data_dir)
     journal.configure(paths, verbose=options.verbose)
-    asyncio.run(serve(paths, options.port))
+    asyncio.run(serve(paths, options.host, options.port))
+
+
+def rotate_token(options: argparse.Namespace) -> int:
+    """Put a new token in force, for a sidecar that runs as well, and say where it is. Returns the exit code."""
+    paths = Paths.find(options.data_dir)
+    try:
+        token.rotate(paths.run)
+    except OSError as error:
+        return complain(error)
+    print(f"A new token is in {paths.run / 'token'}. The old one is refused from now on.")
+    return 0
 
 
 def complain(error: CoreError | OSError) -> int:
@@ -49,11 +64,19 @@ def in_words(error: CoreError | OSError) -> str:
 def parser() -> argparse.ArgumentParser:
     """The options of the sidecar."""
     options = argparse.ArgumentParser(prog="aura-ollama", description="Starts, watches and stops Ollama.")
-    options.add_argument("--port", type=_port, help="port on 127.0.0.1, 0 for any free one (default: settings, 5006)")
+    options.add_argument("--host", type=_host, help="IP address; beyond loopback only with requireToken (127.0.0.1)")
+    options.add_argument("--port", type=_port, help="port, 0 for any free one (default: settings, 5006)")
     options.add_argument("--data-dir", type=Path, help="the folder that holds AuraData (default: $AURA_DATA_PATH)")
+    options.add_argument("--rotate-token", action="store_true", help="make a new token, and end; the old one is void")
     options.add_argument("--verbose", action="store_true", help="log every call")
     options.add_argument("--version", action="version", version=f"aura-ollama {__version__}")
     return options
+
+
+def _host(text: str) -> str:
+    if is_ip_address(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is no IP address; give one of this machine's, such as 127.0.0.1")
 
 
 def _port(text: str) -> int:
@@ -62,14 +85,15 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no port; give a whole number from 0 to 65535")
 
 
-async def serve(paths: Paths, port: int | None) -> None:
+async def serve(paths: Paths, host: str | None, port: int | None) -> None:
     """Serve until a signal comes. Raises CoreError or OSError if serving cannot begin."""
     reader = SettingsReader(paths)
     settings = await asyncio.to_thread(reader.read)
     supervisor = Supervisor(paths)
-    wanted_port = settings.sidecar.port if port is None else port
+    wanted = settings.sidecar
+    serving = sidecar(paths, wanted.port if port is None else port, supervisor, host=host or wanted.host)
     with _stop_signals() as stopped:
-        async with sidecar(paths, wanted_port, supervisor) as url, asyncio.TaskGroup() as tasks:
+        async with serving as url, asyncio.TaskGroup() as tasks:
             tasks.create_task(supervisor.run())
             print(f"aura-ollama sidecar listening on {url} (data in {paths.data})", flush=True)
             number = await stopped

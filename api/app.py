@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import re
 import time
-import uuid
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api.connection import Connection
 from api.errors import BadValue, core_problem, problem
 from api.guard import MOST_BODY_BYTES, Guard
+from api.headers import stamp
 from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
 from core.config import Paths
@@ -20,19 +21,22 @@ from core.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-CORRELATION = "X-Correlation-ID"
-_CORRELATION_SHAPE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+BODY_SECONDS = 10.0
+# A caller must not fill the log with a path.
+_MOST_PATH = 200
 
 
-def build(supervisor: Supervisor, paths: Paths, token: str, hooks: Hooks = HEADLESS) -> web.Application:
+def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.Application:
     """The sidecar's application, for one supervisor on the running loop."""
-    guard = Guard(paths, token, hooks.on_null_refused)
+    guard = Guard(paths, hooks.on_null_refused)
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await guard(request, handler)
 
-    app = web.Application(middlewares=[correlated, explained, guarded, explained], client_max_size=MOST_BODY_BYTES)
+    app = web.Application(
+        middlewares=[correlated, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
+    )
     app.add_routes(Routes(supervisor, paths, hooks).table())
     return app
 
@@ -40,18 +44,15 @@ def build(supervisor: Supervisor, paths: Paths, token: str, hooks: Hooks = HEADL
 @web.middleware
 async def correlated(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every answer its correlation id and keep it out of caches; log what changes something or goes wrong."""
-    offered = request.headers.get(CORRELATION, "")
-    identity = offered if _CORRELATION_SHAPE.fullmatch(offered) else uuid.uuid4().hex
     began = time.monotonic()
     response = await handler(request)
-    response.headers[CORRELATION] = identity
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Server"] = "aura-ollama"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    identity = stamp(response, request)
     is_routine = request.method in {"GET", "HEAD", "OPTIONS"} and response.status < 400
-    took_ms = (time.monotonic() - began) * 1000
     level = logging.DEBUG if is_routine else logging.INFO
-    log.log(level, "%s %s %d %.0f ms %s", request.method, ascii(request.path), response.status, took_ms, identity)
+    if log.isEnabledFor(level):
+        took_ms = (time.monotonic() - began) * 1000
+        path = ascii(request.path)[:_MOST_PATH]
+        log.log(level, "%s %s %d %.0f ms %s", request.method, path, response.status, took_ms, identity)
     return response
 
 
@@ -67,10 +68,27 @@ async def explained(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.RequestPayloadError:
         return problem(400, "body_unreadable", "Invalid request", "The body of this request cannot be read.")
     except web.HTTPException as error:
-        response = problem(error.status, f"http_{error.status}", error.reason, f"{error.reason}: {request.path}")
+        response = problem(
+            error.status, f"http_{error.status}", error.reason, f"{error.reason}: {request.path[:_MOST_PATH]}"
+        )
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception:
-        log.exception("%s %s failed", request.method, ascii(request.path))
+        log.exception("%s %s failed", request.method, ascii(request.path)[:_MOST_PATH])
         return problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
+
+
+@web.middleware
+async def received(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Have the whole body in, within its time, before anything is done; then nobody cuts this caller off."""
+    if request.method not in {"GET", "HEAD"}:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
+    if not isinstance(request.protocol, Connection):
+        return await handler(request)
+    with request.protocol.at_work():
+        return await handler(request)

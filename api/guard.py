@@ -2,21 +2,28 @@
 
 A web page that a user happens to visit can reach a loopback port. It is kept out by what a browser must say about
 itself: Host (a rebound name is not ours), Origin and Sec-Fetch-Site (another site's page), and the content type (a form
-cannot send JSON). Refusals are 403, since the Aura app logs its user out on 401.
+cannot send JSON). Another user's program is kept from changing anything by the owner of its socket. The token opens
+where these do not, and is asked of everybody where the settings or the route want it, and beyond loopback. Refusals are
+403, since the Aura app logs its user out on 401. `docs/security.md` is the whole picture.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 
 from aiohttp import hdrs, web
 
 from api.errors import problem
+from api.openapi import needs_token
+from api.throttle import Throttle
 from core import token
 from core.config import Paths, Settings, SettingsReader
+from core.platform.peer import socket_owner_is_us
 
 MOST_BODY_BYTES = 64 << 10
 TOKEN_HEADER = "X-Aura-Token"  # noqa: S105 - a name, no secret
@@ -30,27 +37,62 @@ _FRESH_SECONDS = 0.25
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Proof(Enum):
+    """What a request's token is worth."""
+
+    NONE = "none"
+    WRONG = "wrong"
+    RIGHT = "right"
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a request is measured against."""
+    """What a request is measured against. `own` and `peer` are the connection's two ends, ("", 0) once it is gone."""
 
-    port: int
+    own: tuple[str, int]
+    peer: tuple[str, int]
     settings: Settings
-    token: str
+    proof: Proof
+    throttle: Throttle
+
+    @property
+    def port(self) -> int:
+        """The port that the caller reached."""
+        return self.own[1]
+
+    @property
+    def names(self) -> set[str]:
+        """The hosts by which the caller may know us: loopback's, and the very address that it reached."""
+        address = f"[{self.own[0]}]" if ":" in self.own[0] else self.own[0]
+        return {"127.0.0.1", "localhost", "[::1]", address}
+
+    @property
+    def is_within_loopback(self) -> bool:
+        """Whether the call cannot have come from another machine."""
+        return all(end[0] and ipaddress.ip_address(end[0]).is_loopback for end in (self.own, self.peer))
 
 
-Check = Callable[[web.Request, Pass], web.Response | None]
+Check = Callable[[web.Request, Pass], Awaitable[web.Response | None]]
 
 
 def _refuse(code: str, message: str, action: str | None = None, *, status: int = 403) -> web.Response:
     return problem(status, code, "Request refused", message, action)
 
 
-def host(request: web.Request, ours: Pass) -> web.Response | None:
+def _refuse_for_token(ours: Pass, code: str, message: str) -> web.Response:
+    """403, or 429 for a wrong token after too many of them. The right one is never throttled."""
+    if ours.proof is Proof.WRONG and (wait := ours.throttle.failed()):
+        response = _refuse("too_many_failures", "Too many wrong tokens.", f"Wait {wait} s.", status=429)
+        response.headers["Retry-After"] = str(wait)
+        return response
+    return _refuse(code, message, f"Send the content of AuraData/run/token as {TOKEN_HEADER}.")
+
+
+async def host(request: web.Request, ours: Pass) -> web.Response | None:
     """Exactly one Host, exactly one of our names, and a target that is a plain path."""
-    names = {f"{name}:{ours.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+    names = {f"{name}:{ours.port}" for name in ours.names}
     if ours.port == 80:
-        names |= {"127.0.0.1", "localhost", "[::1]"}
+        names |= ours.names
     found = request.headers.getall(hdrs.HOST, [])
     if len(found) == 1 and found[0] in names | _DEV_SERVER_HOSTS and request.raw_path.startswith("/"):
         return None
@@ -64,17 +106,19 @@ def allowed_origin(request: web.Request, ours: Pass) -> str | None:
     found = request.headers.getall(hdrs.ORIGIN, [])
     if len(found) != 1:
         return None
-    own = {f"http://{name}:{ours.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+    own = {f"http://{name}:{ours.port}" for name in ours.names}
     is_known = found[0] in own or found[0] in _ALWAYS_ALLOWED or found[0] in ours.settings.sidecar.allowed_origins
-    may_be_null = found[0] == "null" and (_bears_token(request, ours) or _announces_token(request))
+    may_be_null = found[0] == "null" and (ours.proof is Proof.RIGHT or _announces_token(request))
     return found[0] if is_known or may_be_null else None
 
 
-def origin(request: web.Request, ours: Pass) -> web.Response | None:
+async def origin(request: web.Request, ours: Pass) -> web.Response | None:
     """No Origin and no other site behind it, or an allowed Origin."""
     if hdrs.ORIGIN in request.headers:
         if allowed_origin(request, ours) is not None:
             return None
+        if ours.proof is Proof.WRONG and request.headers[hdrs.ORIGIN] == "null":
+            return _refuse_for_token(ours, "origin_refused", "This token does not let a page without an origin in.")
         return _refuse(
             "origin_refused",
             "Pages of this origin may not use the sidecar.",
@@ -85,7 +129,7 @@ def origin(request: web.Request, ours: Pass) -> web.Response | None:
     return _refuse("site_refused", "Another site's page may not use the sidecar.")
 
 
-def content_type(request: web.Request, ours: Pass) -> web.Response | None:
+async def content_type(request: web.Request, ours: Pass) -> web.Response | None:
     """A mutation bears JSON or nothing."""
     if request.method not in _MUTATIONS:
         return None
@@ -96,33 +140,39 @@ def content_type(request: web.Request, ours: Pass) -> web.Response | None:
     return _refuse("content_type_refused", "Only application/json is taken.", "Set Content-Type.", status=415)
 
 
-def secret(request: web.Request, ours: Pass) -> web.Response | None:
-    """The token, where the settings require it."""
-    if not ours.settings.sidecar.require_token or _bears_token(request, ours):
+async def secret(request: web.Request, ours: Pass) -> web.Response | None:
+    """The token, where the settings or the route require it, and for whoever is not within this machine's loopback."""
+    is_required = ours.settings.sidecar.require_token or not ours.is_within_loopback
+    if ours.proof is Proof.RIGHT or not (is_required or needs_token(request.match_info.handler)):
         return None
-    return _refuse(
-        "token_required",
-        "This sidecar requires its token.",
-        f"Send the content of AuraData/run/token as {TOKEN_HEADER}.",
-    )
+    return _refuse_for_token(ours, "token_required", "This sidecar requires its token.")
 
 
-def size(request: web.Request, ours: Pass) -> web.Response | None:
+async def user(request: web.Request, ours: Pass) -> web.Response | None:
+    """A mutation comes from a program of this user, as far as the system tells, or bears the token."""
+    if request.method not in _MUTATIONS or ours.proof is Proof.RIGHT:
+        return None
+    if await asyncio.to_thread(socket_owner_is_us, ours.peer, ours.own) is not False:
+        return None
+    return _refuse_for_token(ours, "user_refused", "Another user's program may not do this.")
+
+
+async def size(request: web.Request, ours: Pass) -> web.Response | None:
     """No body beyond the limit. One of unannounced length meets it while it is read."""
     if (request.content_length or 0) <= MOST_BODY_BYTES:
         return None
     return _refuse("body_too_large", f"A body may have {MOST_BODY_BYTES} bytes at most.", status=413)
 
 
-CHECKS: tuple[Check, ...] = (host, origin, content_type, secret, size)
+CHECKS: tuple[Check, ...] = (host, origin, content_type, secret, user, size)
 
 
-def _bears_token(request: web.Request, ours: Pass) -> bool:
-    offered = [request.headers.get(TOKEN_HEADER, "")]
+def _offered(request: web.Request) -> list[str]:
+    offered = request.headers.getall(TOKEN_HEADER, [])
     kind, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if kind.lower() == "bearer":
-        offered.append(value.strip())
-    return any(text and token.matches(ours.token, text) for text in offered)
+        offered = [*offered, value.strip()]
+    return [text for text in offered if text]
 
 
 def _announces_token(request: web.Request) -> bool:
@@ -138,25 +188,30 @@ def _is_preflight(request: web.Request) -> bool:
 class Guard:
     """The middleware that runs `CHECKS` and answers preflights. One for each application."""
 
-    def __init__(self, paths: Paths, secret: str, on_null_refused: Callable[[], None]) -> None:
+    def __init__(self, paths: Paths, on_null_refused: Callable[[], None]) -> None:
         """`on_null_refused` is called when a page without an origin of its own was refused for that."""
         self._on_null_refused = on_null_refused
+        self._run_dir = paths.run
         self._reader = SettingsReader(paths)
-        self._token = secret
+        self._throttle = Throttle()
         self._settings = Settings()
         self._read_at = float("-inf")
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse, answer a preflight, or let the handler answer; an allowed Origin may read whatever it is."""
-        ours = Pass(_port(request), await self._fresh_settings(), self._token)
+        ours = await self._measure(request)
         is_preflight = _is_preflight(request)
         for check in (host, origin) if is_preflight else CHECKS:
-            if refusal := check(request, ours):
+            if refusal := await check(request, ours):
                 if check is origin and request.headers.get(hdrs.ORIGIN) == "null":
                     self._on_null_refused()
                 return _readable(refusal, allowed_origin(request, ours) if check not in (host, origin) else None)
         response = _preflight(request) if is_preflight else await handler(request)
         return _readable(response, allowed_origin(request, ours))
+
+    async def _measure(self, request: web.Request) -> Pass:
+        own, peer = (_end(request, name) for name in ("sockname", "peername"))
+        return Pass(own, peer, await self._fresh_settings(), await self._proof(request), self._throttle)
 
     async def _fresh_settings(self) -> Settings:
         if time.monotonic() - self._read_at > _FRESH_SECONDS:
@@ -164,11 +219,19 @@ class Guard:
             self._read_at = time.monotonic()
         return self._settings
 
+    async def _proof(self, request: web.Request) -> Proof:
+        offered = _offered(request)
+        if not offered:
+            return Proof.NONE
+        # Read each time, so that a rotated token counts from the next call on.
+        secret = await asyncio.to_thread(token.read_or_create, self._run_dir)
+        return Proof.RIGHT if any(token.matches(secret, text) for text in offered) else Proof.WRONG
 
-def _port(request: web.Request) -> int:
+
+def _end(request: web.Request, name: str) -> tuple[str, int]:
     # Without a transport the client has gone, and whatever is answered reaches nobody.
-    port: int = request.get_extra_info("sockname", ("", 0))[1]
-    return port
+    address: tuple[str, int] = request.get_extra_info(name) or ("", 0)
+    return address[0], address[1]
 
 
 def _preflight(request: web.Request) -> web.Response:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import cached_property
 
 import msgspec
 from aiohttp import web
 
 from api.errors import BadValue
 from api.hooks import Hooks
-from api.schemas import HealthBody, LogsBody, ModelsBody, ShownBody, StartedBody, StoppedBody, models_body, status_body
+from api.openapi import answers, document
+from api.schemas import (
+    HealthBody,
+    LogsBody,
+    ModelsBody,
+    ShownBody,
+    StartedBody,
+    StatusBody,
+    StoppedBody,
+    models_body,
+    status_body,
+)
 from core import __version__, detect, logs
 from core.config import Paths
 from core.detect import CLIENT_ERRORS
@@ -18,6 +30,7 @@ from core.errors import ConfigError
 from core.supervisor import Supervisor
 
 DEFAULT_LINES, MOST_LINES = 200, 10_000
+MAX_LINES = {"type": "integer", "minimum": 1, "maximum": MOST_LINES, "default": DEFAULT_LINES}
 _MODELS_SECONDS = 2.0
 
 
@@ -30,7 +43,7 @@ class Routes:
         self._paths = paths
 
     def table(self) -> list[web.RouteDef]:
-        """Every route there is."""
+        """Every route there is. Each handler is described with `@answers`; whatever runs programs needs the token."""
         return [
             web.get("/healthz", self.healthz),
             web.get("/api/ollama/status", self.status),
@@ -39,34 +52,39 @@ class Routes:
             web.get("/api/ollama/logs", self.logs),
             web.get("/api/ollama/models", self.models),
             web.post("/api/app/show", self.show),
+            web.get("/openapi.json", self.openapi),
         ]
 
+    @answers(HealthBody)
     async def healthz(self, request: web.Request) -> web.Response:
         """The sidecar lives. Asks nothing of Ollama."""
         return _json(HealthBody("ok", "aura-ollama", __version__))
 
+    @answers(StatusBody)
     async def status(self, request: web.Request) -> web.Response:
         """What is, at most 250 ms old unless Ollama takes its time."""
         return _json(status_body(await self._supervisor.status()))
 
+    @answers(StartedBody, errors=(409, 500, 503))
     async def start(self, request: web.Request) -> web.Response:
         """Have an Ollama up; answers once it is ready."""
-        await request.read()
         status = await self._supervisor.start()
         return _json(StartedBody(True, "Ollama started successfully", status.pid))
 
+    @answers(StoppedBody, errors=(409, 500, 503))
     async def stop(self, request: web.Request) -> web.Response:
         """Have no managed Ollama; answers once its tree is gone."""
-        await request.read()
         await self._supervisor.stop()
         return _json(StoppedBody(True, "Ollama stopped successfully"))
 
+    @answers(LogsBody, query={"maxLines": MAX_LINES})
     async def logs(self, request: web.Request) -> web.Response:
         """The last lines of the managed Ollama's log, over as many starts as it takes."""
         wanted = _max_lines(request)
         lines = await asyncio.to_thread(logs.tail, str(self._paths.logs), wanted)
         return _json(LogsBody(lines, len(lines)))
 
+    @answers(ModelsBody)
     async def models(self, request: web.Request) -> web.Response:
         """The installed models. 200 also while Ollama does not answer, so that no client's breaker opens over it."""
         try:
@@ -77,10 +95,19 @@ class Routes:
         except ConfigError as error:
             return _json(ModelsBody([], 0, str(error)))
 
+    @answers(ShownBody)
     async def show(self, request: web.Request) -> web.Response:
         """Have the tray show itself: what a second instance asks of the first."""
-        await request.read()
         return _json(ShownBody(self._hooks.on_show()))
+
+    @answers(None)
+    async def openapi(self, request: web.Request) -> web.Response:
+        """This description, in OpenAPI 3.1."""
+        return web.Response(body=self._description, content_type="application/json")
+
+    @cached_property
+    def _description(self) -> bytes:
+        return document(self.table())
 
 
 def _max_lines(request: web.Request) -> int:

@@ -1,22 +1,25 @@
-"""Runs the sidecar: one instance a data folder, one loopback socket, until told to end. Blocks on nothing."""
+"""Runs the sidecar: one instance a data folder, one socket, until told to end. Blocks on nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 from filelock import BaseFileLock, FileLock, Timeout
 
 from api.app import build
+from api.connection import Crowd
 from api.hooks import HEADLESS, Hooks
-from core import detect, token
-from core.config import Paths
+from core import detect, private_file, token
+from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errors import CoreError
 from core.platform import make_private_dir
@@ -24,6 +27,7 @@ from core.supervisor import Supervisor
 
 ADDRESS = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0
+_BACKLOG = 1024
 
 
 class AlreadyServed(CoreError):
@@ -42,6 +46,13 @@ class AddressTaken(CoreError):
 
     code = "address_taken"
     title = "Port already in use"
+
+
+class AddressUnusable(CoreError):
+    """The sidecar must not, or cannot, listen at that address."""
+
+    code = "address_unusable"
+    title = "Address cannot be used"
 
 
 @asynccontextmanager
@@ -68,6 +79,8 @@ def _lock(paths: Paths, note: Path) -> BaseFileLock:
         url, pid = _who(note)
         where = f": {url} (pid {pid})" if url else ""
         raise AlreadyServed(f"Another sidecar serves {paths.data}{where}.", url) from None
+    # Whoever met a killed sidecar's note would bring the token to whatever listens there now.
+    note.unlink(missing_ok=True)
     return lock
 
 
@@ -78,55 +91,80 @@ def _unlock(lock: BaseFileLock, note: Path) -> None:
 
 def _who(note: Path) -> tuple[str | None, int | None]:
     try:
-        found = json.loads(note.read_text(encoding="utf-8"))
+        found = json.loads(private_file.read(str(note)))
         return str(found["url"]), int(found["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, None
 
 
 @asynccontextmanager
-async def listening(app: web.Application, port: int) -> AsyncIterator[str]:
-    """Serve on loopback; yields the URL. Raises AddressTaken, naming the holder."""
-    # A refused body is not waited for long.
-    runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, lingering_time=1.0, keepalive_timeout=75.0
-    )
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve at an IP address; yields the URL. Raises AddressTaken, naming the holder, or AddressUnusable."""
+    runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
+    # From `setup` to `cleanup` there is one.
+    crowd = Crowd(cast(web.Server, runner.server))
     try:
-        await _bind(runner, port)
-        yield f"http://{ADDRESS}:{runner.addresses[0][1]}"
+        server = await _bind(crowd, host, port)
+        try:
+            yield url_of(host, server.sockets[0].getsockname()[1])
+        finally:
+            server.close()
     finally:
+        crowd.close()
         await runner.cleanup()
 
 
-async def _bind(runner: web.AppRunner, port: int) -> None:
+def url_of(host: str, port: int) -> str:
+    """Where a program on this machine reaches what is bound there: a wildcard is reached on its own loopback."""
+    return Endpoint.parse(f"http://{f'[{host}]' if ':' in host else host}:{port}").base_url
+
+
+async def _bind(crowd: Crowd, host: str, port: int) -> asyncio.Server:
     try:
-        await web.TCPSite(runner, ADDRESS, port).start()
+        return await asyncio.get_running_loop().create_server(crowd, host, port, backlog=_BACKLOG)
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise AddressUnusable(
+                f"The sidecar cannot listen on {host}: this machine has no such address.",
+                action="Correct --host or `host` in ollama-sidecar.json.",
+            ) from error
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         listener = await asyncio.to_thread(detect.find_listener, Endpoint.parse(f"http://{ADDRESS}:{port}"))
         holder = f"it is held by {listener.owner}" if listener else str(error.strerror)
         raise AddressTaken(
-            f"The sidecar cannot listen on {ADDRESS}:{port}: {holder}.",
+            f"The sidecar cannot listen on {host}:{port}: {holder}.",
             action="End that program, or choose another port with --port or `port` in ollama-sidecar.json.",
         ) from error
 
 
 @asynccontextmanager
-async def sidecar(paths: Paths, port: int, supervisor: Supervisor, hooks: Hooks = HEADLESS) -> AsyncIterator[str]:
+async def sidecar(
+    paths: Paths, port: int, supervisor: Supervisor, hooks: Hooks = HEADLESS, host: str = ADDRESS
+) -> AsyncIterator[str]:
     """Everything that must be up while the sidecar serves: lock, token, socket. Yields the URL.
 
-    Raises AlreadyServed, AddressTaken, or OSError if the data folder cannot be used.
+    Raises AlreadyServed, AddressTaken, AddressUnusable, or OSError if the data folder cannot be used.
     """
+    if not ipaddress.ip_address(host).is_loopback:
+        await asyncio.to_thread(_demand_token, paths, host)
     async with only_instance(paths) as note:
-        secret = await asyncio.to_thread(token.read_or_create, paths.run)
-        async with listening(build(supervisor, paths, secret, hooks), port) as url:
+        await asyncio.to_thread(token.read_or_create, paths.run)
+        async with listening(build(supervisor, paths, hooks), host, port) as url:
             await asyncio.to_thread(_introduce, note, url)
             yield url
+
+
+def _demand_token(paths: Paths, host: str) -> None:
+    if not SettingsReader(paths).read().sidecar.require_token:
+        raise AddressUnusable(
+            f"The sidecar does not listen on {host}, where other machines can reach it, without a token.",
+            action='Set "requireToken": true in ollama-sidecar.json, or stay on 127.0.0.1.',
+        )
 
 
 def _introduce(note: Path, url: str) -> None:
     # Without it a second instance still sees the lock, only not whom it met.
     with suppress(OSError):
-        note.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+        private_file.write(str(note), json.dumps({"url": url, "pid": os.getpid()}))

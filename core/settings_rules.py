@@ -5,6 +5,7 @@ Pure. `core.config` alone calls it.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ class AuraSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """All of `ollama-sidecar.json` that has a meaning."""
 
+    host: Annotated[str, Meta(description="an IP address, such as 127.0.0.1")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")] = 5006
     allowed_origins: Annotated[tuple[str, ...], Meta(description="a list of texts")] = ()
     require_token: _Switch = False
@@ -131,6 +133,19 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+def _check_host(value: object) -> None:
+    if isinstance(value, str) and not is_ip_address(value):
+        raise _wrong("host", value, "an IP address, such as 127.0.0.1, without a zone")
+
+
+def is_ip_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address; one with a zone is none here."""
+    try:
+        return "%" not in text and str(ipaddress.ip_address(text)) != ""
+    except ValueError:
+        return False
+
+
 def _check_origins(value: object) -> None:
     for index, origin in enumerate(value if isinstance(value, list | tuple) else ()):
         match = _ORIGIN.fullmatch(origin) if isinstance(origin, str) else None
@@ -169,4 +184,4 @@ def _is_sound(text: str) -> bool:
     return re.search(r"[\x00\ud800-\udfff]", text) is None
 
 
-_CHECKS = {"allowedOrigins": _check_origins, "env": _check_environment}
+_CHECKS = {"host": _check_host, "allowedOrigins": _check_origins, "env": _check_environment}

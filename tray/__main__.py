@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = headless.parser()
     parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
     options = parser.parse_args(arguments)
+    if options.rotate_token:
+        return headless.rotate_token(options)
     if options.headless:
         return _serve_alone(options)
     try:
@@ -101,6 +103,7 @@ class _Program:
 
     def __init__(self, options: argparse.Namespace, backend: ModuleType) -> None:
         self._paths = Paths.find(options.data_dir)
+        self._host: str | None = options.host
         self._port: int | None = options.port
         self._reader = SettingsReader(self._paths)
         journal.configure(self._paths, verbose=options.verbose)
@@ -151,7 +154,7 @@ class _Program:
             supervisor = Supervisor(self._paths)
             hooks = Hooks(on_null_refused=self._null_refused, on_show=self._show)
             port = settings.sidecar.port if self._port is None else self._port
-            async with sidecar(self._paths, port, supervisor, hooks) as url:
+            async with sidecar(self._paths, port, supervisor, hooks, self._host or settings.sidecar.host) as url:
                 log.info("listening on %s (data in %s)", url, self._paths.data)
                 await self._serve_until(self._ended, supervisor, url)
         finally:

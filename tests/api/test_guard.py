@@ -240,7 +240,8 @@ async def test_with_require_token_every_route_wants_it(rig: Rig) -> None:
             for headers in ({}, {"X-Aura-Token": "wrong"}, {"Authorization": "Bearer wrong"}):
                 headers = {"Content-Type": "application/json", **headers}
                 async with served.http.request(method, path, headers=headers) as response:
-                    assert response.status == 403
+                    # After many wrong ones the answer is to wait.
+                    assert response.status in ({403, 429} if "wrong" in str(headers) else {403})
         for headers in ({"X-Aura-Token": secret}, {"Authorization": f"Bearer {secret}"}):
             async with served.http.get("/api/ollama/status", headers=headers) as response:
                 assert response.status == 200
@@ -288,7 +289,7 @@ async def test_no_method_leads_past_the_guard_on_any_route_the_application_has(
         return True
 
     async with serving(rig, Hooks(on_show=show)) as served:
-        router = build(served.supervisor, rig.paths, "").router
+        router = build(served.supervisor, rig.paths).router
         paths = {resource.canonical for resource in router.resources()}
         assert paths == {path for _, path in ROUTES}
         for path in (*paths, "/", "/nowhere", "//api/ollama/stop"):

@@ -1,0 +1,145 @@
+"""One connection and the crowd of them: who is cut off so that the others are served.
+
+A program that opens connections and says nothing, a byte now and then, or does not read its answer costs us descriptors
+and memory. Nobody who asks and listens meets these limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from api.errors import problem
+from api.headers import stamp
+
+log = logging.getLogger(__name__)
+
+MOST_CONNECTIONS = 200
+"""Beyond it the one that has been at rest longest is closed. Below the 256 descriptors that macOS allows by default."""
+KEEPALIVE_SECONDS = 75.0
+FIRST_REQUEST_SECONDS = 10.0
+UNREAD_SECONDS = 30.0
+_SWEEP_SECONDS = 0.5
+
+
+class Connection(web.RequestHandler):
+    """One caller's connection. Made by `Crowd`."""
+
+    __slots__ = ("_crowd", "_has_asked", "_is_at_work", "_since")
+
+    def __init__(self, crowd: Crowd, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+        # A refused body is not waited for long.
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type] # aiohttp's own way to say: none
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            lingering_time=1.0,
+        )
+        self._crowd = crowd
+        self._has_asked = False
+        self._is_at_work = False
+        self._since = time.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._crowd.enter(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._crowd.leave(self)
+        super().connection_lost(exc)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """While a handler is at work for this caller, nobody cuts it off."""
+        self._has_asked = self._is_at_work = True
+        try:
+            yield
+        finally:
+            self._is_at_work = False
+            self._since = time.monotonic()
+            self._crowd.touch(self)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a handler is at work for this caller."""
+        return self._is_at_work
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether it has had its time: for its first whole request, or to read its last answer."""
+        if self._is_at_work or self.transport is None:
+            return False
+        if not self._has_asked:
+            return now - self._since > FIRST_REQUEST_SECONDS
+        return now - self._since > UNREAD_SECONDS and self.transport.get_write_buffer_size() > 0
+
+    def cut(self) -> None:
+        """Close at once; what is unsent is lost."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What the HTTP parser refuses, as a problem like any other. The connection ends: its framing is unknown."""
+        if status >= 500:
+            log.error("a request failed outside its handler", exc_info=exc)
+            response = problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
+        else:
+            response = problem(status, "bad_request", "Invalid request", "This is no HTTP request that can be read.")
+        stamp(response, request)
+        response.force_close()
+        return response
+
+
+class Crowd:
+    """All connections, those at rest longest first. Belongs to the loop."""
+
+    def __init__(self, server: web.Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._members: dict[Connection, None] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> Connection:
+        """The protocol for a new connection, as `create_server` wants it."""
+        return Connection(self, self._server, self._loop)
+
+    def enter(self, connection: Connection) -> None:
+        """Count a new connection, and make room for it."""
+        self._members[connection] = None
+        if len(self._members) > MOST_CONNECTIONS:
+            next((each for each in self._members if not each.is_at_work), connection).cut()
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def touch(self, connection: Connection) -> None:
+        """Note that this one was served just now."""
+        if connection in self._members:
+            del self._members[connection]
+            self._members[connection] = None
+
+    def leave(self, connection: Connection) -> None:
+        """Forget one that is closed."""
+        self._members.pop(connection, None)
+
+    def close(self) -> None:
+        """Sweep no more."""
+        if self._sweeping:
+            self._sweeping.cancel()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in list(self._members):
+            if connection.is_overdue(now):
+                connection.cut()
+        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep) if self._members else None

@@ -1,0 +1,22 @@
+"""What every answer bears, whoever makes it: its correlation id, and what keeps it out of caches and in its type."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from aiohttp import web
+
+CORRELATION = "X-Correlation-ID"
+_CORRELATION_SHAPE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+def stamp(response: web.StreamResponse, request: web.BaseRequest) -> str:
+    """Put them in. Returns the correlation id: the caller's own, if it is one."""
+    offered = request.headers.get(CORRELATION, "")
+    identity = offered if _CORRELATION_SHAPE.fullmatch(offered) else uuid.uuid4().hex
+    response.headers[CORRELATION] = identity
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Server"] = "aura-ollama"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return identity

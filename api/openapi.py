@@ -1,0 +1,131 @@
+"""The OpenAPI 3.1 description, made from the one route table and the wire's own types, so that it cannot drift.
+
+A handler says with `@answers` what it returns; one that does not has no place in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from api.schemas import ProblemBody
+from core import __version__
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_Json = dict[str, Any]
+_ANY_CALL = (400, 403, 408, 413, 429)
+_MUTATION = (415,)
+_TOKEN = "auraToken"  # noqa: S105 - a name, no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a handler promises. `answer` is the type of its 200 body, None for a free object; `errors` are its own."""
+
+    answer: type[msgspec.Struct] | None
+    query: dict[str, _Json]
+    errors: tuple[int, ...]
+    needs_token: bool
+
+
+_OPERATIONS: dict[Any, Operation] = {}
+
+
+def answers(
+    answer: type[msgspec.Struct] | None,
+    *,
+    query: dict[str, _Json] | None = None,
+    errors: tuple[int, ...] = (),
+    needs_token: bool = False,
+) -> Callable[[_F], _F]:
+    """Describe a handler. `query` gives the JSON Schema of each parameter.
+
+    `needs_token` is a must for whatever can decide which program is run, or with what environment.
+    """
+
+    def describe(handler: _F) -> _F:
+        _OPERATIONS[handler] = Operation(answer, query or {}, errors, needs_token)
+        return handler
+
+    return describe
+
+
+def operation(handler: Any) -> Operation | None:
+    """What a handler, bound or not, promises; None for one that nobody described, such as aiohttp's own."""
+    return _OPERATIONS.get(getattr(handler, "__func__", handler))
+
+
+def needs_token(handler: Any) -> bool:
+    """Whether a handler is marked so."""
+    known = operation(handler)
+    return known is not None and known.needs_token
+
+
+def document(routes: Iterable[web.RouteDef]) -> bytes:
+    """The description as JSON. Raises LookupError for a handler without `@answers`."""
+    table = [(route, _known(route)) for route in routes]
+    kinds = {known.answer for _, known in table if known.answer} | {ProblemBody}
+    ordered = sorted(kinds, key=lambda kind: kind.__name__)
+    _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    paths: _Json = {}
+    for route, known in table:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "aura-ollama",
+                "version": __version__,
+                "description": "Starts, watches and stops Ollama on this machine.",
+                "license": {"name": "MIT", "identifier": "MIT"},
+            },
+            "paths": paths,
+            "components": {
+                "schemas": schemas,
+                "securitySchemes": {
+                    _TOKEN: {
+                        "type": "apiKey",
+                        "in": "header",
+                        "name": "X-Aura-Token",
+                        "description": "The content of AuraData/run/token, where the settings require it.",
+                    }
+                },
+            },
+        }
+    )
+
+
+def _known(route: web.RouteDef) -> Operation:
+    known = operation(route.handler)
+    if known is None:
+        raise LookupError(f"{route.method} {route.path} has a handler without @answers")
+    return known
+
+
+def _operation(route: web.RouteDef, known: Operation) -> _Json:
+    statuses = {*_ANY_CALL, *known.errors} | ({*_MUTATION} if route.method != "GET" else set())
+    success = {"$ref": f"#/components/schemas/{known.answer.__name__}"} if known.answer else {"type": "object"}
+    return {
+        "operationId": getattr(route.handler, "__name__", route.path),
+        "summary": (getattr(route.handler, "__doc__", None) or "").partition("\n")[0],
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in known.query.items()
+        ],
+        "security": [{_TOKEN: []}] if known.needs_token else [{}, {_TOKEN: []}],
+        "responses": {"200": _response("It worked.", "application/json", success)}
+        | {str(status): _problem(status) for status in sorted(statuses)},
+    }
+
+
+def _problem(status: int) -> _Json:
+    ref = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
+    return _response(HTTPStatus(status).phrase, "application/problem+json", ref)
+
+
+def _response(description: str, kind: str, schema: _Json) -> _Json:
+    return {"description": description, "content": {kind: {"schema": schema}}}

@@ -1,0 +1,141 @@
+"""Files in `run/` that another user may have put there: none is believed, written through, or given the token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform != "linux":
+    raise ImportError("These tests are for Linux only")
+
+from core import private_file, process, token
+from core.config import Paths
+from core.platform import make_private_dir
+from tests import fake_ollama
+from tests.api.test_server import run_sidecar
+from tests.beds.wire import free_port
+from tests.rig import Rig, lives
+from tests.security.another_user import give_to_nobody, require_root
+
+
+@pytest.fixture(autouse=True)
+def as_root() -> None:
+    """A second user is needed."""
+    require_root()
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """Our own private folder."""
+    folder = tmp_path / "run"
+    make_private_dir(str(folder))
+    return folder
+
+
+def plant(path: Path, how: str, content: str) -> None:
+    """Put content there in a way in which somebody else may have."""
+    if how == "a link":
+        elsewhere = path.with_name("elsewhere")
+        elsewhere.write_text(content)
+        path.symlink_to(elsewhere)
+        return
+    if how == "a pipe":
+        os.mkfifo(path, 0o600)
+        return
+    path.write_text(content)
+    path.chmod(0o666 if how == "open to all" else 0o600)
+    if how == "another user's":
+        give_to_nobody(path)
+
+
+WAYS = ("a link", "a pipe", "open to all", "another user's")
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_planted_file_is_not_read(run_dir: Path, how: str) -> None:
+    plant(run_dir / "note", how, "planted")
+    with pytest.raises(PermissionError):
+        private_file.read(str(run_dir / "note"))
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_planted_token_opens_nothing_and_a_new_one_takes_its_place(run_dir: Path, how: str) -> None:
+    plant(run_dir / "token", how, "planted-" * 8)
+    secret = token.read_or_create(run_dir)
+    assert "planted" not in secret
+    status = (run_dir / "token").lstat()
+    assert (status.st_uid, status.st_mode & 0o7777) == (0, 0o600)
+    assert token.read_or_create(run_dir) == secret
+
+
+def test_a_planted_draft_is_not_written_through(run_dir: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (run_dir / f"token.{os.getpid()}.new").symlink_to(victim)
+    token.rotate(run_dir)
+    assert victim.read_text() == "precious"
+    assert not (run_dir / "token").is_symlink()
+
+
+@pytest.mark.parametrize("how", WAYS)
+async def test_a_planted_record_is_set_aside_and_nothing_is_signalled(tmp_path: Path, how: str) -> None:
+    """It describes a real shim of ours perfectly; only who wrote it is wrong."""
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    async with rig.supervising(stop_ollama=False) as supervisor:
+        await supervisor.start()
+    family = rig.family()
+    path = process.record_path(rig.paths.run, rig.port)
+    content = path.read_text()
+    path.unlink()
+    plant(path, how, content)
+    try:
+        assert await asyncio.to_thread(process.adopt, rig.paths.run, 5.0) == []
+        assert all(lives(member) for member in family)
+        assert not path.exists()
+    finally:
+        path.unlink(missing_ok=True)
+        await asyncio.to_thread(private_file.write, str(path), content)
+        async with rig.supervising():
+            pass
+
+
+@pytest.mark.parametrize("how", ["another user's folder", "a link"])
+def test_a_run_folder_that_is_not_ours_is_refused_in_words(tmp_path: Path, how: str) -> None:
+    run = Paths(tmp_path).run
+    run.parent.mkdir(parents=True)
+    if how == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        run.symlink_to(tmp_path / "elsewhere")
+    else:
+        run.mkdir(mode=0o777)
+        give_to_nobody(run)
+    found = run_sidecar("--port", "0", "--data-dir", str(tmp_path))
+    assert found.returncode == 1
+    assert str(run) in found.stderr
+    assert "Traceback" not in found.stderr
+    assert list(run.iterdir()) == []
+
+
+def test_a_planted_note_does_not_get_the_token(tmp_path: Path) -> None:
+    """A second instance tells the first one to show itself, and bears the token; it must know whom it tells."""
+    from api.server import _who
+
+    make_private_dir(str(Paths(tmp_path).run))
+    note = Paths(tmp_path).run / "sidecar.json"
+    plant(note, "another user's", json.dumps({"url": f"http://127.0.0.1:{free_port()}", "pid": 1}))
+    assert _who(note) == (None, None)
+
+
+def test_what_is_written_is_for_this_user_alone(run_dir: Path) -> None:
+    old = os.umask(0)
+    try:
+        private_file.write(str(run_dir / "note"), "secret")
+    finally:
+        os.umask(old)
+    assert (run_dir / "note").stat().st_mode & 0o7777 == 0o600
+    assert run_dir.stat().st_mode & 0o7777 == 0o700
