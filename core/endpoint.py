@@ -47,7 +47,7 @@ class Endpoint:
         try:
             return _parse(text.strip())
         except ValueError as error:
-            raise ConfigError(f'`ollamaUrl` is "{_redacted(text)}": {error}', action=_WAY_OUT) from None
+            raise ConfigError(f'`ollamaUrl` is "{redacted(text)}": {error}', action=_WAY_OUT) from None
 
     @property
     def base_url(self) -> str:
@@ -162,7 +162,7 @@ def _interface_addresses() -> set[str]:
     return {str(address) for text in texts if (address := _address(text)) is not None}
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
     """The value, fit for a log: secrets (all before the last `@`, and after a `?` or `#`) starred, and not endless."""
     shown = re.sub(r"^([^@]*?://)?.*@", r"\1***@", text, flags=re.DOTALL)
     shown = re.sub(r"([?#]).+", r"\1***", shown, flags=re.DOTALL)

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from logging.handlers import RotatingFileHandler
 
 from core.config import Paths
+from core.redact import Redactor, secrets_of
 
 _MOST_BYTES = 1 << 20
 _OLD_FILES = 3
 
 
+class _Discreet(logging.Formatter):
+    """Formats without what the environment or a URL holds in secret."""
+
+    def __init__(self, form: str, dates: str) -> None:
+        super().__init__(form, dates)
+        self._redact = Redactor(secrets_of(os.environ))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._redact(super().format(record).encode("utf-8", "backslashreplace")).decode("utf-8")
+
+
 def configure(paths: Paths, *, verbose: bool) -> None:
     """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start."""
-    form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    form = _Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
     form.converter = time.gmtime
     handlers: list[logging.Handler] = []
     # A windowed program on Windows has no stderr.

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from core.redact import Redactor
+
 MAX_LINE = 32 * 1024
 
 _BLOCK_BYTES = 16 * 1024
@@ -66,6 +68,10 @@ def _character_start(text: bytes, at: int) -> int:
     return at
 
 
+def _keep(lines: bytes) -> bytes:
+    return lines
+
+
 class LineCutter:
     """Turns bytes, in whatever pieces they come, into blocks of clean whole lines, of `max_line` bytes at most.
 
@@ -73,10 +79,12 @@ class LineCutter:
     the bytes alone, not on the pieces. At most about twice `max_line` is held back.
     """
 
-    def __init__(self, max_line: int = MAX_LINE) -> None:
+    def __init__(self, max_line: int = MAX_LINE, redactor: Redactor | None = None) -> None:
+        """What `redactor` knows is taken out before a line is cut, so that no half of it remains."""
+        self._redact = redactor or _keep
         self._max_line = max_line
         self._block = min(_BLOCK_BYTES, max_line + 1)
-        self._window = max_line + _LONGEST_OPEN
+        self._window = max_line + max(_LONGEST_OPEN, redactor.longest if redactor else 0)
         self._open = b""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
@@ -87,7 +95,7 @@ class LineCutter:
             end = data.rfind(b"\n", start, start + self._block) + 1
             end = end or data.find(b"\n", start, start + self._window) + 1
             if end:
-                yield from self._blocks(clean(data[start:end]))
+                yield from self._blocks(self._redact(clean(data[start:end])))
                 start = end
             elif len(data) - start > self._window:
                 lines, rest = self._cut_open(data[start : start + self._window])
@@ -101,7 +109,7 @@ class LineCutter:
     def flush(self) -> Iterator[bytes]:
         """The last line, if it lacks its newline."""
         if self._open:
-            yield from self._blocks(clean(self._open + b"\n"))
+            yield from self._blocks(self._redact(clean(self._open + b"\n")))
             self._open = b""
 
     def _blocks(self, lines: bytes) -> Iterator[bytes]:
@@ -127,7 +135,7 @@ class LineCutter:
         text = _ESCAPE.sub(b"", begun[: len(begun) - len(tail)])
         if kept := _OPEN_CHARACTER.search(text, max(0, len(text) - 3)):
             text, tail = text[: kept.start()], kept[0] + tail
-        text = _printable(text)
+        text = self._redact(_printable(text))
         lines = []
         start = 0
         while len(text) - start > self._max_line:

@@ -15,7 +15,7 @@ from core import detect, locate
 from core.client import Client
 from core.config import Settings, SettingsReader
 from core.detect import Answer, Listener, Probe
-from core.endpoint import Endpoint
+from core.endpoint import Endpoint, redacted
 from core.errors import ConfigError, CoreError
 from core.platform import birth
 from core.state import NOT_REACHABLE
@@ -43,8 +43,8 @@ class Setup:
 
     @property
     def url(self) -> str:
-        """The endpoint's base URL, or what the settings hold in its stead."""
-        return self.endpoint.base_url if isinstance(self.endpoint, Endpoint) else self.settings.ollama_url
+        """The endpoint's base URL, or what the settings hold in its stead, without credentials."""
+        return self.endpoint.base_url if isinstance(self.endpoint, Endpoint) else redacted(self.settings.ollama_url)
 
 
 @dataclass(frozen=True, slots=True)

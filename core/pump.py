@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Literal
 
+    from core.redact import Redactor
+
 STALL_SECONDS = 1.0
 
 _READ_BYTES = 64 * 1024
@@ -30,7 +32,10 @@ _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
 class Pump:
     """One daemon thread that carries a pipe's lines to the log until the pipe ends, then closes the descriptor."""
 
-    def __init__(self, fd: int, stream: Literal["OUT", "ERR"], writer: LogWriter) -> None:
+    def __init__(
+        self, fd: int, stream: Literal["OUT", "ERR"], writer: LogWriter, redactor: Redactor | None = None
+    ) -> None:
+        self._redactor = redactor
         self._fd = fd
         self._stream = stream
         self._writer = writer
@@ -46,7 +51,7 @@ class Pump:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        cutter = LineCutter()
+        cutter = LineCutter(redactor=self._redactor)
         try:
             while chunk := self._read():
                 for block in cutter.feed(chunk):

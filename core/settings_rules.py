@@ -14,6 +14,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from core.endpoint import redacted
+
 DEFAULT_URL = "http://127.0.0.1:11434"
 
 _MAX_WHOLE = 2**53
@@ -65,6 +67,7 @@ class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
         }
 
 
+_KINDS = {str: "text", bool: "truth value", int: "number", float: "number", list: "list", dict: "object"}
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
@@ -121,9 +124,11 @@ def _check_type(name: str, value: object, kind: Any) -> None:
 
 
 def _wrong(name: str, value: object, expected: str, *keys: str) -> Fault:
+    # What stands in `env` may be a key.
+    shown = f"a {_KINDS.get(type(value), 'value')}" if name.partition(".")[0] == "env" else _shown(value)
     return Fault(
         keys or (name,),
-        f"`{name}` is {_shown(value)}, but must be {expected}",
+        f"`{name}` is {shown}, but must be {expected}",
         f"Correct `{name}`, or remove it to get the default.",
     )
 
@@ -166,7 +171,8 @@ def _check_environment(value: object) -> None:
         if name.upper() == "OLLAMA_HOST":
             raise Fault(
                 ("env", name),
-                f"`env.{name}` is {_shown(text)}, but the address comes from `ollamaUrl`",
+                f"`env.{name}` is {_shown(redacted(text) if isinstance(text, str) else text)}, "
+                "but the address comes from `ollamaUrl`",
                 f"Remove `env.{name}` and set ollamaUrl instead.",
             )
         if not isinstance(text, str):

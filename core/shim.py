@@ -26,6 +26,7 @@ from core.logs import Caps, newest, stamp_line
 from core.platform import Tree, birth, merged_environment
 from core.platform.event import Event
 from core.pump import LogWriter, Pump
+from core.redact import Redactor, secrets_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,9 +104,12 @@ def _hand_over(message: Record) -> None:
 def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
     ends = [os.pipe(), os.pipe()]
     record_path, log_folder = spec["record"], spec["logs"]
+    env = merged_environment(spec["env"])
+    # Ollama itself prints its environment, proxies included, when it starts.
+    redactor = Redactor(secrets_of(env))
     tree = Tree(
         spec["argv"],
-        merged_environment(spec["env"]),
+        env,
         spec["cwd"],
         ends[0][1],
         ends[1][1],
@@ -114,7 +118,7 @@ def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
     )
     for _, writer in ends:
         os.close(writer)
-    return tree, [Pump(ends[0][0], "OUT", log), Pump(ends[1][0], "ERR", log)]
+    return tree, [Pump(ends[0][0], "OUT", log, redactor), Pump(ends[1][0], "ERR", log, redactor)]
 
 
 def _first_record(spec: Record, tree: Tree, log: LogWriter) -> Record:

@@ -6,6 +6,7 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -30,14 +31,23 @@ class Answer:
         return cast("JsonObject", value)
 
 
-def call(method: str, url: str, body: bytes | JsonObject | None = None, *, timeout: float = 10.0) -> Answer:
+def call(
+    method: str,
+    url: str,
+    body: bytes | JsonObject | None = None,
+    *,
+    timeout: float = 10.0,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
     """One request; an object is sent as JSON, and so is an empty body, as Aura does.
 
     `OSError` if there is no answer within `timeout` seconds.
     """
     content = json.dumps(body).encode() if isinstance(body, dict) else body
     kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
-    request = urllib.request.Request(url, data=content, method=method, headers={"Content-Type": kind})
+    request = urllib.request.Request(
+        url, data=content, method=method, headers={"Content-Type": kind, **(headers or {})}
+    )
     try:
         with _DIRECT.open(request, timeout=timeout) as response:
             return Answer(response.status, response.read())

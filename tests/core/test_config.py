@@ -241,7 +241,7 @@ def test_syntax_error_names_file_line_and_column(paths: Paths, content: bytes, p
         ("readyTimeout", "600.5", "600.5"),
         ("readyTimeout", "1e999", "Infinity"),
         ("stopTimeout", '"5"', '"5"'),
-        ("env", "[]", "[]"),
+        ("env", "[]", "a list"),
         ("allowedOrigins", '"null"', '"null"'),
         ("allowedOrigins", "{}", "{}"),
         ("logSegmentBytes", "65535", "65535"),
