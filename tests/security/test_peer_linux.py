@@ -1,0 +1,96 @@
+"""A program of another user cannot start, stop or show anything without the token; ours and root's can."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform != "linux":
+    raise ImportError("These tests are for Linux only")
+
+from api.hooks import Hooks
+from core import token
+from core.platform.peer import socket_owner_is_us
+from core.state import State
+from tests import fake_ollama
+from tests.api.serving import serving
+from tests.rig import Rig
+from tests.security.another_user import require_root, speak_as_nobody
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    """A stand-in that would start at once."""
+    require_root()
+    return Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+
+
+def post(port: int, path: str, *headers: str) -> bytes:
+    """A mutation as bytes."""
+    lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Length: 0", "Connection: close", *headers]
+    return "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode()
+
+
+@pytest.mark.parametrize("path", ["/api/ollama/start", "/api/ollama/stop", "/api/app/show", "/nowhere"])
+async def test_another_users_program_cannot_change_anything_without_the_token(rig: Rig, path: str) -> None:
+    shown = []
+
+    def show() -> bool:
+        shown.append(1)
+        return True
+
+    async with serving(rig, Hooks(on_show=show)) as served:
+        pid = (await served.supervisor.start()).pid
+        answer = await asyncio.to_thread(speak_as_nobody, served.port, post(served.port, path))
+        assert b" 403 " in answer.partition(b"\r\n")[0]
+        assert b'"user_refused"' in answer
+        status = await served.supervisor.status()
+        assert (status.state, status.pid, rig.starts) == (State.RUNNING, pid, 1)
+    assert shown == []
+
+
+async def test_with_the_token_another_users_program_may(rig: Rig) -> None:
+    async with serving(rig) as served:
+        secret = await asyncio.to_thread(token.read_or_create, rig.paths.run)
+        request = post(served.port, "/api/ollama/start", f"X-Aura-Token: {secret}")
+        answer = await asyncio.to_thread(speak_as_nobody, served.port, request)
+        assert b" 200 " in answer.partition(b"\r\n")[0]
+
+
+async def test_another_users_program_may_look(rig: Rig) -> None:
+    async with serving(rig) as served:
+        request = f"GET /api/ollama/status HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nConnection: close\r\n\r\n"
+        answer = await asyncio.to_thread(speak_as_nobody, served.port, request.encode())
+        assert b" 200 " in answer.partition(b"\r\n")[0]
+
+
+async def test_one_that_leaves_before_it_is_asked_who_it_was_is_refused(rig: Rig) -> None:
+    """The kernel shows a closed socket as root's."""
+    async with serving(rig) as served:
+        for _ in range(20):
+            request = post(served.port, "/api/ollama/start")
+            await asyncio.to_thread(speak_as_nobody, served.port, request, stay=False)
+        assert (await served.supervisor.status()).state is State.STOPPED
+        assert rig.starts == 0
+
+
+def test_our_own_socket_is_ours_by_whatever_family_it_speaks() -> None:
+    for family, bound, reached in (
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        (socket.AF_INET, "127.0.0.1", "::ffff:127.0.0.1"),
+        (socket.AF_INET6, "::1", "::1"),
+    ):
+        with socket.create_server((bound, 0), family=family) as server:
+            own = server.getsockname()[:2]
+            caller = socket.socket(socket.AF_INET6 if ":" in reached else socket.AF_INET)
+            with caller:
+                caller.connect((reached, own[1]))
+                accepted, peer = server.accept()
+                with accepted:
+                    assert socket_owner_is_us((peer[0], peer[1]), (own[0], own[1])) is True
+                    caller.close()
+                    assert socket_owner_is_us((peer[0], peer[1]), (own[0], own[1])) is False

@@ -1,0 +1,289 @@
+"""The token: who needs it, what a wrong one meets, and that a new one counts at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from api.hooks import HEADLESS
+from api.openapi import operation
+from api.routes import Routes
+from api.schemas import ShownBody
+from api.throttle import BURST
+from core import token
+from core.config import Paths
+from core.supervisor import Supervisor
+from tests import fake_ollama
+from tests.api.serving import serving
+from tests.api.test_server import Place, run_sidecar
+from tests.beds.sidecar import CHECKOUT
+from tests.beds.wire import call, free_port
+from tests.rig import Rig
+
+JSON = {"Content-Type": "application/json"}
+STATUS = "/api/ollama/status"
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    """A stand-in behind a sidecar that requires its token."""
+    return Rig(tmp_path, fake_ollama.install(tmp_path / "bin"), requireToken=True)
+
+
+def rotate(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`--rotate-token` as a user types it."""
+    command = [sys.executable, "-m", program, "--rotate-token", "--data-dir", str(folder)]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=9, check=False)
+
+
+@pytest.mark.parametrize("program", ["api", "tray"])
+def test_a_rotated_token_counts_from_the_next_call_on_and_the_old_one_is_refused(tmp_path: Path, program: str) -> None:
+    place = Place(tmp_path)
+    run = Paths(tmp_path).run
+    with place.sidecar({"requireToken": True}) as sidecar:
+        old = token.read_or_create(run)
+        assert call("GET", sidecar.url + STATUS, headers={"X-Aura-Token": old}).status == 200
+        done = rotate(program, tmp_path)
+        new = token.read_or_create(run)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert str(run / "token") in done.stdout
+        assert new not in done.stdout
+        assert call("GET", sidecar.url + STATUS, headers={"X-Aura-Token": old}).status == 403
+        assert call("GET", sidecar.url + STATUS, headers={"X-Aura-Token": new}).status == 200
+    if sys.platform != "win32":
+        assert stat.S_IMODE((run / "token").stat().st_mode) == 0o600
+
+
+def test_a_token_can_be_rotated_before_anything_runs_and_a_folder_that_forbids_it_is_an_error(tmp_path: Path) -> None:
+    assert rotate("api", tmp_path / "new").returncode == 0
+    (tmp_path / "AuraData").write_text("a file where the folder should be")
+    refused = rotate("api", tmp_path)
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+
+
+def test_readers_never_see_a_token_half_written(tmp_path: Path) -> None:
+    """A torn one would be replaced by a third, so that neither of two was in force."""
+    code = "import sys; from pathlib import Path; from core import token\nfor _ in range(300): token.rotate(Path(sys.argv[1]))"
+    token.rotate(tmp_path / "run")
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], cwd=CHECKOUT) as writer:
+        while writer.poll() is None:
+            assert len((tmp_path / "run/token").read_text().strip()) == 43
+    assert writer.returncode == 0
+
+
+async def test_wrong_tokens_are_told_to_wait_while_the_right_one_is_served(rig: Rig) -> None:
+    async with serving(rig) as served:
+        right = await asyncio.to_thread(token.read_or_create, rig.paths.run)
+        statuses: list[int] = []
+        for number in range(BURST * 3):
+            wrong = {"X-Aura-Token": f"{number:043}"}
+            async with served.http.get(STATUS, headers=wrong) as response:
+                statuses.append(response.status)
+                if response.status == 429:
+                    assert 1 <= int(response.headers["Retry-After"]) <= 2
+                    assert (await response.json())["code"] == "too_many_failures"
+            async with served.http.get(STATUS, headers={"X-Aura-Token": right}) as response:
+                assert response.status == 200
+        # Some come back while it runs; most do not.
+        assert set(statuses[:BURST]) == {403}
+        assert statuses.count(429) >= BURST
+        async with served.http.get(STATUS) as response:
+            assert response.status == 403
+
+
+async def test_after_a_while_a_wrong_token_is_only_wrong_again(rig: Rig) -> None:
+    async with serving(rig) as served, asyncio.timeout(8):
+        wrong = {"Authorization": "Bearer wrong"}
+
+        async def answer() -> int:
+            async with served.http.get(STATUS, headers=wrong) as response:
+                return response.status
+
+        while await answer() != 429:
+            pass
+        while await answer() != 403:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_page_without_an_origin_cannot_try_tokens_unthrottled(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    async with serving(rig) as served:
+        statuses = []
+        for number in range(BURST + 5):
+            headers = {"Origin": "null", "X-Aura-Token": f"{number:043}"}
+            async with served.http.get(STATUS, headers=headers) as response:
+                statuses.append(response.status)
+        assert statuses[-1] == 429
+        # Where no token is asked for, a wrong one does no harm.
+        async with served.http.get(STATUS, headers={"X-Aura-Token": "old"}) as response:
+            assert response.status == 200
+
+
+def test_nothing_is_ever_401() -> None:
+    """The Aura app logs its user out on 401."""
+    sources = [path.read_text() for path in (CHECKOUT / "api").glob("*.py")]
+    assert not [text for text in sources if "status=401" in text or "(401" in text or "HTTPUnauthorized" in text]
+
+
+async def test_a_route_marked_for_it_needs_the_token_whatever_the_settings_say(tmp_path: Path) -> None:
+    """No route of today can choose a program; this one stands for one to come."""
+    from api import app as application
+    from api.openapi import answers
+    from api.server import listening
+
+    class Danger:
+        @answers(ShownBody, needs_token=True)
+        async def run(self, request: web.Request) -> web.Response:
+            """Run what the caller names."""
+            return web.json_response({"shown": True})
+
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    async with serving(rig) as served:
+        app = application.build(served.supervisor, rig.paths)
+        app.router.add_post("/danger", Danger().run)
+        secret = await asyncio.to_thread(token.read_or_create, rig.paths.run)
+        async with listening(app, "127.0.0.1", 0) as url:
+            async with served.http.post(f"{url}/danger", headers=JSON) as response:
+                assert (response.status, (await response.json())["code"]) == (403, "token_required")
+            async with served.http.post(f"{url}/danger", headers={**JSON, "X-Aura-Token": secret}) as response:
+                assert response.status == 200
+
+
+HARMLESS_PARAMETERS = {"maxLines"}
+"""Whoever adds one here has made sure that it cannot choose a program or its environment."""
+
+
+def test_no_route_takes_anything_that_could_choose_a_program_unless_it_is_marked() -> None:
+    routes = Routes(Supervisor.__new__(Supervisor), Paths(Path("nowhere")), HEADLESS).table()
+    for route in routes:
+        known = operation(route.handler)
+        assert known is not None, f"{route.path} says nothing of itself"
+        assert known.needs_token or known.query.keys() <= HARMLESS_PARAMETERS, route.path
+        # A mutation of today reads no body; one that does is marked, or is judged here.
+        assert known.needs_token or "{" not in route.path, route.path
+
+
+EVIL = {
+    "executable": "/evil",
+    "ollamaExecutablePath": "/evil",
+    "path": "/evil",
+    "env": {"EVIL": "1"},
+    "argv": ["/evil"],
+}
+
+
+async def test_no_body_and_no_query_of_any_route_chooses_the_program_or_its_environment(tmp_path: Path) -> None:
+    told = tmp_path / "env.json"
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_ENV_FILE=str(told)))
+    before = (rig.paths.settings.read_bytes(), rig.paths.sidecar.read_bytes())
+    names = itertools.chain.from_iterable((name, f"env.{name}") for name in EVIL)
+    query = "&".join(f"{name}=/evil" for name in names)
+    async with serving(rig) as served:
+        paths = [(route.method, route.path) for route in Routes(served.supervisor, rig.paths, HEADLESS).table()]
+        # Those that start something come last, so that all of them could have had an effect on it.
+        for method, path in sorted(paths, key=lambda each: each[1].endswith("start")):
+            async with served.http.request(method, f"{path}?{query}", data=msgspec.json.encode(EVIL), headers=JSON):
+                pass
+        status = await served.supervisor.status()
+        assert status.is_running
+        assert str(status.install_path) == str(tmp_path / "bin" / "ollama")
+        assert "EVIL" not in msgspec.json.decode(told.read_bytes())
+    assert (rig.paths.settings.read_bytes(), rig.paths.sidecar.read_bytes()) == before
+
+
+def test_a_second_start_brings_the_token_so_that_the_first_one_shows_itself(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.sidecar({"requireToken": True}) as sidecar:
+        command = [sys.executable, "-m", "tray", "--headless", "--port", "0", "--data-dir", str(tmp_path)]
+        second = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=9, check=False)
+        assert second.returncode == 0, second.stderr
+        assert f"already running at {sidecar.url}" in second.stderr
+
+
+def test_a_killed_sidecars_note_does_not_send_the_token_to_whoever_has_its_port_now(tmp_path: Path) -> None:
+    """Between its lock and its greeting a new sidecar could be met with the old one's note."""
+    from api.server import _lock, _unlock, _who
+
+    paths = Paths(tmp_path)
+    token.rotate(paths.run)
+    note = paths.run / "sidecar.json"
+    note.write_text(f'{{"url": "http://127.0.0.1:{free_port()}", "pid": 1}}')
+    note.chmod(0o600)
+    assert _who(note)[1] == 1
+    lock = _lock(paths, note)
+    try:
+        assert _who(note) == (None, None)
+    finally:
+        _unlock(lock, note)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_listening_beyond_loopback_is_refused_without_a_token(tmp_path: Path, host: str) -> None:
+    found = run_sidecar("--host", host, "--port", "0", "--data-dir", str(tmp_path))
+    assert found.returncode == 1
+    assert host in found.stderr
+    assert "requireToken" in found.stderr
+    (tmp_path / "AuraData").mkdir(exist_ok=True)
+    (tmp_path / "AuraData" / "ollama-sidecar.json").write_text(f'{{"host": "{host}", "port": 0}}')
+    assert run_sidecar("--data-dir", str(tmp_path)).returncode == 1
+
+
+@pytest.mark.parametrize("host", ["localhost", "", "127.1", "fe80::1%lo", "example.org", "127.0.0.1:80"])
+def test_a_host_that_is_no_address_is_refused_with_what_would_do(tmp_path: Path, host: str) -> None:
+    found = run_sidecar(f"--host={host}", "--port", "0", "--data-dir", str(tmp_path))
+    assert found.returncode == 2
+    assert "127.0.0.1" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_that_this_machine_has_not_is_told(tmp_path: Path) -> None:
+    (tmp_path / "AuraData").mkdir()
+    (tmp_path / "AuraData" / "ollama-sidecar.json").write_text('{"requireToken": true}')
+    found = run_sidecar("--host", "192.0.2.1", "--port", "0", "--data-dir", str(tmp_path))
+    assert found.returncode == 1
+    assert "no such address" in found.stderr
+
+
+def test_beyond_loopback_every_call_needs_the_token_whatever_the_settings_become(tmp_path: Path) -> None:
+    """Bound to everything, asked from this machine through an address that others could reach, if it has one."""
+    import psutil
+
+    place = Place(tmp_path)
+    outer = next(
+        (
+            row.address
+            for rows in psutil.net_if_addrs().values()
+            for row in rows
+            if row.family.name == "AF_INET" and not row.address.startswith("127.")
+        ),
+        None,
+    )
+    with place.sidecar({"requireToken": True, "host": "0.0.0.0"}) as sidecar:
+        assert sidecar.url.startswith("http://127.0.0.1:")
+        port = sidecar.url.rpartition(":")[2]
+        secret = {"X-Aura-Token": token.read_or_create(Paths(tmp_path).run)}
+        assert call("GET", sidecar.url + STATUS).status == 403
+        assert call("GET", sidecar.url + STATUS, headers=secret).status == 200
+        place.settings.write_text('{"requireToken": false, "host": "0.0.0.0", "stopOnTerminate": true}')
+        deadline = time.monotonic() + 5
+        while call("GET", sidecar.url + STATUS).status != 200:
+            assert time.monotonic() < deadline
+        if outer is None:
+            assert os.environ.get("CI") != "true", "CI has a network interface beyond loopback"
+            pytest.skip("this machine has no address beyond loopback")
+        for path in (STATUS, "/healthz", "/nowhere"):
+            assert call("GET", f"http://{outer}:{port}{path}").status == 403
+        assert call("GET", f"http://{outer}:{port}{STATUS}", headers=secret).status == 200
+        evil = {**secret, "Host": f"evil.com:{port}"}
+        assert call("GET", f"http://{outer}:{port}{STATUS}", headers=evil).status == 403
