@@ -40,13 +40,17 @@ async def serving(rig: Rig, hooks: Hooks = HEADLESS) -> AsyncIterator[Served]:
         yield Served(url, supervisor, http)
 
 
-async def speak(port: int, request: bytes) -> bytes:
-    """Send bytes as they are and return all that comes back until the other side closes."""
+async def speak(port: int, request: bytes, within: float = 8) -> bytes:
+    """Send bytes as they are and return all that comes back until the other side closes, or `within` seconds pass."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = b""
     try:
         writer.write(request)
-        async with asyncio.timeout(8):
-            return await reader.read()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while part := await reader.read(1 << 16):
+                    answer += part
+        return answer
     finally:
         writer.close()
         with suppress(ConnectionError):

@@ -74,7 +74,10 @@ def test_a_token_can_be_rotated_before_anything_runs_and_a_folder_that_forbids_i
 
 def test_readers_never_see_a_token_half_written(tmp_path: Path) -> None:
     """A torn one would be replaced by a third, so that neither of two was in force."""
-    code = "import sys; from pathlib import Path; from core import token\nfor _ in range(300): token.rotate(Path(sys.argv[1]))"
+    code = (
+        "import sys; from pathlib import Path; from core import token\n"
+        "for _ in range(300): token.rotate(Path(sys.argv[1]))"
+    )
     token.rotate(tmp_path / "run")
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], cwd=CHECKOUT) as writer:
         while writer.poll() is None:
