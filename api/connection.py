@@ -23,7 +23,7 @@ MOST_CONNECTIONS = 200
 """Beyond it the one that has been at rest longest is closed. Below the 256 descriptors that macOS allows by default."""
 KEEPALIVE_SECONDS = 75.0
 FIRST_REQUEST_SECONDS = 10.0
-UNREAD_SECONDS = 30.0
+UNREAD_SECONDS = 20.0
 _SWEEP_SECONDS = 0.5
 
 
@@ -118,7 +118,10 @@ class Crowd:
         """Count a new connection, and make room for it."""
         self._members[connection] = None
         if len(self._members) > MOST_CONNECTIONS:
-            next((each for each in self._members if not each.is_at_work), connection).cut()
+            surplus = next((each for each in self._members if not each.is_at_work), connection)
+            # Its end is told later, and until then it must not be picked again.
+            self.leave(surplus)
+            surplus.cut()
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
 

@@ -1,0 +1,70 @@
+"""The description is true: schemathesis calls what it describes, on a live sidecar, with every check on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from api.hooks import HEADLESS
+from api.openapi import document
+from api.routes import Routes
+from core.config import Paths
+from core.supervisor import Supervisor
+from tests.api.test_server import Place
+from tests.beds.sidecar import Sidecar
+from tests.beds.wire import call
+
+# The package has no `-m`, and its script need not be on the path.
+RUN = "from schemathesis.cli import schemathesis; schemathesis()"
+EXAMPLES = int(os.environ.get("AURA_SCHEMATHESIS_EXAMPLES", "15"))
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    """The product in a process of its own, on a stand-in that starts at once."""
+    with Place(tmp_path).sidecar() as running:
+        yield running
+
+
+def table() -> list[web.RouteDef]:
+    """Every route there is."""
+    return Routes(Supervisor.__new__(Supervisor), Paths(Path("nowhere")), HEADLESS).table()
+
+
+def test_it_describes_every_route_and_no_other() -> None:
+    described = json.loads(document(table()))
+    found = {(method.upper(), path) for path, methods in described["paths"].items() for method in methods}
+    assert found == {(route.method, route.path) for route in table()}
+    assert described["openapi"] == "3.1.0"
+
+
+def test_a_route_that_says_nothing_of_itself_cannot_be_served() -> None:
+    async def silent(request: web.Request) -> web.Response:
+        return web.Response()
+
+    with pytest.raises(LookupError, match="/silent"):
+        document([*table(), web.get("/silent", silent)])
+
+
+def test_it_is_served_to_those_only_whom_the_guard_lets_in(sidecar: Sidecar) -> None:
+    assert call("GET", f"{sidecar.url}/openapi.json").json == json.loads(document(table()))
+    for headers in ({"Origin": "http://evil.com"}, {"Host": "evil.com"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert call("GET", f"{sidecar.url}/openapi.json", headers=headers).status == 403
+
+
+# Hundreds of calls, starts and stops among them.
+@pytest.mark.timeout(120)
+def test_schemathesis_finds_no_fault(sidecar: Sidecar, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RUN, "run", f"{sidecar.url}/openapi.json"]
+    command += ["--checks", "all", "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color", "--mode", "all"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert call("GET", f"{sidecar.url}/api/ollama/status").status == 200
+    assert "Traceback" not in sidecar.errors.read_text()

@@ -1,0 +1,159 @@
+"""Callers that say nothing, a byte now and then, or do not read: they hold nobody up, and are cut off in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from api.app import BODY_SECONDS
+from api.connection import FIRST_REQUEST_SECONDS, MOST_CONNECTIONS, UNREAD_SECONDS
+from tests.api.test_server import Place
+from tests.beds.sidecar import Sidecar
+from tests.beds.wire import call
+
+SLOW = 500
+CALLS = 40
+MARGIN_SECONDS = 5.0
+HEAD = b"POST /api/app/show HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+LOGS = b"GET /api/ollama/logs?maxLines=10000 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n"
+
+
+class Slow:
+    """One such connection: what it says first, and what it goes on saying."""
+
+    def __init__(self, first: bytes, drip: bytes) -> None:
+        self.first = first
+        self.drip = drip
+        self.answer = b""
+
+    async def stay(self, port: int, ready: asyncio.Semaphore) -> float:
+        """Hold on until cut off. The seconds that this took."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        began = time.monotonic()
+        dripping = asyncio.create_task(self._drip(writer))
+        ready.release()
+        try:
+            with contextlib.suppress(ConnectionError):
+                while part := await reader.read(1 << 16):
+                    self.answer += part
+            return time.monotonic() - began
+        finally:
+            dripping.cancel()
+            writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _drip(self, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            writer.write(self.first)
+            while self.drip:
+                await asyncio.sleep(0.5)
+                writer.write(self.drip)
+
+
+def kinds(port: int) -> list[Slow]:
+    """Says nothing; drips a header; drips a body; drips chunks."""
+    head = HEAD % port
+    return [
+        Slow(b"", b""),
+        Slow(b"GET /healthz HTTP/1.1\r\nX: ", b"y"),
+        Slow(head + b"Content-Length: 60000\r\n\r\n", b" "),
+        Slow(head + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    ]
+
+
+@asynccontextmanager
+async def crowd(slow: list[Slow], port: int) -> AsyncIterator[list[asyncio.Task[float]]]:
+    """All of them, connected."""
+    ready = asyncio.Semaphore(0)
+    tasks = [asyncio.create_task(each.stay(port, ready)) for each in slow]
+    try:
+        for _ in tasks:
+            await ready.acquire()
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def status_seconds(sidecar: Sidecar) -> list[float]:
+    """How long each of many status calls takes, each on a connection of its own."""
+    spans = []
+    for _ in range(CALLS):
+        began = time.monotonic()
+        assert call("GET", f"{sidecar.url}/api/ollama/status").status == 200
+        spans.append(time.monotonic() - began)
+    return spans
+
+
+async def test_500_idle_and_dripping_connections_do_not_delay_a_status_call(tmp_path: Path) -> None:
+    with Place(tmp_path).sidecar() as sidecar:
+        port = int(sidecar.url.rpartition(":")[2])
+        alone = await asyncio.to_thread(status_seconds, sidecar)
+        slow = [kind for _ in range(SLOW // 4) for kind in kinds(port)]
+        async with crowd(slow, port):
+            beside = await asyncio.to_thread(status_seconds, sidecar)
+            # Whoever is beyond the limit has been cut off, and whoever is at rest longest went first.
+            held = psutil.Process(sidecar.process.pid).net_connections("tcp")
+            assert sum(each.status == psutil.CONN_ESTABLISHED for each in held) <= MOST_CONNECTIONS + 2
+    assert statistics.median(beside) < 5 * statistics.median(alone) + 0.05, (alone, beside)
+    assert max(beside) < 1.0
+
+
+# The deadlines themselves are what is tested.
+@pytest.mark.timeout(UNREAD_SECONDS + 15)
+async def test_whoever_only_holds_a_connection_is_cut_off_at_its_deadline(tmp_path: Path) -> None:
+    with Place(tmp_path).sidecar() as sidecar:
+        port = int(sidecar.url.rpartition(":")[2])
+        slow = kinds(port)
+        async with crowd(slow, port) as tasks:
+            unread = asyncio.create_task(asyncio.to_thread(_hold_unread, tmp_path, sidecar, port))
+            spans = await asyncio.gather(*tasks)
+            for span, limit in zip(spans, [FIRST_REQUEST_SECONDS] * 2 + [BODY_SECONDS] * 2, strict=True):
+                assert limit - 1 < span < limit + MARGIN_SECONDS
+            assert [b" 408 " in each.answer for each in slow] == [False, False, True, True]
+            assert UNREAD_SECONDS - 1 < await unread < UNREAD_SECONDS + MARGIN_SECONDS
+        assert call("GET", f"{sidecar.url}/api/ollama/status").status == 200
+
+
+def _hold_unread(root: Path, sidecar: Sidecar, port: int) -> float:
+    """Ask for a large answer, leave it unread, and return how long the sidecar held it."""
+    import socket
+
+    logs = root / "AuraData" / "logs" / "ollama"
+    logs.mkdir(parents=True, exist_ok=True)
+    (logs / "ollama-20240101-000000.log").write_bytes((b"[OUT] 2024-01-01 00:00:00 " + b"x" * 1500 + b"\n") * 10_000)
+    process = psutil.Process(sidecar.process.pid)
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.connect(("127.0.0.1", port))
+        own = caller.getsockname()
+        began = time.monotonic()
+        caller.sendall(LOGS % port)
+        while any(each.raddr == own for each in process.net_connections("tcp")):
+            assert time.monotonic() - began < UNREAD_SECONDS + MARGIN_SECONDS
+            time.sleep(0.1)
+        return time.monotonic() - began
+
+
+async def test_an_answer_that_is_being_worked_on_is_waited_for(tmp_path: Path) -> None:
+    """More callers than the limit come meanwhile: who has been served nothing yet and is at work is never cut off."""
+    with Place(tmp_path, FAKE_LISTEN_AFTER="2").sidecar() as sidecar:
+        port = int(sidecar.url.rpartition(":")[2])
+        starting = asyncio.create_task(asyncio.to_thread(call, "POST", f"{sidecar.url}/api/ollama/start"))
+        async with asyncio.timeout(5):
+            while (await asyncio.to_thread(call, "GET", f"{sidecar.url}/api/ollama/status")).json[
+                "state"
+            ] != "starting":
+                pass
+        async with crowd([Slow(b"", b"") for _ in range(MOST_CONNECTIONS + 50)], port):
+            assert (await starting).status == 200
