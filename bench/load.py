@@ -5,7 +5,7 @@ at fixed times whether or not earlier ones have been answered, so latency counts
 rate achieved, latencies, every status but 200, and the sidecar's resident memory; ends with 1 if anything went wrong.
 
 Start and stop are wishes about one thing, and a stop interrupts a start, so one caller makes them one after the other:
-four starts, as a client does that makes sure before each use, and a stop.
+nine starts, as a client does that makes sure before each use, and a stop.
 """
 
 from __future__ import annotations
@@ -32,18 +32,21 @@ MIX = {"GET /api/ollama/status": 70, "GET /api/ollama/logs": 15, "GET /api/ollam
 CONNECTIONS = 32
 WARM_SECONDS = 10.0
 FLAT_BYTES = 4 << 20
+MEASURE_SECONDS = 0.5
 PER_TICK_SECONDS = 0.005
-WISHES = (*["POST /api/ollama/start"] * 4, "POST /api/ollama/stop")
+WISHES = (*["POST /api/ollama/start"] * 9, "POST /api/ollama/stop")
 
 
 @dataclass
 class Figures:
-    """What came of it. `spans` are seconds from due to answered, by call; `memory` is (seconds since begin, bytes)."""
+    """What came of it. `spans` are seconds from due to answered, by call; `memory` is (seconds since begin, bytes),
+    `busy` the sidecar's processor seconds."""
 
     spans: dict[str, list[float]] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     memory: list[tuple[float, int]] = field(default_factory=list)
     seconds: float = 0.0
+    busy: float = 0.0
 
     @property
     def calls(self) -> int:
@@ -140,7 +143,9 @@ async def _measure(sidecar: Sidecar, figures: Figures) -> None:
     began = time.perf_counter()
     while True:
         figures.memory.append((time.perf_counter() - began, process.memory_info().rss))
-        await asyncio.sleep(0.5)
+        times = process.cpu_times()
+        figures.busy = times.user + times.system
+        await asyncio.sleep(MEASURE_SECONDS)
 
 
 def measured(rate: float, seconds: float) -> Figures:
@@ -160,10 +165,13 @@ def main() -> int:
     figures = measured(chosen.rate, chosen.seconds)
     print(f"{figures.calls} calls in {figures.seconds:.1f} s: {figures.calls / figures.seconds:.0f} a second")
     for what, spans in sorted(figures.spans.items()):
-        p50, p99 = statistics.median(spans) * 1000, statistics.quantiles(spans, n=100)[98] * 1000
+        p50, p99 = statistics.median(spans) * 1000, statistics.quantiles(spans, n=100, method="inclusive")[98] * 1000
         print(f"{what:26} {len(spans):7}   p50 {p50:7.1f} ms   p99 {p99:7.1f} ms   most {max(spans) * 1000:7.1f} ms")
     warm, last = figures.memory[-1][1] - figures.grown(), figures.memory[-1][1]
     print(f"memory {warm / 2**20:.1f} MiB after {WARM_SECONDS:.0f} s, {last / 2**20:.1f} MiB at the end")
+    sizes = [size for at, size in figures.memory if at >= WARM_SECONDS][:: int(WARM_SECONDS / MEASURE_SECONDS)]
+    print("  each 10 s after that, MiB:", *(f"{size / 2**20:.1f}" for size in sizes))
+    print(f"processor {figures.busy:.1f} s in the sidecar, {figures.busy / figures.seconds:.0%} of one")
     print(f"faults: {dict(figures.faults) or 'none'}")
     return 1 if figures.faults or figures.grown() > FLAT_BYTES else 0
 

@@ -229,6 +229,8 @@ class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
 class _Answers(http.server.BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
+    # As Go's server does; head and body are two writes here, and the second would wait 40 ms.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         if _text("FAKE_NOT_OLLAMA"):
