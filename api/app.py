@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import nullcontext
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -82,13 +83,14 @@ async def explained(request: web.Request, handler: Handler) -> web.StreamRespons
 @web.middleware
 async def received(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Have the whole body in, within its time, before anything is done; then nobody cuts this caller off."""
+    connection = request.protocol if isinstance(request.protocol, Connection) else None
+    if connection:
+        connection.heard()
     if request.method not in {"GET", "HEAD"}:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
-    if not isinstance(request.protocol, Connection):
-        return await handler(request)
-    with request.protocol.at_work():
+    with connection.at_work() if connection else nullcontext():
         return await handler(request)

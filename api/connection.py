@@ -54,10 +54,14 @@ class Connection(web.RequestHandler):
         self._crowd.leave(self)
         super().connection_lost(exc)
 
+    def heard(self) -> None:
+        """Note that the guard has let a request in. Its body has a time limit of its own."""
+        self._has_asked = True
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """While a handler is at work for this caller, nobody cuts it off."""
-        self._has_asked = self._is_at_work = True
+        self._is_at_work = True
         try:
             yield
         finally:

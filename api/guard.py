@@ -54,6 +54,7 @@ class Pass:
     settings: Settings
     proof: Proof
     throttle: Throttle
+    looking: asyncio.Lock
 
     @property
     def port(self) -> int:
@@ -152,7 +153,10 @@ async def user(request: web.Request, ours: Pass) -> web.Response | None:
     """A mutation comes from a program of this user, as far as the system tells, or bears the token."""
     if request.method not in _MUTATIONS or ours.proof is Proof.RIGHT:
         return None
-    if await asyncio.to_thread(socket_owner_is_us, ours.peer, ours.own) is not False:
+    # One at a time: looking may take milliseconds, and must not take all the threads that others wait for.
+    async with ours.looking:
+        is_us = await asyncio.to_thread(socket_owner_is_us, ours.peer, ours.own)
+    if is_us is not False:
         return None
     return _refuse_for_token(ours, "user_refused", "Another user's program may not do this.")
 
@@ -194,6 +198,7 @@ class Guard:
         self._run_dir = paths.run
         self._reader = SettingsReader(paths)
         self._throttle = Throttle()
+        self._looking = asyncio.Lock()
         self._settings = Settings()
         self._read_at = float("-inf")
 
@@ -211,7 +216,7 @@ class Guard:
 
     async def _measure(self, request: web.Request) -> Pass:
         own, peer = (_end(request, name) for name in ("sockname", "peername"))
-        return Pass(own, peer, await self._fresh_settings(), await self._proof(request), self._throttle)
+        return Pass(own, peer, await self._fresh_settings(), await self._proof(request), self._throttle, self._looking)
 
     async def _fresh_settings(self) -> Settings:
         if time.monotonic() - self._read_at > _FRESH_SECONDS:

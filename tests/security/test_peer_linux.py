@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-if sys.platform != "linux":
-    raise ImportError("These tests are for Linux only")
-
 from api.hooks import Hooks
 from core import token
-from core.platform.peer import socket_owner_is_us
+from core.platform import peer_linux
 from core.state import State
 from tests import fake_ollama
 from tests.api.serving import serving
 from tests.rig import Rig
 from tests.security.another_user import require_root, speak_as_nobody
+
+assert sys.platform == "linux"
 
 
 @pytest.fixture
@@ -79,6 +78,7 @@ async def test_one_that_leaves_before_it_is_asked_who_it_was_is_refused(rig: Rig
 
 
 def test_our_own_socket_is_ours_by_whatever_family_it_speaks() -> None:
+    """The kernel and its tables say the same."""
     for family, bound, reached in (
         (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
         (socket.AF_INET, "127.0.0.1", "::ffff:127.0.0.1"),
@@ -91,6 +91,11 @@ def test_our_own_socket_is_ours_by_whatever_family_it_speaks() -> None:
                 caller.connect((reached, own[1]))
                 accepted, peer = server.accept()
                 with accepted:
-                    assert socket_owner_is_us((peer[0], peer[1]), (own[0], own[1])) is True
+                    ends = (peer[0], peer[1]), (own[0], own[1])
+                    found = peer_linux._search(*ends)
+                    assert peer_linux.socket_owner_is_us(*ends) is True
+                    assert (found, found and found.is_us) == (peer_linux._ask(*ends), True)
                     caller.close()
-                    assert socket_owner_is_us((peer[0], peer[1]), (own[0], own[1])) is False
+                    assert peer_linux.socket_owner_is_us(*ends) is False
+                    found = peer_linux._search(*ends)
+                    assert found is None or not found.is_us
