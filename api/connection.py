@@ -94,7 +94,12 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What the HTTP parser refuses, as a problem like any other. The connection ends: its framing is unknown."""
+        """What the HTTP parser refuses, as a problem like any other. The connection ends: its framing is unknown.
+
+        Raises ConnectionError if an answer has begun, since no second one may follow in its midst.
+        """
+        if request.writer.output_size > 0:
+            raise ConnectionError("An answer had been begun")
         if status >= 500:
             log.error("a request failed outside its handler", exc_info=exc)
             response = problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")

@@ -18,6 +18,7 @@ from enum import Enum
 
 from aiohttp import hdrs, web
 
+from api import headers
 from api.errors import problem
 from api.openapi import needs_token
 from api.throttle import Throttle
@@ -26,9 +27,8 @@ from core.config import Paths, Settings, SettingsReader
 from core.platform.peer import socket_owner_is_us
 
 MOST_BODY_BYTES = 64 << 10
-TOKEN_HEADER = "X-Aura-Token"  # noqa: S105 - a name, no secret
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
-HEADERS = f"Content-Type, X-Correlation-ID, Authorization, {TOKEN_HEADER}"
+HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}"
 _DEV_SERVER_HOSTS = frozenset({"localhost:5173", "127.0.0.1:5173"})
 _ALWAYS_ALLOWED = frozenset({"http://localhost:5173", "http://127.0.0.1:5173", "file://"})
 _MUTATIONS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -86,7 +86,7 @@ def _refuse_for_token(ours: Pass, code: str, message: str) -> web.Response:
         response = _refuse("too_many_failures", "Too many wrong tokens.", f"Wait {wait} s.", status=429)
         response.headers["Retry-After"] = str(wait)
         return response
-    return _refuse(code, message, f"Send the content of AuraData/run/token as {TOKEN_HEADER}.")
+    return _refuse(code, message, f"Send the content of AuraData/run/token as {headers.TOKEN}.")
 
 
 async def host(request: web.Request, ours: Pass) -> web.Response | None:
@@ -172,7 +172,7 @@ CHECKS: tuple[Check, ...] = (host, origin, content_type, secret, user, size)
 
 
 def _offered(request: web.Request) -> list[str]:
-    offered = request.headers.getall(TOKEN_HEADER, [])
+    offered = request.headers.getall(headers.TOKEN, [])
     kind, _, value = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if kind.lower() == "bearer":
         offered = [*offered, value.strip()]
@@ -182,7 +182,7 @@ def _offered(request: web.Request) -> list[str]:
 def _announces_token(request: web.Request) -> bool:
     """Whether a preflight says that the call to come bears a token, as no preflight itself can."""
     announced = request.headers.get("Access-Control-Request-Headers", "").lower().split(",")
-    return _is_preflight(request) and not {TOKEN_HEADER.lower(), "authorization"}.isdisjoint(map(str.strip, announced))
+    return _is_preflight(request) and not {headers.TOKEN.lower(), "authorization"}.isdisjoint(map(str.strip, announced))
 
 
 def _is_preflight(request: web.Request) -> bool:
@@ -240,20 +240,20 @@ def _end(request: web.Request, name: str) -> tuple[str, int]:
 
 
 def _preflight(request: web.Request) -> web.Response:
-    headers = {
+    grants = {
         "Access-Control-Allow-Methods": METHODS,
         "Access-Control-Allow-Headers": HEADERS,
         "Access-Control-Max-Age": "600",
     }
     # A page outside the loopback network asks so: https://wicg.github.io/private-network-access/
     if "Access-Control-Request-Private-Network" in request.headers:
-        headers["Access-Control-Allow-Private-Network"] = "true"
-    return web.Response(status=204, headers=headers)
+        grants["Access-Control-Allow-Private-Network"] = "true"
+    return web.Response(status=204, headers=grants)
 
 
 def _readable(response: web.StreamResponse, origin: str | None) -> web.StreamResponse:
     response.headers["Vary"] = "Origin"
     if origin is not None:
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "X-Correlation-ID"
+        response.headers["Access-Control-Expose-Headers"] = headers.CORRELATION
     return response

@@ -1,4 +1,4 @@
-"""What every answer bears, whoever makes it: its correlation id, and what keeps it out of caches and in its type."""
+"""Our headers' names, and what every answer bears: its correlation id, and what keeps it out of caches."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import uuid
 from aiohttp import web
 
 CORRELATION = "X-Correlation-ID"
+TOKEN = "X-Aura-Token"  # noqa: S105 - a name, no secret
 _CORRELATION_SHAPE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from api import headers
 from api.schemas import ProblemBody
 from core import __version__
 
@@ -91,7 +92,7 @@ def document(routes: Iterable[web.RouteDef]) -> bytes:
                     _TOKEN: {
                         "type": "apiKey",
                         "in": "header",
-                        "name": "X-Aura-Token",
+                        "name": headers.TOKEN,
                         "description": "The content of AuraData/run/token, where the settings require it.",
                     }
                 },

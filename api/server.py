@@ -131,7 +131,7 @@ async def _bind(crowd: Crowd, host: str, port: int) -> asyncio.Server:
             ) from error
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        listener = await asyncio.to_thread(detect.find_listener, Endpoint.parse(f"http://{ADDRESS}:{port}"))
+        listener = await asyncio.to_thread(detect.find_listener, Endpoint.parse(url_of(host, port)))
         holder = f"it is held by {listener.owner}" if listener else str(error.strerror)
         raise AddressTaken(
             f"The sidecar cannot listen on {host}:{port}: {holder}.",

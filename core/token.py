@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import logging
 import re
@@ -40,6 +41,9 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except PermissionError as error:
+        # Only what `open_private` itself refuses; what the system refuses may pass, or is for a person to mend.
+        if error.errno != errno.EPERM:
+            raise
         log.warning("%s is not used: %s; a new one takes its place", path, error.strerror)
         return None
     return found if _SHAPE.fullmatch(found) else None

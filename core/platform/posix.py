@@ -86,7 +86,7 @@ def make_private_dir(path: str) -> None:
 
 
 def open_private(path: str) -> int:
-    """Open a file to read it. Raises OSError; PermissionError if it is no plain file, or others may write it.
+    """Open a file to read it. Raises OSError; with EPERM if it is no plain file, or others may write it.
 
     Root may write everything, so what belongs to root is as good as ours.
     """

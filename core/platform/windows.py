@@ -24,6 +24,7 @@ _KNOWN_EXECUTABLES = (
 )
 _LOOK = win32.PROCESS_QUERY_LIMITED_INFORMATION | win32.SYNCHRONIZE
 _REPLACE_SECONDS = 2.0
+_REPLACED_SECONDS = 0.2
 _REPLACE_POLL_SECONDS = 0.01
 
 
@@ -149,8 +150,18 @@ def make_private_dir(path: str) -> None:
 
 
 def open_private(path: str) -> int:
-    """Open a file to read it. Raises OSError. Nobody else could have written it: its folder's access list is ours."""
-    return os.open(path, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+    """Open a file to read it. Raises OSError. Nobody else could have written it: its folder's access list is ours.
+
+    While somebody replaces it, wait, 0.2 s at most; then raises PermissionError.
+    """
+    deadline = time.monotonic() + _REPLACED_SECONDS
+    while True:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_REPLACE_POLL_SECONDS)
 
 
 def replace_file(source: str, target: str) -> None:

@@ -242,6 +242,8 @@ def test_syntax_error_names_file_line_and_column(paths: Paths, content: bytes, p
         ("readyTimeout", "1e999", "Infinity"),
         ("stopTimeout", '"5"', '"5"'),
         ("env", "[]", "a list"),
+        ("host", '"localhost"', '"localhost"'),
+        ("host", "1", "1"),
         ("allowedOrigins", '"null"', '"null"'),
         ("allowedOrigins", "{}", "{}"),
         ("logSegmentBytes", "65535", "65535"),
