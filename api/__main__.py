@@ -15,6 +15,7 @@ from api.server import sidecar
 from core import __version__, journal, token
 from core.config import Paths, Settings, SettingsReader
 from core.errors import CoreError
+from core.platform import keep_one_heap
 from core.settings_rules import is_ip_address
 from core.supervisor import Supervisor
 from core.text import in_sentences
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
+    keep_one_heap()
     paths = Paths.find(options.data_dir)
     journal.configure(paths, verbose=options.verbose)
     asyncio.run(serve(paths, options.host, options.port))

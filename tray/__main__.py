@@ -23,7 +23,7 @@ from api.server import AlreadyServed, sidecar
 from core import journal, token
 from core.config import Paths, SettingsReader
 from core.errors import CoreError
-from core.platform import desktop
+from core.platform import desktop, keep_one_heap
 from core.state import Status
 from core.supervisor import Supervisor
 from tray import icon
@@ -102,6 +102,7 @@ class _Program:
     """One run with a tray: who does what on which thread."""
 
     def __init__(self, options: argparse.Namespace, backend: ModuleType) -> None:
+        keep_one_heap()
         self._paths = Paths.find(options.data_dir)
         self._host: str | None = options.host
         self._port: int | None = options.port

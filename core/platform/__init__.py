@@ -11,6 +11,7 @@ with the same pid repeats.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
+- `keep_one_heap()`: have all threads share one heap, where the C library would give each its own. Before any thread.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
 - `open_private(path)`: a descriptor to read a file that nobody but this user (or root) can have written.
@@ -35,6 +36,7 @@ if sys.platform == "win32":
         Tree,
         ask_shim,
         birth,
+        keep_one_heap,
         kill,
         known_executables,
         make_private_dir,
@@ -53,6 +55,7 @@ else:
         Tree,
         ask_shim,
         birth,
+        keep_one_heap,
         kill,
         known_executables,
         make_private_dir,
@@ -71,6 +74,7 @@ __all__ = [
     "Tree",
     "ask_shim",
     "birth",
+    "keep_one_heap",
     "kill",
     "known_executables",
     "make_private_dir",

@@ -56,6 +56,10 @@ def adopt_orphans() -> None:
     """macOS has no child subreaper; the session finds the orphans."""
 
 
+def keep_one_heap() -> None:
+    """macOS does not scatter what threads let go of."""
+
+
 def send_signal(pid: int, birth: str, number: int) -> bool:
     """Signal exactly that process; False if it is gone or may not be signalled."""
     process = look(pid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -13,6 +14,7 @@ from core.platform.table import Process
 assert sys.platform == "linux"
 
 PR_SET_CHILD_SUBREAPER = 36
+_M_ARENA_MAX = -8
 _STATE, _PPID, _SESSION, _START = 0, 1, 3, 19
 
 
@@ -59,6 +61,12 @@ def bears(pid: int, mark: bytes) -> bool:
 def adopt_orphans() -> None:
     """Make grandchildren whose parent dies become children of this process: prctl(2). A second line of defence."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def keep_one_heap() -> None:
+    """Have all threads share one heap: mallopt(3). Other C libraries than glibc have only one, and no such call."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def send_signal(pid: int, birth: str, number: int) -> bool:

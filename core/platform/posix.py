@@ -50,6 +50,11 @@ def kill(pid: int, birth: str) -> bool:
     return kernel.send_signal(pid, birth, signal.SIGKILL)
 
 
+def keep_one_heap() -> None:
+    """Have all threads share one heap: what worker threads let go of otherwise stays scattered over many."""
+    kernel.keep_one_heap()
+
+
 def stop_console(pid: int) -> int:
     """Windows' way to ask a console program to end; here signals do, and this is no command. Returns exit code 2."""
     return 2

@@ -89,6 +89,10 @@ def kill(pid: int, birth: str) -> bool:
     return True
 
 
+def keep_one_heap() -> None:
+    """A process has one heap here."""
+
+
 def stop_console(pid: int) -> int:
     """Send Ctrl-C to the console of `pid`: the body of a helper process, which leaves its own for it. The exit code."""
     return 0 if send_console_stop(pid) else 1
