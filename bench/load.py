@@ -39,7 +39,7 @@ WISHES = (*["POST /api/ollama/start"] * 9, "POST /api/ollama/stop")
 
 @dataclass
 class Figures:
-    """What came of it. `spans` are seconds from due to answered, by call; `memory` is (seconds since begin, bytes),
+    """What came of it. `spans` are seconds until answered, by call; `memory` is (seconds since begin, bytes),
     `busy` the sidecar's processor seconds."""
 
     spans: dict[str, list[float]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Caller:
         self._figures = figures
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, what: str, due: float) -> None:
+    async def ask(self, what: str, since: float) -> None:
         """Call, and note how it went."""
         try:
             status = await self._exchange(what)
@@ -76,7 +76,7 @@ class Caller:
         except (OSError, EOFError, ValueError) as error:
             self._figures.faults[f"{what} {type(error).__name__}"] += 1
             self.close()
-        self._figures.spans.setdefault(what, []).append(time.perf_counter() - due)
+        self._figures.spans.setdefault(what, []).append(time.perf_counter() - since)
 
     async def _exchange(self, what: str) -> int:
         if self._stream is None:
@@ -117,11 +117,13 @@ async def load(sidecar: Sidecar, rate: float, seconds: float) -> Figures:
         due = began + number / rate
         if due - time.perf_counter() > PER_TICK_SECONDS:
             await asyncio.sleep(due - time.perf_counter())
+        # Some are sent a little early, a handful at a time, and count from then.
+        since = min(due, time.perf_counter())
         if what == "wish":
-            wishes.put_nowait((WISHES[wish % len(WISHES)], due))
+            wishes.put_nowait((WISHES[wish % len(WISHES)], since))
             wish += 1
         else:
-            looks.put_nowait((what, due))
+            looks.put_nowait((what, since))
     await looks.join()
     figures.seconds = time.perf_counter() - began
     await wishes.join()
