@@ -206,6 +206,7 @@ class Machine:
             self._is_launching = False
             return
         self._launched_from = news.look
+        self._restart_on_crash = news.look.setup.settings.sidecar.restart_on_crash
         self._change(**conclude.common(news.look))
         self._go(State.STARTING, None, url=news.look.url)
         self._do(self._errands.spawn(news.plan, news.look.setup.settings.sidecar.ready_timeout))
