@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 
-from core.platform import replace_file
+from core.platform import replace_file, unlink_file
 
 
 def write(path: str, text: str) -> None:
     """Put `text` there at once, whole. Raises OSError, with what was there before left as it was."""
     draft = f"{path}.{os.getpid()}.new"
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    replace_file(draft, path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        replace_file(draft, path)
+    except OSError:
+        unlink_file(draft)
+        raise

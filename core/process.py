@@ -24,17 +24,35 @@ import psutil
 
 from core import private_file
 from core.errors import SpawnFailed, StopFailed
-from core.platform import GUARDED, ExitWatch, ask_shim, birth, kill, make_private_dir, spawn_shim
-from core.shim import SHIM_KILLED
+from core.platform import (
+    GUARDED,
+    ExitWatch,
+    ask_shim,
+    birth,
+    end_orphans,
+    has_guard,
+    kill,
+    make_private_dir,
+    spawn_shim,
+    unlink_file,
+)
+from core.shim import SHIM_KILLED, WATCHERS_KILLED, bury
 from core.state import Exit
 
 log = logging.getLogger(__name__)
 
 ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
+_MAKE_ROOM = "Make room on the disk that holds AuraData, and start again."
+_CLOSE_FILES = "End a program that has many files open, and start again."
+_WAYS_OUT = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EMFILE: _CLOSE_FILES,
+    errno.ENFILE: _CLOSE_FILES,
+}
 _HAND_OVER_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 6.0
 _BURIAL_SECONDS = 4.0
-_LAST_WORDS_SECONDS = 0.5
 _POLL_SECONDS = 0.02
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,23 +105,32 @@ class Managed:
         await wait_end(self.record.shim_pid, self.record.shim_birth)
         if self._popen:
             await asyncio.to_thread(self._popen.wait)
-        record = await self._final_record()
+        record = await asyncio.to_thread(self._final_record)
         self._ended.set()
         return Exit(record.exit_code, record.reason or SHIM_KILLED, record.ended_at, record.last_lines)
 
-    async def _final_record(self) -> RunRecord:
-        # A killed shim's guard needs a moment to stop the tree and to say so.
-        deadline = time.monotonic() + (_BURIAL_SECONDS if GUARDED else 0.0)
-        while True:
-            record = await asyncio.to_thread(read_record, self._path)
-            if record and record.shim_pid == self.record.shim_pid and record.ended_at:
-                return record
-            if time.monotonic() > deadline:
-                return self.record
-            if not await asyncio.to_thread(birth, self.record.pid):
-                # Nothing is left to stop, so a guard that lives needs no more than a moment for its words.
-                deadline = min(deadline, time.monotonic() + _LAST_WORDS_SECONDS)
-            await asyncio.sleep(_POLL_SECONDS)
+    def _final_record(self) -> RunRecord:
+        # A killed shim's guard needs a moment to stop the tree and to say so, and ends then.
+        deadline = time.monotonic() + _BURIAL_SECONDS
+        while self._is_guard_at_work() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return self._last_record() or self._bury()
+
+    def _is_guard_at_work(self) -> bool:
+        return self._last_record() is None and has_guard(self.record.shim_pid, self.record.shim_birth)
+
+    def _last_record(self) -> RunRecord | None:
+        record = read_record(self._path)
+        return record if record and record.shim_pid == self.record.shim_pid and record.ended_at else None
+
+    def _bury(self) -> RunRecord:
+        """Do what the guard of a killed shim should have done: it was killed too."""
+        was_killed = self._popen is None or self._popen.returncode < 0
+        if GUARDED and was_killed:
+            end_orphans(self.record.shim_pid, self.record.shim_birth)
+            log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
+            bury(str(self._path), str(Path(self.record.log).parent), WATCHERS_KILLED)
+        return self._last_record() or self.record
 
     async def stop(self) -> None:
         """Ask the shim to stop its tree, and kill the shim if it does not obey: its guard ends the tree then.
@@ -156,6 +183,11 @@ def record_path(run_dir: Path, port: int) -> Path:
     return run_dir / f"ollama-{port}.json"
 
 
+def spec_path(run_dir: Path, port: int) -> Path:
+    """Where the shim to come on that port finds what it shall do."""
+    return run_dir / f"ollama-{port}.spec.json"
+
+
 def read_record(path: Path) -> RunRecord | None:
     """The run record, None if there is none or it is damaged."""
     try:
@@ -166,18 +198,30 @@ def read_record(path: Path) -> RunRecord | None:
 
 async def spawn(plan: Plan) -> Managed:
     """Start a shim with its Ollama. Raises SpawnFailed, with nothing left running."""
-    spec = await asyncio.to_thread(_write_spec, plan)
-    reader, writer = os.pipe()
+    spec = spec_path(plan.run_dir, plan.port)
     try:
-        popen = await asyncio.to_thread(spawn_shim, _shim_command(spec), str(_PACKAGE_ROOT), writer)
-    except OSError as error:
-        os.close(reader)
-        spec.unlink(missing_ok=True)
-        raise SpawnFailed(f"The shim could not be started: {error}") from error
+        reader, popen = await _start_shim(plan, spec)
+        record = await _take_over(reader, popen)
     finally:
-        os.close(writer)
-    record = await _take_over(reader, popen)
+        # The shim deletes it once read, but may have been killed before.
+        await asyncio.to_thread(unlink_file, str(spec))
     return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
+
+
+async def _start_shim(plan: Plan, spec: Path) -> tuple[int, Popen[bytes]]:
+    """The shim, and the end of the pipe on which it says how its start went. Raises SpawnFailed."""
+    writer = reader = -1
+    try:
+        await asyncio.to_thread(_write_spec, plan, spec)
+        reader, writer = os.pipe()
+        return reader, await asyncio.to_thread(spawn_shim, _shim_command(spec), str(_PACKAGE_ROOT), writer)
+    except OSError as error:
+        if reader >= 0:
+            os.close(reader)
+        raise SpawnFailed(f"The shim could not be started: {error}", action=_WAYS_OUT.get(error.errno or 0)) from error
+    finally:
+        if writer >= 0:
+            os.close(writer)
 
 
 def _shim_command(spec: Path) -> list[str]:
@@ -189,9 +233,8 @@ def _shim_command(spec: Path) -> list[str]:
     return [python, "-S", "-s", "-E", "-m", "core.shim", str(spec)]
 
 
-def _write_spec(plan: Plan) -> Path:
+def _write_spec(plan: Plan, path: Path) -> None:
     make_private_dir(str(plan.run_dir))
-    path = plan.run_dir / f"ollama-{plan.port}.spec.json"
     spec = {
         "argv": [str(plan.executable), "serve"],
         "env": dict(plan.env),
@@ -205,7 +248,6 @@ def _write_spec(plan: Plan) -> Path:
         "url": plan.url,
     }
     private_file.write(str(path), json.dumps(spec))
-    return path
 
 
 async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
@@ -223,7 +265,7 @@ async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
     except (msgspec.MsgspecError, KeyError):
         error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
     await asyncio.to_thread(popen.wait)
-    raise SpawnFailed(error.sentence())
+    raise SpawnFailed(error.sentence(), action=_WAYS_OUT.get(error.errno or 0))
 
 
 def _read_answer(reader: int) -> bytes:
@@ -253,10 +295,9 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
     A record proves it if shim and Ollama match in pid and birth, the shim's command line names this run folder, and
     the Ollama is the shim's child. Records that claim a run but do not match are set aside as `….stale` and reported.
     """
+    _sweep(run_dir)
     found = []
     for path in sorted(run_dir.glob("ollama-*.json")):
-        if path.name.endswith(".spec.json"):
-            continue
         record = read_record(path)
         if record and record.ended_at:
             continue
@@ -265,6 +306,20 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
         else:
             _set_aside(path, record)
     return found
+
+
+def _sweep(run_dir: Path) -> None:
+    """Delete what a killed sidecar or shim had no time to delete: specs, which may hold secrets, and drafts."""
+    doomed = [*run_dir.glob("ollama-*.spec.json"), *(draft for draft in run_dir.glob("*.new") if _is_abandoned(draft))]
+    for path in doomed:
+        if not unlink_file(str(path)):
+            log.warning("%s cannot be deleted", path)
+
+
+def _is_abandoned(draft: Path) -> bool:
+    # Its name ends in the writer's pid and `.new`; a living shim may be about to put it in place.
+    writer = draft.name.split(".")[-2]
+    return writer.isdecimal() and birth(int(writer)) is None
 
 
 def _is_ours(record: RunRecord, run_dir: Path) -> bool:

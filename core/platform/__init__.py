@@ -11,6 +11,8 @@ with the same pid repeats.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
+- `has_guard(shim_pid, shim_birth)`: whether a killed shim's guard still lives; always False where `GUARDED` is.
+- `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
@@ -34,6 +36,8 @@ if sys.platform == "win32":
         Tree,
         ask_shim,
         birth,
+        end_orphans,
+        has_guard,
         kill,
         known_executables,
         make_private_dir,
@@ -51,6 +55,8 @@ else:
         Tree,
         ask_shim,
         birth,
+        end_orphans,
+        has_guard,
         kill,
         known_executables,
         make_private_dir,
@@ -68,6 +74,8 @@ __all__ = [
     "Tree",
     "ask_shim",
     "birth",
+    "end_orphans",
+    "has_guard",
     "kill",
     "known_executables",
     "make_private_dir",
