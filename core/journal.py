@@ -13,6 +13,13 @@ _MOST_BYTES = 1 << 20
 _OLD_FILES = 3
 
 
+class _File(RotatingFileHandler):
+    """The log file. What a full disk does not take is lost without a word; stderr has it anyhow, where there is one."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Say nothing: the default is a traceback on stderr for each line."""
+
+
 def configure(paths: Paths, *, verbose: bool) -> None:
     """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start."""
     form = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
@@ -24,9 +31,7 @@ def configure(paths: Paths, *, verbose: bool) -> None:
     try:
         paths.logs.parent.mkdir(parents=True, exist_ok=True)
         file = paths.logs.parent / "sidecar.log"
-        handlers.append(
-            RotatingFileHandler(file, maxBytes=_MOST_BYTES, backupCount=_OLD_FILES, encoding="utf-8", delay=True)
-        )
+        handlers.append(_File(file, maxBytes=_MOST_BYTES, backupCount=_OLD_FILES, encoding="utf-8", delay=True))
     except OSError as error:
         print(f"cannot log to {paths.logs.parent}: {error}", file=sys.stderr)
     for handler in handlers:

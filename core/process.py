@@ -37,7 +37,7 @@ from core.platform import (
     unlink_file,
 )
 from core.shim import SHIM_KILLED, WATCHERS_KILLED, bury
-from core.state import Exit
+from core.state import UNRECORDED, Exit
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,13 @@ class Managed:
             await asyncio.to_thread(self._popen.wait)
         record = await asyncio.to_thread(self._final_record)
         self._ended.set()
-        return Exit(record.exit_code, record.reason or SHIM_KILLED, record.ended_at, record.last_lines)
+        reason = record.reason or (SHIM_KILLED if self._was_killed else UNRECORDED)
+        return Exit(record.exit_code, reason, record.ended_at, record.last_lines)
+
+    @property
+    def _was_killed(self) -> bool:
+        # Of one that is no child of ours the exit code is not known, and nothing but a kill is likely.
+        return self._popen is None or self._popen.returncode < 0
 
     def _final_record(self) -> RunRecord:
         # A killed shim's guard needs a moment to stop the tree and to say so, and ends then.
@@ -125,8 +131,7 @@ class Managed:
 
     def _bury(self) -> RunRecord:
         """Do what the guard of a killed shim should have done: it was killed too."""
-        was_killed = self._popen is None or self._popen.returncode < 0
-        if GUARDED and was_killed:
+        if GUARDED and self._was_killed:
             end_orphans(self.record.shim_pid, self.record.shim_birth)
             log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
             bury(str(self._path), str(Path(self.record.log).parent), WATCHERS_KILLED)
