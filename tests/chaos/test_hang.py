@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -44,9 +43,9 @@ def _tree(place: Place) -> list[psutil.Process]:
     return [*place.ollamas(), *place.runners()]
 
 
-def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
+def _each(do: Callable[[psutil.Process], None], processes: list[psutil.Process]) -> None:
     for process in processes:
-        process.send_signal(number)
+        do(process)
 
 
 def _status_at_once(place: Place) -> JsonObject:
@@ -68,7 +67,7 @@ def _stop(place: Place, within: float) -> None:
 @both
 def test_a_hanging_ollama_is_told_with_the_age_of_the_news_and_heals(place: Place) -> None:
     pid = place.status()["pid"]
-    _send(_tree(place), signal.SIGSTOP)
+    _each(psutil.Process.suspend, _tree(place))
     wait_until(lambda: _status_at_once(place)["error"] is not None, "a probe that timed out")
     hanging = _status_at_once(place)
     assert (hanging["running"], hanging["state"], hanging["error"]) == (True, "running", "Connection timeout")
@@ -77,7 +76,7 @@ def test_a_hanging_ollama_is_told_with_the_age_of_the_news_and_heals(place: Plac
     refusal = place.post("start")
     assert (refusal.status, refusal.json["code"]) == (409, "not_answering")
 
-    _send(_tree(place), signal.SIGCONT)
+    _each(psutil.Process.resume, _tree(place))
     wait_until(lambda: _status_at_once(place)["error"] is None, "an answer")
     healed = place.status()
     assert (healed["running"], healed["pid"]) == (True, pid)
@@ -87,7 +86,7 @@ def test_a_hanging_ollama_is_told_with_the_age_of_the_news_and_heals(place: Plac
 
 @both
 def test_a_hanging_ollama_is_stopped_within_its_grace(place: Place) -> None:
-    _send(_tree(place), signal.SIGSTOP)
+    _each(psutil.Process.suspend, _tree(place))
     _stop(place, within=GRACE + 1)
 
 
@@ -96,7 +95,7 @@ def test_an_ollama_that_hangs_while_it_starts_is_ended_at_ready_timeout(tmp_path
     with Place(tmp_path, program, {"readyTimeout": 1.0}) as place, ThreadPoolExecutor(1) as pool:
         starting = pool.submit(place.post, "start")
         wait_until(place.ollamas, "an Ollama")
-        _send(place.ollamas(), signal.SIGSTOP)
+        _each(psutil.Process.suspend, place.ollamas())
         answer = starting.result(30)
         assert (answer.status, answer.json["code"]) == (500, "start_timed_out")
         settle(place)
@@ -104,16 +103,16 @@ def test_an_ollama_that_hangs_while_it_starts_is_ended_at_ready_timeout(tmp_path
 
 
 def test_a_stopped_shim_is_in_nobody_s_way(place: Place) -> None:
-    _send(place.shims(), signal.SIGSTOP)
+    _each(psutil.Process.suspend, place.shims())
     assert _status_at_once(place)["running"] is True
     _stop(place, within=GRACE + 1)
 
 
 def test_a_stopped_guard_is_continued_and_guards(place: Place) -> None:
     (guard,) = place.guards()
-    _send([guard], signal.SIGSTOP)
+    _each(psutil.Process.suspend, [guard])
     wait_until(lambda: guard.status() != psutil.STATUS_STOPPED, "a guard that goes on", within=1.0)
-    _send(place.shims(), signal.SIGKILL)
+    _each(psutil.Process.kill, place.shims())
     settle(place)
     assert place.processes() == []
     assert place.status()["state"] == "failed"
@@ -121,15 +120,15 @@ def test_a_stopped_guard_is_continued_and_guards(place: Place) -> None:
 
 def test_a_stopped_guard_is_in_no_stop_s_way(place: Place) -> None:
     # A shim that is stopped too cannot continue it before the stop.
-    _send(place.shims(), signal.SIGSTOP)
-    _send(place.guards(), signal.SIGSTOP)
+    _each(psutil.Process.suspend, place.shims())
+    _each(psutil.Process.suspend, place.guards())
     _stop(place, within=GRACE + 1)
 
 
 def test_what_a_stopped_guard_leaves_of_a_killed_shim_is_ended_by_the_sidecar(place: Place) -> None:
-    _send(place.shims(), signal.SIGSTOP)
-    _send(place.guards(), signal.SIGSTOP)
-    _send(place.shims(), signal.SIGKILL)
+    _each(psutil.Process.suspend, place.shims())
+    _each(psutil.Process.suspend, place.guards())
+    _each(psutil.Process.kill, place.shims())
     wait_until(lambda: place.status()["state"] == "failed", "the end")
     settle(place)
     assert place.processes() == []
