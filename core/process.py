@@ -23,6 +23,7 @@ import msgspec
 import psutil
 
 from core import private_file
+from core.decode import from_json
 from core.errors import SpawnFailed, StopFailed
 from core.platform import (
     GUARDED,
@@ -196,7 +197,7 @@ def spec_path(run_dir: Path, port: int) -> Path:
 def read_record(path: Path) -> RunRecord | None:
     """The run record, None if there is none or it is damaged."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RunRecord)
+        return from_json(path.read_bytes(), RunRecord)
     except (OSError, msgspec.MsgspecError):
         return None
 
@@ -263,10 +264,10 @@ async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
         popen.kill()
     text = await reading
     try:
-        answer = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        answer = from_json(text, dict[str, msgspec.Raw])
         if "record" in answer:
-            return msgspec.json.decode(answer["record"], type=RunRecord)
-        error = msgspec.json.decode(answer["error"], type=_ShimError)
+            return from_json(answer["record"], RunRecord)
+        error = from_json(answer["error"], _ShimError)
     except (msgspec.MsgspecError, KeyError):
         error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
     await asyncio.to_thread(popen.wait)
