@@ -43,9 +43,9 @@ from core.state import UNRECORDED, Exit
 log = logging.getLogger(__name__)
 
 ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
-_MAKE_ROOM = "Make room on the disk that holds AuraData, and start again."
-_CLOSE_FILES = "End a program that has many files open, and start again."
-_WAYS_OUT = {
+_MAKE_ROOM = "Make room on the disk that holds AuraData, and try again."
+_CLOSE_FILES = "Wait until fewer calls are under way, or end a program that has many files open, and try again."
+WAYS_OUT = {
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
     errno.EMFILE: _CLOSE_FILES,
@@ -55,6 +55,7 @@ _HAND_OVER_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 6.0
 _BURIAL_SECONDS = 4.0
 _POLL_SECONDS = 0.02
+_RETRY_SECONDS = 0.25
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -124,7 +125,10 @@ class Managed:
         return self._last_record() or self._bury()
 
     def _is_guard_at_work(self) -> bool:
-        return self._last_record() is None and has_guard(self.record.shim_pid, self.record.shim_birth)
+        try:
+            return self._last_record() is None and has_guard(self.record.shim_pid, self.record.shim_birth)
+        except OSError:
+            return True
 
     def _last_record(self) -> RunRecord | None:
         record = read_record(self._path)
@@ -133,7 +137,8 @@ class Managed:
     def _bury(self) -> RunRecord:
         """Do what the guard of a killed shim should have done: it was killed too."""
         if GUARDED and self._was_killed:
-            end_orphans(self.record.shim_pid, self.record.shim_birth)
+            with suppress(OSError):
+                end_orphans(self.record.shim_pid, self.record.shim_birth)
             log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
             bury(str(self._path), str(Path(self.record.log).parent), WATCHERS_KILLED)
         return self._last_record() or self.record
@@ -141,13 +146,19 @@ class Managed:
     async def stop(self) -> None:
         """Ask the shim to stop its tree, and kill the shim if it does not obey: its guard ends the tree then.
 
-        Needs `watch` to be running. Raises StopFailed if the tree outlives even that.
+        Needs `watch` to be running. Raises StopFailed if the tree outlives even that, or cannot be asked.
         """
         shim = self.record.shim_pid, self.record.shim_birth
-        await asyncio.to_thread(ask_shim, *shim, self.record.stop_event)
-        if await self.gone(self.grace + _STOP_MARGIN_SECONDS):
-            return
-        await asyncio.to_thread(kill, *shim)
+        try:
+            await asyncio.to_thread(ask_shim, *shim, self.record.stop_event)
+            if await self.gone(self.grace + _STOP_MARGIN_SECONDS):
+                return
+            await asyncio.to_thread(kill, *shim)
+        except OSError as error:
+            raise StopFailed(
+                f"Ollama (pid {self.record.pid}) cannot be asked to end: {error.strerror or error}.",
+                action=WAYS_OUT.get(error.errno or 0),
+            ) from error
         if not await self.gone(_STOP_MARGIN_SECONDS):
             raise StopFailed(f"Ollama (pid {self.record.pid}) does not end, not even when killed.")
 
@@ -173,14 +184,25 @@ class Managed:
 
 
 async def wait_end(pid: int, birth: str) -> None:
-    """Return once that process has ended. It need not be a child of ours."""
+    """Return once that process has ended. It need not be a child of ours.
+
+    Looks again until it can, should the sidecar lack the descriptors.
+    """
+    while True:
+        with suppress(OSError):
+            return await _wait_end(pid, birth)
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _wait_end(pid: int, birth: str) -> None:
     gone = ExitWatch(pid, birth)
     waiting = asyncio.create_task(asyncio.to_thread(gone.wait))
     try:
         await asyncio.shield(waiting)
     finally:
         gone.cancel()
-        await waiting
+        with suppress(OSError):
+            await waiting
         gone.close()
 
 
@@ -224,7 +246,7 @@ async def _start_shim(plan: Plan, spec: Path) -> tuple[int, Popen[bytes]]:
     except OSError as error:
         if reader >= 0:
             os.close(reader)
-        raise SpawnFailed(f"The shim could not be started: {error}", action=_WAYS_OUT.get(error.errno or 0)) from error
+        raise SpawnFailed(f"The shim could not be started: {error}", action=WAYS_OUT.get(error.errno or 0)) from error
     finally:
         if writer >= 0:
             os.close(writer)
@@ -271,7 +293,7 @@ async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
     except (msgspec.MsgspecError, KeyError):
         error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
     await asyncio.to_thread(popen.wait)
-    raise SpawnFailed(error.sentence(), action=_WAYS_OUT.get(error.errno or 0))
+    raise SpawnFailed(error.sentence(), action=WAYS_OUT.get(error.errno or 0))
 
 
 def _read_answer(reader: int) -> bytes:

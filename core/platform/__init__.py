@@ -3,7 +3,8 @@
 Standard library only, because the shim imports it. `sys.platform` is asked here and nowhere else in `core`.
 
 A process is known by (pid, birth). `birth` is an opaque text that no clock step changes and no second process
-with the same pid repeats.
+with the same pid repeats. What finds out about a process raises OSError if it can find out nothing, for want of a
+descriptor: that a process could not be seen does not mean that it is gone.
 
 - `birth(pid)`: that text, or None if no such process lives (a zombie does not live) or it may not be looked at.
 - `Tree(argv, env, cwd, stdout, stderr, stop_event, on_orphaned)`: spawn a program and own all it starts.
