@@ -101,11 +101,11 @@ def test_of_two_sidecars_on_one_folder_one_serves_and_the_other_says_who(chance:
 @contextmanager
 def _two_sidecars(root: Path, random: Random) -> Iterator[list[subprocess.Popen[str]]]:
     command = [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(root)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     sidecars = []
     try:
         for _ in range(2):
-            sidecars.append(subprocess.Popen(command, cwd=CHECKOUT, text=True, **pipes))
+            sidecar = subprocess.Popen(command, cwd=CHECKOUT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            sidecars.append(sidecar)
             time.sleep(random.choice([0.0, random.uniform(0, JITTER_SECONDS)]))
         yield sidecars
     finally:
