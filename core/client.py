@@ -7,6 +7,8 @@ from typing import Self, TypeVar
 import aiohttp
 import msgspec
 
+from core.decode import from_json
+
 MOST_BYTES = 8 << 20
 T = TypeVar("T")
 
@@ -91,4 +93,4 @@ class Client:
             body = await response.content.read(MOST_BYTES)
             while len(body) < MOST_BYTES and (chunk := await response.content.read(MOST_BYTES - len(body))):
                 body += chunk
-            return msgspec.json.decode(body, type=shape)
+            return from_json(body, shape)

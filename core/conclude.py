@@ -33,6 +33,8 @@ class News:
 
 def conclude(status: Status, look: Look) -> News:
     """What `look` says about an Ollama of which `status` is known."""
+    if look.probe.answer is Answer.NOT_ASKED and status.state is not State.UNKNOWN:
+        return News(common(look))
     if status.state is State.RUNNING:
         return _managed(status, look, common(look))
     return _resting(status, look, common(look)) if status.state in RESTING else News(common(look))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ CLIENT_ERRORS = (aiohttp.ClientError, msgspec.MsgspecError, HttpStatus, TimeoutE
 """Everything that a `Client` raises."""
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - looked for, not bound to
 _BY_ITS_OWNER = "Stop it as the user who started it."
+_OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _CONTAINER = re.compile(r"(?:docker|libpod|crio|cri-containerd|containerd)[-/:]([0-9a-f]{12})[0-9a-f]*")
 _SERVICE = re.compile(r"/([^/]+\.service)(?:/|$)", re.MULTILINE)
 
@@ -35,6 +37,8 @@ class Answer(Enum):
     SOMETHING_ELSE = "something else"
     SILENCE = "silence"
     NOBODY = "nobody"
+    NOT_ASKED = "not asked"
+    """We lack the descriptors or the memory to ask, which says nothing about who is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,9 @@ async def _listed(ask: Callable[[float], Awaitable[list[Model]]]) -> tuple[Model
 def _answer_of(error: Exception) -> Answer:
     if isinstance(error, TimeoutError):
         return Answer.SILENCE
-    return Answer.NOBODY if isinstance(error, aiohttp.ClientConnectorError) else Answer.SOMETHING_ELSE
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Answer.NOT_ASKED if error.os_error.errno in _OUT_OF_MEANS else Answer.NOBODY
+    return Answer.SOMETHING_ELSE
 
 
 def error_text(error: Exception) -> str:

@@ -167,5 +167,6 @@ class Errands:
 
     async def wait_end(self, pid: int) -> None:
         """Wait for the end of a process that is not ours."""
-        if born := await asyncio.to_thread(birth, pid):
-            await process.wait_end(pid, born)
+        with suppress(OSError):
+            if born := await asyncio.to_thread(birth, pid):
+                await process.wait_end(pid, born)

@@ -26,6 +26,13 @@ class _Discreet(logging.Formatter):
         return self._redact(super().format(record).encode("utf-8", "backslashreplace")).decode("utf-8")
 
 
+class _File(RotatingFileHandler):
+    """The log file. What a full disk does not take is lost without a word; stderr has it anyhow, where there is one."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Say nothing: the default is a traceback on stderr for each line."""
+
+
 def configure(paths: Paths, *, verbose: bool) -> None:
     """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start."""
     form = _Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
@@ -37,9 +44,7 @@ def configure(paths: Paths, *, verbose: bool) -> None:
     try:
         paths.logs.parent.mkdir(parents=True, exist_ok=True)
         file = paths.logs.parent / "sidecar.log"
-        handlers.append(
-            RotatingFileHandler(file, maxBytes=_MOST_BYTES, backupCount=_OLD_FILES, encoding="utf-8", delay=True)
-        )
+        handlers.append(_File(file, maxBytes=_MOST_BYTES, backupCount=_OLD_FILES, encoding="utf-8", delay=True))
     except OSError as error:
         print(f"cannot log to {paths.logs.parent}: {error}", file=sys.stderr)
     for handler in handlers:

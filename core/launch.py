@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from core.errors import (
     SpawnFailed,
 )
 from core.look import Look
-from core.process import Plan, RunRecord
+from core.process import WAYS_OUT, Plan, RunRecord
 from core.state import Exit
 
 SAME_FAILURE_SECONDS = 10.0
@@ -33,6 +34,8 @@ def plan(look: Look, paths: Paths) -> Plan:
     setup = look.setup
     if isinstance(setup.endpoint, ConfigError):
         raise setup.endpoint
+    if look.probe.answer is Answer.NOT_ASKED:
+        raise not_asked(look)
     if look.probe.answer is Answer.OLLAMA:
         raise already_running(look.listener)
     if not setup.endpoint.is_manageable:
@@ -59,6 +62,8 @@ def plan(look: Look, paths: Paths) -> Plan:
 
 def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
     """Why a start cannot be called a success though our Ollama runs; None if it can."""
+    if look.probe.answer is Answer.NOT_ASKED:
+        return not_asked(look)
     if look.probe.answer is Answer.SILENCE:
         return NotAnswering(
             f"Ollama runs (pid {record.pid}) but does not answer.", action="Wait for it, or stop it and start it again."
@@ -69,6 +74,11 @@ def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
             action="Stop it when its work is done; the next start uses the new address.",
         )
     return None
+
+
+def not_asked(look: Look) -> SpawnFailed:
+    """The error for a look that could not be had."""
+    return SpawnFailed(f"{look.url} cannot be looked at: Too many open files.", action=WAYS_OUT[errno.EMFILE])
 
 
 def already_running(listener: Listener | None) -> AlreadyRunning:

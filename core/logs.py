@@ -15,7 +15,7 @@ from core.platform import unlink_file
 PREFIX_BYTES = len("[OUT] yyyy-MM-dd HH:mm:ss ")
 
 _NAME = re.compile(r"ollama-([0-9]{8}-[0-9]{6})(?:\.((?!000)[0-9]{3}|[1-9][0-9]{3,8}))?\.log")
-_HOUR = 3600
+_DAY = 86_400
 _FIRST_READ = 16 * 1024
 _LARGEST_READ = 1024 * 1024
 _TAIL_BYTES = 16 * 1024 * 1024
@@ -181,11 +181,12 @@ class SegmentedFile:
 def _open_start(folder: str, now: float) -> tuple[Segment, int]:
     """Create the first segment of a start: of this second, or of the next one that is free and newest.
 
-    A name up to an hour ahead of the clock is followed, so that a clock set back does not put this start before
-    the last one. A name beyond that comes from a broken clock and is not followed.
+    A name up to a day ahead of the clock is followed, so that a clock set back, by 14 hours even where two systems
+    share it in different zones, does not put this start before the last one. A name beyond that comes from a broken
+    clock and is not followed.
     """
     taken = {stamp for stamp, _ in _keys(folder)}
-    horizon = _stamp(now + _HOUR)
+    horizon = _stamp(now + _DAY)
     latest = max((stamp for stamp in taken if stamp < horizon), default="")
     while True:
         stamp = _stamp(now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,22 @@ def _stamp(executable: Path | CoreError) -> Hashable:
     return executable, stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode
 
 
+def _born(listener: Listener) -> str | None:
+    with suppress(OSError):
+        return birth(listener.pid) if listener.pid else None
+    return None
+
+
+def _is_still_there(listener: Listener, born: str | None, seen_at: float) -> bool:
+    if listener.pid is None:
+        return time.monotonic() - seen_at < _UNREADABLE_SECONDS
+    try:
+        return birth(listener.pid) == born
+    except OSError:
+        # Nor could it be found out who else is there.
+        return True
+
+
 class Looker:
     """Looks, with the clients and the last listener kept between looks."""
 
@@ -114,7 +131,8 @@ class Looker:
             return Look(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
         probe = await detect.probe(self.client(endpoint))
         listener = None
-        if not managed_url and endpoint.is_local and probe.answer is not Answer.NOBODY:
+        is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
+        if not managed_url and endpoint.is_local and is_anybody_there:
             listener = await asyncio.to_thread(self._find_listener, endpoint)
         return Look(setup, endpoint.base_url, probe, listener)
 
@@ -122,12 +140,11 @@ class Looker:
         # The socket table is read again only once the last listener may be another.
         if self._listener:
             where, listener, born, seen_at = self._listener
-            is_same = birth(listener.pid) == born if listener.pid else time.monotonic() - seen_at < _UNREADABLE_SECONDS
-            if where == endpoint and is_same:
+            if where == endpoint and _is_still_there(listener, born, seen_at):
                 return listener
         found = detect.find_listener(endpoint)
         if found is None:
             self._listener = None
         else:
-            self._listener = (endpoint, found, birth(found.pid) if found.pid else None, time.monotonic())
+            self._listener = (endpoint, found, _born(found), time.monotonic())
         return found

@@ -206,6 +206,7 @@ class Machine:
             self._is_launching = False
             return
         self._launched_from = news.look
+        self._restart_on_crash = news.look.setup.settings.sidecar.restart_on_crash
         self._change(**conclude.common(news.look))
         self._go(State.STARTING, None, url=news.look.url)
         self._do(self._errands.spawn(news.plan, news.look.setup.settings.sidecar.ready_timeout))
@@ -327,8 +328,11 @@ class Machine:
         news = conclude.conclude(self.hub.current, look)
         if news.state is None:
             self._change(fresh=news.is_fresh, **news.changes)
-        else:
-            self._move(news.state, **news.changes)
+            return
+        self._move(news.state, **news.changes)
+        if news.state is State.EXTERNAL and not self._is_launching:
+            # Nobody starts ours when it goes, so that would be a wish without end. A start under way has its own.
+            self._change(wanted=Wish.DOWN)
 
     def _go(self, state: State, failure: CoreError | None, **changes: Any) -> None:
         """Move to a state in which no Ollama answers."""

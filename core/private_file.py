@@ -10,13 +10,17 @@ _MOST_BYTES = 1 << 20
 
 
 def write(path: str, text: str) -> None:
-    """Put `text` there at once, whole. Raises OSError, with what was there before left as it was."""
+    """Put `text` there at once, whole. Raises OSError that names a file, with what was there before left as it was."""
     draft = f"{path}.{os.getpid()}.new"
     # One that a killed process left, or that somebody planted, is not written through.
     unlink_file(draft)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    replace_file(draft, path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        replace_file(draft, path)
+    except OSError:
+        unlink_file(draft)
+        raise
 
 
 def read(path: str) -> str:

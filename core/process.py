@@ -23,19 +23,39 @@ import msgspec
 import psutil
 
 from core import private_file
+from core.decode import from_json
 from core.errors import SpawnFailed, StopFailed
-from core.platform import GUARDED, ExitWatch, ask_shim, birth, kill, make_private_dir, spawn_shim, unlink_file
-from core.shim import SHIM_KILLED
-from core.state import Exit
+from core.platform import (
+    GUARDED,
+    ExitWatch,
+    ask_shim,
+    birth,
+    end_orphans,
+    has_guard,
+    kill,
+    make_private_dir,
+    spawn_shim,
+    unlink_file,
+)
+from core.shim import SHIM_KILLED, WATCHERS_KILLED, bury
+from core.state import UNRECORDED, Exit
 
 log = logging.getLogger(__name__)
 
 ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
+_MAKE_ROOM = "Make room on the disk that holds AuraData, and try again."
+_CLOSE_FILES = "Wait until fewer calls are under way, or end a program that has many files open, and try again."
+WAYS_OUT = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EMFILE: _CLOSE_FILES,
+    errno.ENFILE: _CLOSE_FILES,
+}
 _HAND_OVER_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 6.0
 _BURIAL_SECONDS = 4.0
-_LAST_WORDS_SECONDS = 0.5
 _POLL_SECONDS = 0.02
+_RETRY_SECONDS = 0.25
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -87,34 +107,58 @@ class Managed:
         await wait_end(self.record.shim_pid, self.record.shim_birth)
         if self._popen:
             await asyncio.to_thread(self._popen.wait)
-        record = await self._final_record()
+        record = await asyncio.to_thread(self._final_record)
         self._ended.set()
-        return Exit(record.exit_code, record.reason or SHIM_KILLED, record.ended_at, record.last_lines)
+        reason = record.reason or (SHIM_KILLED if self._was_killed else UNRECORDED)
+        return Exit(record.exit_code, reason, record.ended_at, record.last_lines)
 
-    async def _final_record(self) -> RunRecord:
-        # A killed shim's guard needs a moment to stop the tree and to say so.
-        deadline = time.monotonic() + (_BURIAL_SECONDS if GUARDED else 0.0)
-        while True:
-            record = await asyncio.to_thread(read_record, self._path)
-            if record and record.shim_pid == self.record.shim_pid and record.ended_at:
-                return record
-            if time.monotonic() > deadline:
-                return self.record
-            if not await asyncio.to_thread(birth, self.record.pid):
-                # Nothing is left to stop, so a guard that lives needs no more than a moment for its words.
-                deadline = min(deadline, time.monotonic() + _LAST_WORDS_SECONDS)
-            await asyncio.sleep(_POLL_SECONDS)
+    @property
+    def _was_killed(self) -> bool:
+        # Of one that is no child of ours the exit code is not known, and nothing but a kill is likely.
+        return self._popen is None or self._popen.returncode < 0
+
+    def _final_record(self) -> RunRecord:
+        # A killed shim's guard needs a moment to stop the tree and to say so, and ends then.
+        deadline = time.monotonic() + _BURIAL_SECONDS
+        while self._is_guard_at_work() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return self._last_record() or self._bury()
+
+    def _is_guard_at_work(self) -> bool:
+        try:
+            return self._last_record() is None and has_guard(self.record.shim_pid, self.record.shim_birth)
+        except OSError:
+            return True
+
+    def _last_record(self) -> RunRecord | None:
+        record = read_record(self._path)
+        return record if record and record.shim_pid == self.record.shim_pid and record.ended_at else None
+
+    def _bury(self) -> RunRecord:
+        """Do what the guard of a killed shim should have done: it was killed too."""
+        if GUARDED and self._was_killed:
+            with suppress(OSError):
+                end_orphans(self.record.shim_pid, self.record.shim_birth)
+            log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
+            bury(str(self._path), str(Path(self.record.log).parent), WATCHERS_KILLED)
+        return self._last_record() or self.record
 
     async def stop(self) -> None:
         """Ask the shim to stop its tree, and kill the shim if it does not obey: its guard ends the tree then.
 
-        Needs `watch` to be running. Raises StopFailed if the tree outlives even that.
+        Needs `watch` to be running. Raises StopFailed if the tree outlives even that, or cannot be asked.
         """
         shim = self.record.shim_pid, self.record.shim_birth
-        await asyncio.to_thread(ask_shim, *shim, self.record.stop_event)
-        if await self.gone(self.grace + _STOP_MARGIN_SECONDS):
-            return
-        await asyncio.to_thread(kill, *shim)
+        try:
+            await asyncio.to_thread(ask_shim, *shim, self.record.stop_event)
+            if await self.gone(self.grace + _STOP_MARGIN_SECONDS):
+                return
+            await asyncio.to_thread(kill, *shim)
+        except OSError as error:
+            raise StopFailed(
+                f"Ollama (pid {self.record.pid}) cannot be asked to end: {error.strerror or error}.",
+                action=WAYS_OUT.get(error.errno or 0),
+            ) from error
         if not await self.gone(_STOP_MARGIN_SECONDS):
             raise StopFailed(f"Ollama (pid {self.record.pid}) does not end, not even when killed.")
 
@@ -140,14 +184,25 @@ class Managed:
 
 
 async def wait_end(pid: int, birth: str) -> None:
-    """Return once that process has ended. It need not be a child of ours."""
+    """Return once that process has ended. It need not be a child of ours.
+
+    Looks again until it can, should the sidecar lack the descriptors.
+    """
+    while True:
+        with suppress(OSError):
+            return await _wait_end(pid, birth)
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _wait_end(pid: int, birth: str) -> None:
     gone = ExitWatch(pid, birth)
     waiting = asyncio.create_task(asyncio.to_thread(gone.wait))
     try:
         await asyncio.shield(waiting)
     finally:
         gone.cancel()
-        await waiting
+        with suppress(OSError):
+            await waiting
         gone.close()
 
 
@@ -156,38 +211,45 @@ def record_path(run_dir: Path, port: int) -> Path:
     return run_dir / f"ollama-{port}.json"
 
 
+def spec_path(run_dir: Path, port: int) -> Path:
+    """Where the shim to come on that port finds what it shall do."""
+    return run_dir / f"ollama-{port}.spec.json"
+
+
 def read_record(path: Path) -> RunRecord | None:
     """The run record, None if there is none, it is damaged, or others may have written it."""
     try:
-        return msgspec.json.decode(private_file.read(str(path)), type=RunRecord)
+        return from_json(private_file.read(str(path)).encode(), RunRecord)
     except (OSError, msgspec.MsgspecError):
         return None
 
 
 async def spawn(plan: Plan) -> Managed:
     """Start a shim with its Ollama. Raises SpawnFailed, with nothing left running."""
+    spec = spec_path(plan.run_dir, plan.port)
     try:
-        spec = await asyncio.to_thread(_write_spec, plan)
-    except OSError as error:
-        raise SpawnFailed(f"{plan.run_dir} cannot be used: {error.strerror or error}") from error
-    try:
-        record, popen = await _start_shim(spec)
+        reader, popen = await _start_shim(plan, spec)
+        record = await _take_over(reader, popen)
     finally:
-        # A shim that came to nothing has not deleted it, and the environment in it may hold secrets.
+        # The shim deletes it once read, but may have been killed before.
         await asyncio.to_thread(unlink_file, str(spec))
     return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
 
 
-async def _start_shim(spec: Path) -> tuple[RunRecord, Popen[bytes]]:
-    reader, writer = os.pipe()
+async def _start_shim(plan: Plan, spec: Path) -> tuple[int, Popen[bytes]]:
+    """The shim, and the end of the pipe on which it says how its start went. Raises SpawnFailed."""
+    writer = reader = -1
     try:
-        popen = await asyncio.to_thread(spawn_shim, _shim_command(spec), str(_PACKAGE_ROOT), writer)
+        await asyncio.to_thread(_write_spec, plan, spec)
+        reader, writer = os.pipe()
+        return reader, await asyncio.to_thread(spawn_shim, _shim_command(spec), str(_PACKAGE_ROOT), writer)
     except OSError as error:
-        os.close(reader)
-        raise SpawnFailed(f"The shim could not be started: {error}") from error
+        if reader >= 0:
+            os.close(reader)
+        raise SpawnFailed(f"The shim could not be started: {error}", action=WAYS_OUT.get(error.errno or 0)) from error
     finally:
-        os.close(writer)
-    return await _take_over(reader, popen), popen
+        if writer >= 0:
+            os.close(writer)
 
 
 def _shim_command(spec: Path) -> list[str]:
@@ -199,9 +261,8 @@ def _shim_command(spec: Path) -> list[str]:
     return [python, "-S", "-s", "-E", "-m", "core.shim", str(spec)]
 
 
-def _write_spec(plan: Plan) -> Path:
+def _write_spec(plan: Plan, path: Path) -> None:
     make_private_dir(str(plan.run_dir))
-    path = plan.run_dir / f"ollama-{plan.port}.spec.json"
     spec = {
         "argv": [str(plan.executable), "serve"],
         "env": dict(plan.env),
@@ -215,7 +276,6 @@ def _write_spec(plan: Plan) -> Path:
         "url": plan.url,
     }
     private_file.write(str(path), json.dumps(spec))
-    return path
 
 
 async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
@@ -226,14 +286,14 @@ async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
         popen.kill()
     text = await reading
     try:
-        answer = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        answer = from_json(text, dict[str, msgspec.Raw])
         if "record" in answer:
-            return msgspec.json.decode(answer["record"], type=RunRecord)
-        error = msgspec.json.decode(answer["error"], type=_ShimError)
+            return from_json(answer["record"], RunRecord)
+        error = from_json(answer["error"], _ShimError)
     except (msgspec.MsgspecError, KeyError):
         error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
     await asyncio.to_thread(popen.wait)
-    raise SpawnFailed(error.sentence())
+    raise SpawnFailed(error.sentence(), action=WAYS_OUT.get(error.errno or 0))
 
 
 def _read_answer(reader: int) -> bytes:
@@ -263,10 +323,9 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
     A record proves it if shim and Ollama match in pid and birth, the shim's command line names this run folder, and
     the Ollama is the shim's child. Records that claim a run but do not match are set aside as `….stale` and reported.
     """
+    _sweep(run_dir)
     found = []
     for path in sorted(run_dir.glob("ollama-*.json")):
-        if path.name.endswith(".spec.json"):
-            continue
         record = read_record(path)
         if record and record.ended_at:
             continue
@@ -275,6 +334,20 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
         else:
             _set_aside(path, record)
     return found
+
+
+def _sweep(run_dir: Path) -> None:
+    """Delete what a killed sidecar or shim had no time to delete: specs, which may hold secrets, and drafts."""
+    doomed = [*run_dir.glob("ollama-*.spec.json"), *(draft for draft in run_dir.glob("*.new") if _is_abandoned(draft))]
+    for path in doomed:
+        if not unlink_file(str(path)):
+            log.warning("%s cannot be deleted", path)
+
+
+def _is_abandoned(draft: Path) -> bool:
+    # Its name ends in the writer's pid and `.new`; a living shim may be about to put it in place.
+    writer = draft.name.split(".")[-2]
+    return writer.isdecimal() and birth(int(writer)) is None
 
 
 def _is_ours(record: RunRecord, run_dir: Path) -> bool:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 STOPPED, EXITED, SHIM_KILLED = "stopped", "exited", "shim killed"
+GUARD_STOPPED_IT = "The shim was killed; its guard stopped Ollama and everything it had started."
+WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what they had left of Ollama."
 _LEFTOVER_GRACE_SECONDS = 1.0
 _DRAIN_SECONDS = 2.0
 _POLL_SECONDS = 0.02
@@ -56,11 +58,11 @@ def _take_spec(path: str) -> Record:
     return spec
 
 
-def _bury(record_path: str, log_folder: str) -> None:
-    """In the guard of a killed shim: say in the record and in the log how the run ended."""
+def bury(record_path: str, log_folder: str, words: str) -> None:
+    """In place of a killed shim, once its tree has ended: say in the record and, in these words, in the log how."""
     try:
         with open(newest(log_folder) or os.devnull, "ab") as log:
-            log.write(stamp_line("SYS", "The shim was killed; its guard stopped Ollama and everything it had started."))
+            log.write(stamp_line("SYS", words))
         record = json.loads(private_file.read(record_path))
         write_record(record_path, record | {"exitCode": None, "endedAt": _now(), "reason": SHIM_KILLED})
     except (OSError, ValueError):
@@ -114,7 +116,7 @@ def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
         ends[0][1],
         ends[1][1],
         spec["stopEvent"],
-        lambda: _bury(record_path, log_folder),
+        lambda: bury(record_path, log_folder, GUARD_STOPPED_IT),
     )
     for _, writer in ends:
         os.close(writer)

@@ -13,6 +13,8 @@ from core.errors import CoreError
 NOT_REACHABLE = "Not reachable"
 TIMED_OUT = "Connection timeout"
 """What a probe met, in the words that the Aura app knows; the third is `HTTP {code}`."""
+UNRECORDED = "not recorded"
+"""The reason of an `Exit` whose shim ended by itself and could not write down why."""
 
 
 class State(StrEnum):
@@ -66,7 +68,7 @@ def check_move(old: State, new: State) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a managed Ollama ended. `code` is negative for a POSIX signal, None if nobody saw it."""
+    """How a managed Ollama ended. `code` is negative for a POSIX signal, None if nobody saw or could record it."""
 
     code: int | None
     reason: str
@@ -77,6 +79,8 @@ class Exit:
         return f"Ollama {self._how()}" + (": " + " | ".join(self.last_lines[-5:]) if self.last_lines else "")
 
     def _how(self) -> str:
+        if self.code is None and self.reason == UNRECORDED:
+            return "ended, but how could not be recorded: the disk may be full"
         if self.code is None:
             return "was killed together with the program that watches over it"
         if self.code >= 0:

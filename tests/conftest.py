@@ -25,6 +25,13 @@ SETTLE_SECONDS = 3.0
 PR_SET_CHILD_SUBREAPER = 36
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long and by which chance tests/chaos goes about its work."""
+    chaos = parser.getgroup("chaos")
+    chaos.addoption("--chaos-seed", type=int, default=0, help="where the chance of tests/chaos begins (default: 0)")
+    chaos.addoption("--chaos-rounds", type=int, default=200, help="how many kills tests/chaos makes (default: 200)")
+
+
 def pytest_sessionstart() -> None:
     """Build the beds once, before any test's time counts. What a machine cannot have, the tests themselves report."""
     with suppress(BedMissing):

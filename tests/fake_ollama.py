@@ -22,7 +22,9 @@ Windows), and with 1 and the real one's words if the port is taken.
 | FAKE_PRINT_MB      | number  | prints at least that many 10⁶ bytes of `plain_line(0)`, `plain_line(1)`, …          |
 | FAKE_PRINT_LONG_MB | number  | prints that many 10⁶ bytes `x` without a newline, and then one newline              |
 | FAKE_PRINT_DIRTY   | count   | prints `dirty_line(0)`, `dirty_line(1)`, …: invalid UTF-8, NULs, ANSI codes         |
-| FAKE_PRINT_TO      | out,err | where those three go (out)                                                          |
+| FAKE_COUNT         | path    | prints `plain_line(0)`, `plain_line(1)`, … without end, one a millisecond at most,  |
+|                    |         | and writes after each how many are out into that file, always 10 digits             |
+| FAKE_PRINT_TO      | out,err | where those four go (out)                                                          |
 | FAKE_GRANDCHILD    | path    | before all else starts a process that ignores SIGTERM and SIGINT, lives 10 minutes, |
 |                    |         | holds standard error open and has lost its parent; its pid is written to that file  |
 | FAKE_ENV_FILE      | path    | the environment it was given is written there first, as a JSON object               |
@@ -202,11 +204,25 @@ def _print_all() -> None:
     if long:
         _write(target, b"\n")
     _print_lines(target, dirty_line, int(_number("FAKE_PRINT_DIRTY")))
+    if count := _text("FAKE_COUNT"):
+        _print_counted(target, count)
 
 
 def _print_lines(target: int, line: Callable[[int], bytes], lines: int) -> None:
     for begin in range(0, lines, LINES_A_WRITE):
         _write(target, b"".join(map(line, range(begin, min(begin + LINES_A_WRITE, lines)))))
+
+
+def _print_counted(target: int, path: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    number = 0
+    while True:
+        _write(target, plain_line(number))
+        number += 1
+        # One write of few bytes: a reader sees the old number or the new one.
+        os.lseek(file, 0, os.SEEK_SET)
+        os.write(file, b"%010d" % number)
+        time.sleep(0.001)
 
 
 def _write(target: int, block: bytes) -> None:

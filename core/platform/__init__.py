@@ -3,7 +3,8 @@
 Standard library only, because the shim imports it. `sys.platform` is asked here and nowhere else in `core`.
 
 A process is known by (pid, birth). `birth` is an opaque text that no clock step changes and no second process
-with the same pid repeats.
+with the same pid repeats. What finds out about a process raises OSError if it can find out nothing, for want of a
+descriptor: that a process could not be seen does not mean that it is gone.
 
 - `birth(pid)`: that text, or None if no such process lives (a zombie does not live) or it may not be looked at.
 - `Tree(argv, env, cwd, stdout, stderr, stop_event, on_orphaned)`: spawn a program and own all it starts.
@@ -12,6 +13,8 @@ with the same pid repeats.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
 - `keep_one_heap()`: have all threads share one heap, where the C library would give each its own. Before any thread.
+- `has_guard(shim_pid, shim_birth)`: whether a killed shim's guard still lives; always False where `GUARDED` is.
+- `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
 - `open_private(path)`: a descriptor to read a file that nobody but this user (or root) can have written.
@@ -36,6 +39,8 @@ if sys.platform == "win32":
         Tree,
         ask_shim,
         birth,
+        end_orphans,
+        has_guard,
         keep_one_heap,
         kill,
         known_executables,
@@ -55,6 +60,8 @@ else:
         Tree,
         ask_shim,
         birth,
+        end_orphans,
+        has_guard,
         keep_one_heap,
         kill,
         known_executables,
@@ -74,6 +81,8 @@ __all__ = [
     "Tree",
     "ask_shim",
     "birth",
+    "end_orphans",
+    "has_guard",
     "keep_one_heap",
     "kill",
     "known_executables",

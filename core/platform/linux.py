@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ assert sys.platform == "linux"
 PR_SET_CHILD_SUBREAPER = 36
 _M_ARENA_MAX = -8
 _STATE, _PPID, _SESSION, _START = 0, 1, 3, 19
+_GONE = (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.EINVAL)
 
 
 def _read_boot_id() -> str:
@@ -27,14 +29,18 @@ _BOOT_ID = _read_boot_id()
 
 
 def look(pid: int) -> Process | None:
-    """The live process with that pid, or None if there is none (a zombie is not alive).
+    """The live process with that pid, or None if there is none (a zombie is not alive) or it may not be looked at.
+
+    Raises OSError where nothing can be looked at, for want of a descriptor.
 
     Birth is the raw start tick with the boot id: proc(5), `stat` field 22, which no clock step moves.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             line = file.read()
-    except OSError:
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         return None
     # The command name, in parentheses, may itself hold spaces and parentheses.
     fields = line[line.rindex(b")") + 2 :].split()
@@ -70,20 +76,19 @@ def keep_one_heap() -> None:
 
 
 def send_signal(pid: int, birth: str, number: int) -> bool:
-    """Signal exactly that process; False if it is gone or may not be signalled.
+    """Signal exactly that process; False if it is gone or may not be signalled. Raises OSError as `look` does.
 
     The pidfd closes the gap between the look and the signal: a pid reused in between cannot be hit.
     """
-    try:
-        fd = os.pidfd_open(pid)
-    except OSError:
+    fd = _open(pid)
+    if fd is None:
         return False
     try:
         process = look(pid)
         if process is None or process.birth != birth:
             return False
         signal.pidfd_send_signal(fd, number)
-    except OSError:
+    except (ProcessLookupError, PermissionError):
         return False
     finally:
         os.close(fd)
@@ -91,10 +96,12 @@ def send_signal(pid: int, birth: str, number: int) -> bool:
 
 
 def wait_end(pid: int, birth: str, cancelled: int) -> bool:
-    """Block until that process has ended (True) or the descriptor `cancelled` becomes readable (False)."""
-    try:
-        fd = os.pidfd_open(pid)
-    except OSError:
+    """Block until that process has ended (True) or the descriptor `cancelled` becomes readable (False).
+
+    Raises OSError as `look` does.
+    """
+    fd = _open(pid)
+    if fd is None:
         return True
     try:
         process = look(pid)
@@ -106,3 +113,13 @@ def wait_end(pid: int, birth: str, cancelled: int) -> bool:
         return any(ready == fd for ready, _ in poll.poll())
     finally:
         os.close(fd)
+
+
+def _open(pid: int) -> int | None:
+    """A pidfd, None if there is no such process: pidfd_open(2)."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
+        return None

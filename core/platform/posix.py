@@ -13,6 +13,8 @@ import sys
 assert sys.platform != "win32"
 
 from core.platform.posix_tree import Tree as Tree  # noqa: E402 - on Windows the type checker stops above
+from core.platform.posix_tree import end_orphans as end_orphans  # noqa: E402
+from core.platform.posix_tree import has_guard as has_guard  # noqa: E402
 
 if sys.platform == "darwin":
     from core.platform import darwin as kernel
@@ -62,7 +64,10 @@ def stop_console(pid: int) -> int:
 
 def ask_shim(pid: int, birth: str, stop_event: str) -> bool:
     """SIGTERM a shim, which then stops its tree and ends; False if it is gone already. `stop_event` is Windows' way."""
-    return kernel.send_signal(pid, birth, signal.SIGTERM)
+    asked = kernel.send_signal(pid, birth, signal.SIGTERM)
+    # A stopped shim acts on it only once it is continued.
+    kernel.send_signal(pid, birth, signal.SIGCONT)
+    return asked
 
 
 def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes]:

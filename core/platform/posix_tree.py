@@ -45,6 +45,25 @@ def members(session: int, mark: bytes, spared: Iterable[int]) -> list[Process]:
     return [row for row in rows if row.pid in inside.difference(spared)]
 
 
+def mark_of(shim_pid: int, shim_birth: str) -> bytes:
+    """The entry that every process of that shim's tree finds in its environment."""
+    return f"{_MARK}={shim_pid}-{shim_birth}".encode()
+
+
+def has_guard(shim_pid: int, shim_birth: str) -> bool:
+    """Whether the guard of a shim that has ended still lives."""
+    mark = mark_of(shim_pid, shim_birth)
+    return any(row.session == shim_pid and not kernel.bears(row.pid, mark) for row in kernel.table())
+
+
+def end_orphans(shim_pid: int, shim_birth: str) -> None:
+    """SIGKILL what a shim that has ended left behind, its guard too."""
+    # A pid stays taken while a session bears it; should it be somebody's again, then no such session is left.
+    session = shim_pid if kernel.look(shim_pid) is None else -1
+    mark = mark_of(shim_pid, shim_birth)
+    _kill_all(lambda: members(session, mark, ()))
+
+
 def _kill_all(find: Callable[[], list[Process]]) -> None:
     """SIGKILL what `find` returns until it returns nothing, since a member may fork between a look and its end."""
     deadline = time.monotonic() + _KILL_SECONDS
@@ -106,8 +125,8 @@ class Tree:
         self._asked: set[tuple[int, str]] = set()
         self._guards = 0
         own = kernel.look(os.getpid())
-        env = {**env, _MARK: f"{os.getpid()}-{own.birth if own else ''}"}
-        self._mark = f"{_MARK}={env[_MARK]}".encode()
+        self._mark = mark_of(os.getpid(), own.birth if own else "")
+        env = {**env, _MARK: self._mark.decode().partition("=")[2]}
         if os.getsid(0) != os.getpid():
             os.setsid()
         self._listen_to_signals()
@@ -179,12 +198,16 @@ class Tree:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            if pid == self.pid:
+            if os.WIFSTOPPED(status):
+                if pid == self._guard_pid:
+                    # A guard that is stopped guards nothing. It is our child and not reaped, so the pid is its own.
+                    os.kill(pid, signal.SIGCONT)
+            elif pid == self.pid:
                 self.exit_code = os.waitstatus_to_exitcode(status)
             elif pid == self._guard_pid and self._guards < _MAX_GUARDS:
                 os.close(self._lifeline)

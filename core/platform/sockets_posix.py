@@ -18,8 +18,10 @@ def listening(port: int) -> Iterator[tuple[str, int | None]]:
     except (psutil.AccessDenied, OSError):
         # macOS shows the whole table to root only, but each process's own part to its user.
         processes = psutil.process_iter()
-    for process in processes:
-        with suppress(psutil.Error, OSError):
-            for own in process.net_connections("tcp"):
-                if own.status == psutil.CONN_LISTEN and own.laddr.port == port:
-                    yield own.laddr.ip, process.pid
+    # Not even that may be possible, for want of a descriptor.
+    with suppress(OSError):
+        for process in processes:
+            with suppress(psutil.Error, OSError):
+                for own in process.net_connections("tcp"):
+                    if own.status == psutil.CONN_LISTEN and own.laddr.port == port:
+                        yield own.laddr.ip, process.pid

@@ -120,11 +120,12 @@ def test_a_second_start_in_the_same_second_takes_the_next_free_one(tmp_path: Pat
     ("existing", "opened"),
     [
         ("20241101-125959", "20241101-130000"),
-        ("20241101-130001", "20241101-120000"),
+        ("20241102-115959", "20241102-120000"),
+        ("20241102-120001", "20241101-120000"),
         ("99991231-235959", "20241101-120000"),
     ],
 )
-def test_a_clock_set_back_by_up_to_an_hour_does_not_reorder_starts(tmp_path: Path, existing: str, opened: str) -> None:
+def test_a_clock_set_back_by_up_to_a_day_does_not_reorder_starts(tmp_path: Path, existing: str, opened: str) -> None:
     put(tmp_path, f"ollama-{existing}.log")
     file = SegmentedFile(str(tmp_path), Caps(), NOON)
     file.close()

@@ -1,0 +1,178 @@
+"""A made-up outside for the supervisor's model: what is true there, and the questions that `Machine` has open about it.
+
+The decisions are the real ones: `Errands.look`, `Errands.prepare` and what they call. What would reach outside (a look,
+a process, a delay) is a `Question` here, answered when the test likes, by what is true then or was true when asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core import mail
+from core.config import Paths, Settings, SettingsReader
+from core.detect import Answer, Listener, Probe
+from core.endpoint import Endpoint
+from core.errands import Errands
+from core.errors import PathInvalid, SpawnFailed, StartTimedOut, StopFailed
+from core.look import Look, Looker, Setup
+from core.process import Managed, Plan, RunRecord
+from core.settings_rules import SidecarSettings
+from core.shim import EXITED
+from core.state import NOT_REACHABLE, TIMED_OUT, Exit
+
+ENDPOINT = Endpoint.parse("http://127.0.0.1:11434")
+THEIR_PID = 1
+ANSWERS = {
+    Answer.OLLAMA: Probe(Answer.OLLAMA, None, "0.9.3", ()),
+    Answer.SILENCE: Probe(Answer.SILENCE, TIMED_OUT),
+    Answer.SOMETHING_ELSE: Probe(Answer.SOMETHING_ELSE, "HTTP 501"),
+    Answer.NOBODY: Probe(Answer.NOBODY, NOT_REACHABLE),
+    Answer.NOT_ASKED: Probe(Answer.NOT_ASKED, NOT_REACHABLE),
+}
+
+
+class Ours(Managed):
+    """One that we spawned: it lives until the test ends it, and has the port once it is ready."""
+
+    def __init__(self, pid: int, outside: Outside) -> None:
+        record = RunRecord(pid, f"s{pid}", pid, f"b{pid}", "ollama", 11434, ENDPOINT.base_url, "log", "now", "event")
+        super().__init__(Path("record"), record, grace=5.0)
+        self._outside = outside
+        self.is_alive = True
+        self.has_port = False
+        self.is_told = False
+
+    async def gone(self, timeout: float) -> bool:
+        """Waits for as long as the test likes."""
+        await self._outside.ask("gone", self)
+        return self.is_told
+
+
+@dataclass(eq=False)
+class Question:
+    """Something that takes its time. `look` is what was true when it came up."""
+
+    what: str
+    managed: Managed | None
+    look: Look
+    answer: asyncio.Future[object]
+
+
+@dataclass(eq=False)
+class Outside:
+    """What is true, whoever knows it."""
+
+    theirs: bool = False
+    stranger: bool = False
+    hangs: bool = False
+    starved: bool = False
+    installed: bool = True
+    restart_on_crash: bool = False
+    ours: list[Ours] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
+
+    @property
+    def living(self) -> list[Ours]:
+        """Ours that live."""
+        return [one for one in self.ours if one.is_alive]
+
+    @property
+    def is_port_free(self) -> bool:
+        """Nobody listens."""
+        return not (self.theirs or self.stranger or any(one.has_port for one in self.living))
+
+    async def ask(self, what: str, managed: Managed | None = None) -> object:
+        """The test's answer, when it gives one."""
+        question = Question(what, managed, self.look(None), asyncio.get_running_loop().create_future())
+        self.questions.append(question)
+        try:
+            return await question.answer
+        finally:
+            self.questions.remove(question)
+
+    def look(self, managed_url: str | None) -> Look:
+        """What a look finds now."""
+        executable = Path("/ollama") if self.installed else PathInvalid("It is gone.")
+        settings = Settings(sidecar=SidecarSettings(restart_on_crash=self.restart_on_crash))
+        setup = Setup(settings, ENDPOINT, executable, None, (self.installed, self.restart_on_crash))
+        return Look(setup, ENDPOINT.base_url, ANSWERS[self._answer()], None if managed_url else self._listener())
+
+    def _answer(self) -> Answer:
+        if self.starved:
+            return Answer.NOT_ASKED
+        if self.is_port_free:
+            return Answer.NOBODY
+        if self.stranger:
+            return Answer.SOMETHING_ELSE
+        return Answer.SILENCE if self.hangs else Answer.OLLAMA
+
+    def _listener(self) -> Listener | None:
+        if self.theirs or self.stranger:
+            return Listener(THEIR_PID, "somebody", "Ask them.")
+        pids = [one.record.pid for one in self.living if one.has_port]
+        return Listener(pids[0], "us", "") if pids else None
+
+
+class OutsideLooker(Looker):
+    """Looks at a made-up outside."""
+
+    def __init__(self, outside: Outside) -> None:
+        super().__init__(SettingsReader(Paths(Path("/nowhere"))))
+        self._outside = outside
+
+    async def look(self, managed_url: str | None) -> Look:
+        """What is true when the question is answered, or was when it came up."""
+        answer = await self._outside.ask("look")
+        return answer if isinstance(answer, Look) else self._outside.look(managed_url)
+
+
+class OutsideErrands(Errands):
+    """The real errands, but for what reaches outside."""
+
+    def __init__(self, outside: Outside, post: Callable[[mail.Message], None]) -> None:
+        super().__init__(Paths(Path("/nowhere")), post)
+        self.looker = OutsideLooker(outside)
+        self._outside = outside
+
+    async def spawn(self, plan: Plan, ready_timeout: float) -> None:
+        """Spawned if the answer is true."""
+        if not await self._outside.ask("spawn"):
+            self._post(mail.NotSpawned(SpawnFailed("It could not be executed.")))
+            return
+        ours = Ours(100 + len(self._outside.ours), self._outside)
+        self._outside.ours.append(ours)
+        self._post(mail.Spawned(ours, ready_timeout))
+
+    async def await_ready(self, managed: Managed, timeout: float, is_wanted: Callable[[Managed], bool]) -> None:
+        """Ready if the answer is true, NotReady if it is false; silent if the start is over."""
+        is_ready = await self._outside.ask("ready", managed)
+        if not is_wanted(managed):
+            return
+        if is_ready:
+            self._post(mail.Ready(managed, ANSWERS[Answer.OLLAMA]))
+        elif is_ready is False:
+            self._post(mail.NotReady(managed, StartTimedOut("It did not answer.")))
+
+    async def watch(self, managed: Managed) -> None:
+        """Ended, once the test says so."""
+        await self._outside.ask("end", managed)
+        assert isinstance(managed, Ours)
+        managed.is_told = True
+        self._post(mail.Ended(managed, Exit(-9, EXITED, None), SpawnFailed("It ended.")))
+
+    async def stop(self, managed: Managed) -> None:
+        """Unstoppable if the answer is false."""
+        if not await self._outside.ask("stop", managed):
+            self._post(mail.Unstoppable(managed, StopFailed("It does not end.")))
+
+    async def retry_after(self, delay: float, epoch: int) -> None:
+        """Retry, whenever the test likes."""
+        await self._outside.ask("retry")
+        self._post(mail.Retry(epoch))
+
+    async def wait_end(self, pid: int) -> None:
+        """Wait for their end."""
+        await self._outside.ask("their end")
