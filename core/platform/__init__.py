@@ -15,6 +15,7 @@ with the same pid repeats.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
 - `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
+- `leave_bundle()`: have what a frozen program starts look for libraries where it would if it were not frozen.
 - `EXECUTABLE_NAMES`: file names that an Ollama executable may have on this platform.
 - `GUARDED`: whether a killed shim leaves a guard behind that stops the tree and says so in the run record; where not,
   the kernel itself ends the tree with the shim.
@@ -36,6 +37,7 @@ if sys.platform == "win32":
         birth,
         kill,
         known_executables,
+        leave_bundle,
         make_private_dir,
         merged_environment,
         replace_file,
@@ -53,6 +55,7 @@ else:
         birth,
         kill,
         known_executables,
+        leave_bundle,
         make_private_dir,
         merged_environment,
         replace_file,
@@ -70,6 +73,7 @@ __all__ = [
     "birth",
     "kill",
     "known_executables",
+    "leave_bundle",
     "make_private_dir",
     "merged_environment",
     "replace_file",
