@@ -149,8 +149,11 @@ def _delete(key: str) -> None:
 
 
 def open_path(path: str) -> bool:
+    path = os.path.abspath(path)
+    # A program that stood in our own folder would keep an upgrade from replacing it.
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
     try:
-        os.startfile(os.path.abspath(path))  # noqa: S606 - the user's own program is the purpose
+        os.startfile(path, cwd=folder)  # noqa: S606 - the user's own program is the purpose
     except OSError:
         return False
     return True
