@@ -22,7 +22,7 @@ from subprocess import Popen
 import msgspec
 import psutil
 
-from core import private_file
+from core import bundle, private_file
 from core.decode import from_json
 from core.errors import SpawnFailed, StopFailed
 from core.platform import (
@@ -242,7 +242,7 @@ async def _start_shim(plan: Plan, spec: Path) -> tuple[int, Popen[bytes]]:
     try:
         await asyncio.to_thread(_write_spec, plan, spec)
         reader, writer = os.pipe()
-        return reader, await asyncio.to_thread(spawn_shim, _shim_command(spec), str(_PACKAGE_ROOT), writer)
+        return reader, await asyncio.to_thread(_spawn, spec, writer)
     except OSError as error:
         if reader >= 0:
             os.close(reader)
@@ -252,13 +252,16 @@ async def _start_shim(plan: Plan, spec: Path) -> tuple[int, Popen[bytes]]:
             os.close(writer)
 
 
-def _shim_command(spec: Path) -> list[str]:
+def _spawn(spec: Path, output: int) -> Popen[bytes]:
+    """Raises OSError, also if a frozen program's shim cannot be copied."""
     if getattr(sys, "frozen", False):
-        return [sys.executable, "--shim", str(spec)]
+        executable = bundle.shim_executable(spec.parent) or sys.executable
+        # Nor may it stand in the program's folder: Windows would not let that be replaced either.
+        return spawn_shim([str(executable), "--shim", str(spec)], str(spec.parent), output)
     # On Windows the executable of a virtual environment is a launcher, which would be one more process.
     python = getattr(sys, "_base_executable", sys.executable)
     # No site packages and no PYTHON* variables: the shim needs the standard library only, and starts faster.
-    return [python, "-S", "-s", "-E", "-m", "core.shim", str(spec)]
+    return spawn_shim([python, "-S", "-s", "-E", "-m", "core.shim", str(spec)], str(_PACKAGE_ROOT), output)
 
 
 def _write_spec(plan: Plan, path: Path) -> None:

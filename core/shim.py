@@ -1,7 +1,7 @@
 """The small process that owns one `ollama serve`: its pipes, its log, its exit code and its whole tree.
 
-Run by `core.process` as `python -m core.shim SPEC` (or `aura-ollama --shim SPEC`), detached, so that a sidecar that
-crashes or is upgraded takes nothing with it. Standard library only: it must be small and start at once.
+Run by `core.process` as `python -m core.shim SPEC` (frozen: `aura-ollama-shim --shim SPEC`), detached, so that a
+sidecar that crashes or is upgraded takes nothing with it. Standard library only: it must be small and start at once.
 
 SPEC is the path of a JSON file, deleted once read, with: `argv`, `env` (additions), `cwd`, `logs` (folder), `caps`
 (`core.logs.Caps` by name), `record` (path), `grace` (seconds), `stopEvent`, `port`, `url`.

@@ -26,7 +26,7 @@ from core.errors import CoreError
 from core.platform import desktop, keep_one_heap
 from core.state import Status
 from core.supervisor import Supervisor
-from tray import icon
+from tray import icon, windowed
 from tray.app import App, Surface
 from tray.bridge import Bridge
 from tray.icon import NoTray, TrayIcon
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program until quit. The exit code: 0 also if another instance was there already, and shows itself."""
     parser = headless.parser()
     parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
-    options = parser.parse_args(arguments)
+    options = windowed.parse(parser, arguments)
     if options.rotate_token:
         return headless.rotate_token(options)
     if options.headless:
@@ -65,18 +65,24 @@ def _serve_alone(options: argparse.Namespace) -> int:
     try:
         headless.run(options)
     except AlreadyServed as error:
-        return _defer_to(Paths.find(options.data_dir), error)
+        return _defer_to(error, options)
     except (CoreError, OSError) as error:
-        return headless.complain(error)
+        return _complain(error, options)
+    except Exception:
+        if not windowed.is_mute():
+            raise
+        # The traceback of a windowed program comes in a box, and nobody may be there to close it.
+        log.exception("the sidecar failed")
+        return 1
     return 0
 
 
-def _defer_to(paths: Paths, other: AlreadyServed) -> int:
+def _defer_to(other: AlreadyServed, options: argparse.Namespace) -> int:
     """Have the instance that is there show itself. The exit code: 0 if it heard."""
-    if other.url and _show_other(paths, other.url):
+    if other.url and _show_other(Paths.find(options.data_dir), other.url):
         print(f"aura-ollama: already running at {other.url}.", file=sys.stderr)
         return 0
-    return _complain(other)
+    return _complain(other, options)
 
 
 def _tray_backend() -> ModuleType:
@@ -103,9 +109,8 @@ class _Program:
 
     def __init__(self, options: argparse.Namespace, backend: ModuleType) -> None:
         keep_one_heap()
+        self._options = options
         self._paths = Paths.find(options.data_dir)
-        self._host: str | None = options.host
-        self._port: int | None = options.port
         self._reader = SettingsReader(self._paths)
         journal.configure(self._paths, verbose=options.verbose)
         self._bridge = Bridge(self._serve)
@@ -142,9 +147,9 @@ class _Program:
         if error is None:
             return 0
         if isinstance(error, AlreadyServed):
-            return _defer_to(self._paths, error)
+            return _defer_to(error, self._options)
         if isinstance(error, CoreError | OSError):
-            return _complain(error)
+            return _complain(error, self._options)
         raise error
 
     async def _serve(self) -> None:
@@ -154,8 +159,9 @@ class _Program:
             settings = await asyncio.to_thread(self._reader.read)
             supervisor = Supervisor(self._paths)
             hooks = Hooks(on_null_refused=self._null_refused, on_show=self._show)
-            port = settings.sidecar.port if self._port is None else self._port
-            async with sidecar(self._paths, port, supervisor, hooks, self._host or settings.sidecar.host) as url:
+            port = settings.sidecar.port if self._options.port is None else self._options.port
+            host = self._options.host or settings.sidecar.host
+            async with sidecar(self._paths, port, supervisor, hooks, host) as url:
                 log.info("listening on %s (data in %s)", url, self._paths.data)
                 await self._serve_until(self._ended, supervisor, url)
         finally:
@@ -229,9 +235,11 @@ def _show_other(paths: Paths, url: str) -> bool:
         return False
 
 
-def _complain(error: CoreError | OSError) -> int:
-    # A windowed program has no stderr; its log has to do.
-    log.error("%s", headless.in_words(error))
+def _complain(error: CoreError | OSError, options: argparse.Namespace) -> int:
+    if windowed.is_mute():
+        log.error("%s", headless.in_words(error))
+        if not options.headless:
+            desktop.alert(windowed.TITLE, headless.in_words(error))
     return headless.complain(error)
 
 

@@ -20,6 +20,7 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `open_private(path)`: a descriptor to read a file that nobody but this user (or root) can have written.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
 - `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
+- `leave_bundle()`: have what a frozen program starts look for libraries where it would if it were not frozen.
 - `EXECUTABLE_NAMES`: file names that an Ollama executable may have on this platform.
 - `GUARDED`: whether a killed shim leaves a guard behind that stops the tree and says so in the run record; where not,
   the kernel itself ends the tree with the shim.
@@ -44,6 +45,7 @@ if sys.platform == "win32":
         keep_one_heap,
         kill,
         known_executables,
+        leave_bundle,
         make_private_dir,
         merged_environment,
         open_private,
@@ -65,6 +67,7 @@ else:
         keep_one_heap,
         kill,
         known_executables,
+        leave_bundle,
         make_private_dir,
         merged_environment,
         open_private,
@@ -86,6 +89,7 @@ __all__ = [
     "keep_one_heap",
     "kill",
     "known_executables",
+    "leave_bundle",
     "make_private_dir",
     "merged_environment",
     "open_private",

@@ -127,6 +127,7 @@ _query_job = _bind(_kernel32, "QueryInformationJobObject", _B, _H, ctypes.c_int,
 _assign_process = _bind(_kernel32, "AssignProcessToJobObject", _B, _H, _H)
 _terminate_job = _bind(_kernel32, "TerminateJobObject", _B, _H, wintypes.UINT)
 _create_directory = _bind(_kernel32, "CreateDirectoryW", _B, _S, ctypes.POINTER(_SecurityAttributes))
+_set_dll_directory = _bind(_kernel32, "SetDllDirectoryW", _B, _S)
 _open_token = _bind(_advapi32, "OpenProcessToken", _B, _H, _D, ctypes.POINTER(_H))
 _get_token = _bind(_advapi32, "GetTokenInformation", _B, _H, ctypes.c_int, _P, _D, _PD)
 _sid_to_text = _bind(_advapi32, "ConvertSidToStringSidW", _B, _P, _PP)
@@ -259,6 +260,11 @@ def active_processes(job: Handle) -> int:
 def terminate_job(job: Handle) -> None:
     """End all processes of the job at once with exit code 1. Returns before they are gone."""
     _terminate_job(job.value, 1)
+
+
+def reset_dll_directory() -> None:
+    """Take back what SetDllDirectory set, for this process and for what it starts from now on."""
+    _set_dll_directory(None)
 
 
 def create_private_directory(path: str) -> None:

@@ -15,6 +15,8 @@ the time it names: call it in a thread, never on the UI's nor on the loop's.
   as long as the dialog is open. Raises FileNotFoundError, with a sentence, where no dialog can be shown, and OSError.
 - `notify(title, text, icon)`: show a toast, 2 s at most; False if nobody shows it. `icon` (Linux) is a theme's name for
   one or an absolute path.
+- `alert(title, text)`: show a box, on Windows, and return once the person has closed it, however long that takes; False
+  where there is none. For programs that have no stderr, which exist there only.
 - `session_has_tray()`: whether a tray is there to show an icon, 1 s at most.
 """
 
@@ -24,6 +26,7 @@ import sys
 
 if sys.platform == "win32":
     from core.platform.desktop_windows import (
+        alert,
         choose_file,
         copy_text,
         login_command,
@@ -36,6 +39,7 @@ if sys.platform == "win32":
     )
 elif sys.platform == "darwin":
     from core.platform.desktop_darwin import (
+        alert,
         choose_file,
         copy_text,
         login_command,
@@ -48,6 +52,7 @@ elif sys.platform == "darwin":
     )
 else:
     from core.platform.desktop_linux import (
+        alert,
         choose_file,
         copy_text,
         login_command,
@@ -60,6 +65,7 @@ else:
     )
 
 __all__ = [
+    "alert",
     "choose_file",
     "copy_text",
     "login_command",

@@ -91,6 +91,10 @@ def notify(title: str, text: str, icon: str = "") -> bool:
     return _run(["/usr/bin/osascript", "-", title, text], _NOTIFY) is not None
 
 
+def alert(title: str, text: str) -> bool:
+    return False
+
+
 def session_has_tray() -> bool:
     return True
 

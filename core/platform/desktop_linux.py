@@ -135,6 +135,10 @@ def notify(title: str, text: str, icon: str = "") -> bool:
     return desktop_bus.notify(title, text, icon)
 
 
+def alert(title: str, text: str) -> bool:
+    return False
+
+
 def session_has_tray() -> bool:
     return desktop_bus.has_tray_host() or _has_x11_tray()
 

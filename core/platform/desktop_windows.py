@@ -36,6 +36,7 @@ _OFN_PATHMUSTEXIST = 0x0000_0800
 _OFN_FILEMUSTEXIST = 0x0000_1000
 _OFN_EXPLORER = 0x0008_0000
 _OFN_DONTADDTORECENT = 0x0200_0000
+_MB_SETFOREGROUND = 0x0001_0000
 _LONGEST_PATH = 32_768
 _FILTER = "Programs (*.exe)\0*.exe\0All files\0*.*\0"
 
@@ -89,6 +90,7 @@ _open_clipboard = _bind(_user32, "OpenClipboard", _B, _H)
 _close_clipboard = _bind(_user32, "CloseClipboard", _B)
 _empty_clipboard = _bind(_user32, "EmptyClipboard", _B)
 _set_clipboard_data = _bind(_user32, "SetClipboardData", _H, wintypes.UINT, _H)
+_message_box = _bind(_user32, "MessageBoxW", _I, _H, _S, _S, wintypes.UINT)
 _global_alloc = _bind(_kernel32, "GlobalAlloc", _H, wintypes.UINT, ctypes.c_size_t)
 _global_free = _bind(_kernel32, "GlobalFree", _H, _H)
 _global_lock = _bind(_kernel32, "GlobalLock", _P, _H)
@@ -147,8 +149,11 @@ def _delete(key: str) -> None:
 
 
 def open_path(path: str) -> bool:
+    path = os.path.abspath(path)
+    # A program that stood in our own folder would keep an upgrade from replacing it.
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
     try:
-        os.startfile(os.path.abspath(path))  # noqa: S606 - the user's own program is the purpose
+        os.startfile(path, cwd=folder)  # noqa: S606 - the user's own program is the purpose
     except OSError:
         return False
     return True
@@ -237,6 +242,10 @@ def _com() -> Iterator[None]:
 def notify(title: str, text: str, icon: str = "") -> bool:
     # The icon's own balloon does it.
     return False
+
+
+def alert(title: str, text: str) -> bool:
+    return bool(_message_box(None, text, title, _MB_SETFOREGROUND))
 
 
 def session_has_tray() -> bool:

@@ -80,6 +80,17 @@ def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes
     )
 
 
+def leave_bundle() -> None:
+    """Have what a frozen program starts look for libraries where it would if it were not frozen.
+
+    PyInstaller points the loader at its own folder, and notes what was there before. We ourselves do without: the
+    loader of a process has read it before the first line runs.
+    """
+    os.environ.pop("LD_LIBRARY_PATH", None)
+    if before := os.environ.pop("LD_LIBRARY_PATH_ORIG", ""):
+        os.environ["LD_LIBRARY_PATH"] = before
+
+
 def make_private_dir(path: str) -> None:
     """Create the folder with its parents; only this user may enter it, also if it was there before.
 

@@ -152,6 +152,14 @@ def _spawn_detached(argv: list[str], cwd: str, output: int, flags: int) -> subpr
     )
 
 
+def leave_bundle() -> None:
+    """Have what a frozen program starts look for libraries where it would if it were not frozen.
+
+    PyInstaller points the search at its own folder, and children inherit that. Our own imports do without it.
+    """
+    win32.reset_dll_directory()
+
+
 def make_private_dir(path: str) -> None:
     """Create the folder with its parents; this user, SYSTEM and administrators alone may enter it and what is below.
 

@@ -257,6 +257,18 @@ def test_a_path_that_is_not_there_is_not_opened(tmp_path: Path) -> None:
     assert not desktop.open_path(str(tmp_path / "gone"))
 
 
+def test_what_is_opened_does_not_stand_in_our_folder(tmp_path: Path) -> None:
+    """Windows would not let an upgrade replace it."""
+    script, said = tmp_path / "stands.bat", tmp_path / "where.txt"
+    script.write_text(f'@cd > "{said}"\n')
+    assert desktop.open_path(str(script))
+    deadline = time.monotonic() + 10
+    while not (said.exists() and said.read_text().strip()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert Path(said.read_text().strip()) == tmp_path
+
+
 def test_toasts_are_the_icon_s_business_and_a_tray_is_always_there() -> None:
     assert not desktop.notify("x", "y")
     assert desktop.session_has_tray()

@@ -1,0 +1,1 @@
+"""Portable builds of the program: `python -m release --out DIR`."""

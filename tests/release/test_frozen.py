@@ -1,0 +1,103 @@
+"""The frozen program does its main job, and can be replaced meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import tied
+from tests.beds.frozen import PROGRAM, VERSIONS, Frozen, alive, ask, eventually
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.beds.wire import call, listens
+
+# The first test waits for two builds, and under Wine each file that they read takes its time.
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture
+def frozen(builds: list[Path], tmp_path: Path) -> Frozen:
+    """The first build, installed, with the real Ollama."""
+    place = Frozen(tmp_path, require(ollama).executable)
+    place.install(builds[0])
+    return place
+
+
+def started(url: str) -> int:
+    """Start Ollama; its pid."""
+    answer = ask(url, "POST", "start")
+    assert answer.status == 200, answer.body
+    return int(str(answer.json["pid"]))
+
+
+def shim_folders(frozen: Frozen) -> list[str]:
+    """The copies of the shim, without the hash in their names."""
+    return sorted(path.name.rpartition("-")[0] for path in (frozen.data / "run").glob("shim-*"))
+
+
+def test_it_serves_says_its_version_and_ends(frozen: Frozen) -> None:
+    with frozen.serving() as url:
+        answer = call("GET", f"{url}/healthz")
+        assert (answer.status, answer.json["version"]) == (200, VERSIONS[0])
+        port = int(url.rpartition(":")[2])
+    assert not listens(port)
+
+
+def test_its_folder_is_replaced_while_ollama_runs_and_the_new_one_adopts_and_stops_it(
+    frozen: Frozen, builds: list[Path]
+) -> None:
+    with frozen.serving() as url:
+        pid = started(url)
+        frozen.generate()
+        tree = frozen.tree()
+        assert len(tree) >= 3
+    frozen.install(builds[1])
+    assert alive(tree) == list(tree)
+
+    with frozen.serving() as url:
+        assert call("GET", f"{url}/healthz").json["version"] == VERSIONS[1]
+        status = ask(url, "GET", "status").json
+        assert (status["managedByApp"], status["adopted"], status["pid"]) == (True, True, pid)
+        frozen.generate()
+        assert ask(url, "POST", "stop").status == 200
+        eventually(lambda: alive(tree) == [], "end of the tree")
+        assert not listens(frozen.ollama_port)
+        record = frozen.record()
+        assert (record["reason"], record["exitCode"]) == ("stopped", 0)
+
+        assert shim_folders(frozen) == [f"shim-{VERSIONS[0]}"]
+        started(url)
+        assert shim_folders(frozen) == [f"shim-{VERSIONS[1]}"]
+        assert ask(url, "POST", "stop").status == 200
+
+
+def test_a_build_that_lost_its_shim_is_its_own_shim(frozen: Frozen) -> None:
+    """A virus scanner may take a small unknown program away."""
+    shutil.rmtree(frozen.folder / "_internal" / "shim")
+    with frozen.serving() as url:
+        started(url)
+        shim = psutil.Process(int(str(frozen.record()["shimPid"])))
+        assert Path(shim.cmdline()[0]) == frozen.folder / PROGRAM
+        tree = frozen.tree()
+        assert ask(url, "POST", "stop").status == 200
+        eventually(lambda: alive(tree) == [], "end of the tree")
+        assert frozen.record()["exitCode"] == 0
+
+
+@tied.linux("Windows shows no process's search for libraries")
+def test_ollama_does_not_look_for_libraries_in_the_program(frozen: Frozen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it see any other variable that PyInstaller sets."""
+    before = dict(os.environ)
+    for path in ("", "/opt/theirs"):
+        if path:
+            monkeypatch.setenv("LD_LIBRARY_PATH", path)
+        with frozen.serving() as url:
+            seen = psutil.Process(started(url)).environ()
+            assert ask(url, "POST", "stop").status == 200
+        assert seen.get("LD_LIBRARY_PATH", "") == path
+        ours = {name for name in seen if name not in before} - {"LD_LIBRARY_PATH"}
+        assert not [name for name in ours if "PYI" in name or "MEI" in name]
