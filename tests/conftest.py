@@ -45,10 +45,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In Wine, expect what is marked as beyond it to fail."""
+    """In Wine, expect what is marked as beyond it to fail, and wait longer for all: a limit there ends the whole run."""
     for item in items if tied.ON_WINE else ():
         if mark := item.get_closest_marker("beyond_wine"):
             item.add_marker(pytest.mark.xfail(reason=f"beyond Wine: {mark.args[0]}", strict=True))
+        if limit := item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(tied.seconds(limit.args[0])), append=False)
 
 
 @pytest.fixture(autouse=True)
