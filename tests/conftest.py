@@ -45,7 +45,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In Wine, expect what is marked as beyond it to fail, and wait longer for all: a limit there ends the whole run."""
+    """In Wine, expect what is marked as beyond it to fail, and be patient: a limit that is met ends the whole run."""
     for item in items if tied.ON_WINE else ():
         if mark := item.get_closest_marker("beyond_wine"):
             item.add_marker(pytest.mark.xfail(reason=f"beyond Wine: {mark.args[0]}", strict=True))
