@@ -1,4 +1,4 @@
-"""Windows: listening sockets, from the TCP tables. Contract: `core.platform.sockets`.
+"""Windows: whose sockets there are, from the TCP tables. Contract: `core.platform.sockets`.
 
 psutil reads the table of all connections, those that linger after their end included, and holds the interpreter's lock
 meanwhile: in Wine, where each row costs, nothing else of the program ran for 14 s.
@@ -7,17 +7,21 @@ meanwhile: in Wine, where each row costs, nothing else of the program ran for 14
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 if sys.platform != "win32":
     raise ImportError("This module is for Windows only")
 
 _NO_ERROR, _INSUFFICIENT_BUFFER = 0, 122
-_OWNER_PID_LISTENER = 3
+_LISTENERS, _CONNECTIONS = 3, 4
 _ATTEMPTS = 5
 _MORE_ROWS = 4096
+# MIB_TCP_STATE_ESTAB
+_ESTABLISHED = 5
 
 
 class _Row4(ctypes.Structure):
@@ -48,21 +52,53 @@ class _Row6(ctypes.Structure):
     )
 
 
+_KINDS: dict[int, type[_Row4] | type[_Row6]] = {socket.AF_INET: _Row4, socket.AF_INET6: _Row6}
+
+
 def listening(port: int) -> Iterator[tuple[str, int | None]]:
     """See `core.platform.sockets`."""
-    for family, kind in ((socket.AF_INET, _Row4), (socket.AF_INET6, _Row6)):
-        for row in _rows(family, kind):
-            # In network order, in the first two of four bytes.
-            if int.from_bytes(bytes(row.port[:2]), "big") == port:
+    for family in _KINDS:
+        for row in _rows(family, _LISTENERS):
+            if _number(row.port) == port:
                 yield socket.inet_ntop(family, bytes(row.address)), row.pid or None
 
 
-def _rows(family: int, kind: type[_Row4] | type[_Row6]) -> list[_Row4] | list[_Row6]:
+@cache
+def tells_owners() -> bool:
+    """Whether this system names the processes of sockets at all. Wine names none, and takes seconds for that."""
+    return any(row.pid for family in _KINDS for row in _rows(family, _LISTENERS))
+
+
+def connected(local: tuple[str, int], remote: tuple[str, int]) -> int | None:
+    """The process whose socket at `local` is connected to `remote`, None if there is none. Addresses are (IP, port)."""
+    for family in _KINDS:
+        for row in _rows(family, _CONNECTIONS):
+            if row.state != _ESTABLISHED or (_number(row.port), _number(row.remote_port)) != (local[1], remote[1]):
+                continue
+            if (_plain(family, row.address), _plain(family, row.remote_address)) == (local[0], remote[0]):
+                return int(row.pid)
+    return None
+
+
+def _number(port: ctypes.Array[ctypes.c_ubyte]) -> int:
+    # In network order, in the first two of four bytes.
+    return int.from_bytes(bytes(port[:2]), "big")
+
+
+def _plain(family: int, address: ctypes.Array[ctypes.c_ubyte]) -> str:
+    """The IP address in text; one of IPv4 in the clothes of IPv6 as the IPv4 one it is."""
+    ip = ipaddress.ip_address(socket.inet_ntop(family, bytes(address)))
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return str(mapped or ip)
+
+
+def _rows(family: int, which: int) -> Sequence[_Row4 | _Row6]:
+    kind = _KINDS[family]
     table = ctypes.WinDLL("iphlpapi").GetExtendedTcpTable
     size = ctypes.c_uint32(0)
     buffer = ctypes.create_string_buffer(0)
     for _ in range(_ATTEMPTS):
-        error = table(buffer, ctypes.byref(size), 0, family, _OWNER_PID_LISTENER, 0)
+        error = table(buffer, ctypes.byref(size), 0, family, which, 0)
         if error == _NO_ERROR:
             count = ctypes.c_uint32.from_buffer(buffer).value
             return list((kind * count).from_buffer(buffer, ctypes.sizeof(ctypes.c_uint32)))
