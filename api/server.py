@@ -124,7 +124,8 @@ async def _bind(crowd: Crowd, host: str, port: int) -> asyncio.Server:
     try:
         return await asyncio.get_running_loop().create_server(crowd, host, port, backlog=_BACKLOG)
     except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
+        # From Python 3.11.9 on asyncio puts an error without a number in its place.
+        if error.errno in (errno.EADDRNOTAVAIL, None):
             raise AddressUnusable(
                 f"The sidecar cannot listen on {host}: this machine has no such address.",
                 action="Correct --host or `host` in ollama-sidecar.json.",

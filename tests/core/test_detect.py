@@ -154,6 +154,18 @@ def test_a_taken_port_is_read_off_the_last_words(words: str) -> None:
     assert not is_port_taken(Exit(1, "exited", None, ("Error: $HOME is not defined",)))
 
 
+def test_a_real_ollama_on_a_taken_port_says_so_in_words_that_we_know(tmp_path: Path) -> None:
+    """`address already in use`, and on Windows `winapi error #10048` or the system's own text for it."""
+    bed = require(ollama)
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        theirs = OllamaServer(tmp_path, executable=bed.executable, port=holder.getsockname()[1])
+        assert theirs.process.wait(tied.seconds(8)) == 1
+    theirs.kill()
+    last_words = theirs.log.read_text().splitlines()
+    assert is_port_taken(Exit(1, "exited", None, tuple(last_words)))
+    assert "10048" in last_words[-1] or not tied.ON_WINE
+
+
 async def test_one_that_loses_the_race_for_the_port_names_the_winner(tmp_path: Path) -> None:
     """The port is free when we look, and taken when Ollama binds it."""
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_LISTEN_AFTER="0.5"))

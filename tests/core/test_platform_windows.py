@@ -616,7 +616,8 @@ class Ollama:
 
     def close(self) -> None:
         self.tree.close()
-        self._drain.join(DEADLINE_SECONDS)
+        # Wine's console host may hold the pipe open; closing our end wakes the reader then.
+        self._drain.join(1)
         self.run.output.close()
 
 

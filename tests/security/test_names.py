@@ -98,15 +98,19 @@ async def test_a_name_that_only_looks_like_a_logs_is_neither_read_nor_deleted(ri
         "OLLAMA-20240101-000000.log",
         "ollama-\uff120240101-000000.log",
         "xollama-20240101-000000.log",
-        "CON.log",
-        "NUL",
         "secret.log",
     ]
     if sys.platform != "win32":
-        names += ["ollama-20240101-000000.log\n", "..\\ollama-20240101-000000.log", "ollama-20240101-000000.log:stream"]
+        names += [
+            "CON.log",
+            "NUL",
+            "ollama-20240101-000000.log\n",
+            "..\\ollama-20240101-000000.log",
+            "ollama-20240101-000000.log:stream",
+        ]
     for name in names:
         (folder / name).write_text(f"{SECRET}\n")
-    rig.configure(executable=rig.root / "bin" / "ollama", logStarts=1)
+    rig.configure(logStarts=1)
     async with serving(rig) as served:
         for _ in range(2):
             await served.supervisor.start()

@@ -62,9 +62,9 @@ def test_it_is_served_to_those_only_whom_the_guard_lets_in(sidecar: Sidecar) -> 
 # Hundreds of calls, starts and stops among them.
 @pytest.mark.timeout(120)
 def test_schemathesis_finds_no_fault(sidecar: Sidecar, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", RUN, "run", f"{sidecar.url}/openapi.json"]
+    command = [sys.executable, "-X", "utf8", "-c", RUN, "run", f"{sidecar.url}/openapi.json"]
     command += ["--checks", "all", "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color", "--mode", "all"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert call("GET", f"{sidecar.url}/api/ollama/status").status == 200
     assert "Traceback" not in sidecar.errors.read_text()

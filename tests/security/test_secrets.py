@@ -79,7 +79,7 @@ async def test_no_secret_of_the_environment_reaches_the_log_or_an_answer(tmp_pat
 async def test_no_secret_is_in_the_last_words_of_a_start_that_failed(tmp_path: Path) -> None:
     words = " ".join([*SECRETS.values(), "proxy http://other:credentials@host/ refused"])
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_STDERR=f"{words}\n", FAKE_EXIT="1"))
-    rig.configure(executable=tmp_path / "bin" / "ollama", env={"HOME": str(tmp_path), **SECRETS})
+    rig.configure(env={"HOME": str(tmp_path), **SECRETS})
     async with serving(rig) as served:
         async with served.http.post("/api/ollama/start", headers=JSON) as response:
             told = await response.text()
@@ -117,7 +117,7 @@ async def test_a_settings_error_shows_no_value_of_the_environment(tmp_path: Path
 async def test_an_ollama_url_that_will_not_do_is_shown_without_its_credentials(tmp_path: Path, url: str) -> None:
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
     rig.url = url
-    rig.configure(executable=tmp_path / "bin" / "ollama")
+    rig.configure()
     async with serving(rig) as served:
         told = str(status_body(await served.supervisor.status()))
         for method, path in (("POST", "start"), ("GET", "models"), ("GET", "status")):
@@ -128,7 +128,7 @@ async def test_an_ollama_url_that_will_not_do_is_shown_without_its_credentials(t
 
 async def test_the_environment_is_on_the_disk_for_this_user_only_and_not_once_it_is_used(tmp_path: Path) -> None:
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
-    rig.configure(executable=tmp_path / "bin" / "ollama", env={"HOME": str(tmp_path), **SECRETS})
+    rig.configure(env={"HOME": str(tmp_path), **SECRETS})
     async with rig.supervising() as supervisor:
         await supervisor.start()
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in rig.paths.run.iterdir()}
@@ -139,7 +139,7 @@ async def test_the_environment_is_on_the_disk_for_this_user_only_and_not_once_it
 async def test_a_shim_that_comes_to_nothing_leaves_no_environment_behind(tmp_path: Path) -> None:
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
     (tmp_path / "AuraData" / "logs").write_text("a file where the folder should be")
-    rig.configure(executable=tmp_path / "bin" / "ollama", env={"HOME": str(tmp_path), **SECRETS})
+    rig.configure(env={"HOME": str(tmp_path), **SECRETS})
     async with serving(rig) as served:
         async with served.http.post("/api/ollama/start", headers=JSON) as response:
             assert response.status == 500

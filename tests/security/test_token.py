@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -81,7 +82,9 @@ def test_readers_never_see_a_token_half_written(tmp_path: Path) -> None:
     token.rotate(tmp_path / "run")
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], cwd=CHECKOUT) as writer:
         while writer.poll() is None:
-            assert len((tmp_path / "run/token").read_text().strip()) == 43
+            # Windows lets nobody read at the very moment of the replacement.
+            with suppress(PermissionError) if sys.platform == "win32" else nullcontext():
+                assert len((tmp_path / "run/token").read_text().strip()) == 43
     assert writer.returncode == 0
 
 
@@ -200,7 +203,7 @@ async def test_no_body_and_no_query_of_any_route_chooses_the_program_or_its_envi
                 pass
         status = await served.supervisor.status()
         assert status.is_running
-        assert str(status.install_path) == str(tmp_path / "bin" / "ollama")
+        assert status.install_path == rig.executable
         assert "EVIL" not in msgspec.json.decode(told.read_bytes())
     assert (rig.paths.settings.read_bytes(), rig.paths.sidecar.read_bytes()) == before
 
