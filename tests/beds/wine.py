@@ -28,6 +28,9 @@ from tests.beds.ollama_win import add_random_numbers, ollama_for_windows
 from tests.beds.screen import program
 from tests.beds.sidecar import CHECKOUT
 
+# The first program that wants a desktop starts it, and the desktop keeps that program's standard files open: who reads
+# such a pipe to its end waits for the desktop. So one program has it from the beginning to the end.
+DESKTOP = "import ctypes, sys; ctypes.WinDLL('user32').GetDesktopWindow(); print('up', flush=True); sys.stdin.read()"
 START_DEADLINE = 120.0
 STOP_DEADLINE = 30.0
 
@@ -75,8 +78,8 @@ class Wine:
         """The prefix with its desktop on that screen. Everything that runs in it ends at the end."""
         environment = self.environment(display)
         try:
-            _quietly(self.command("-c", "import ctypes; ctypes.WinDLL('user32').GetDesktopWindow()"), environment)
-            yield
+            with _up(self.command("-c", DESKTOP), environment):
+                yield
         finally:
             _end(environment)
 
@@ -105,6 +108,22 @@ def _environment(prefix: Path) -> dict[str, str]:
         # No dialogs that offer downloads, and no debugger that waits.
         "WINEDLLOVERRIDES": "mscoree=;mshtml=;winedbg.exe=",
     }
+
+
+@contextmanager
+def _up(command: list[str], environment: dict[str, str]) -> Iterator[None]:
+    """A program that says when it is up, and ends with its input."""
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    with process:
+        if not cast("IO[bytes]", process.stdout).readline():
+            raise BedMissing(f"Wine cannot run {command}: exit code {process.wait(START_DEADLINE)}")
+        try:
+            yield
+        finally:
+            cast("IO[bytes]", process.stdin).close()
+            process.wait(STOP_DEADLINE)
 
 
 def _quietly(command: list[str], environment: dict[str, str]) -> None:

@@ -616,8 +616,7 @@ class Ollama:
 
     def close(self) -> None:
         self.tree.close()
-        # Wine's console host may hold the pipe open; closing our end wakes the reader then.
-        self._drain.join(1)
+        self._drain.join(DEADLINE_SECONDS)
         self.run.output.close()
 
 
