@@ -19,6 +19,7 @@ from core.launch import Memory
 from core.look import Look, Looker
 from core.platform import birth
 from core.process import Managed, Plan
+from core.state import NOT_REACHABLE
 
 _FIRST_RETRY_SECONDS = 0.02
 _LONGEST_RETRY_SECONDS = 0.25
@@ -80,8 +81,9 @@ class Errands:
 
     async def _prepare_managed(self, managed: Managed) -> None:
         look = await self.looker.look(managed.record.url)
-        if look.probe.answer is Answer.NOBODY:
-            # It has just ended, and its end is about to be told.
+        is_dropped = look.probe.answer is Answer.SOMETHING_ELSE and look.probe.error == NOT_REACHABLE
+        if look.probe.answer is Answer.NOBODY or is_dropped:
+            # It has just ended, or is ending with its port still open, and that is about to be told.
             await managed.gone(_END_SECONDS)
         elif error := launch.why_not_managed(look, managed.record):
             self._post(mail.Refused(look, error))

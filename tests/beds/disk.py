@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.beds import BedMissing
 
-CLONE_NEWNS = 0x00020000
+CLONE_FS, CLONE_NEWNS = 0x00000200, 0x00020000
 BALLAST = "ballast"
 
 
@@ -33,6 +33,9 @@ def small_disk(at: Path, size: int) -> Iterator[Path]:
             _mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(at))
             yield at
         finally:
+            # A thread that was started in the block, and is about to end, still shares root and folder with this one,
+            # and nobody who shares them may go: setns(2).
+            _call("unshare", CLONE_FS)
             _call("setns", before, CLONE_NEWNS)
             os.chdir(home)
     finally:
