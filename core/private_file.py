@@ -18,8 +18,10 @@ def write(path: str, text: str) -> None:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
         replace_file(draft, path)
-    except OSError:
+    except OSError as error:
         unlink_file(draft)
+        # A write that fails does not say where.
+        error.filename = error.filename or path
         raise
 
 
