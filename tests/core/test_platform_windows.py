@@ -611,7 +611,9 @@ class Ollama:
         modelfile.write_text(f"FROM {folder / 'tiny.gguf'}\n")
         command = [str(bed / "ollama.exe"), "create", "tiny", "-f", str(modelfile)]
         subprocess.run(command, env=self.env, check=True, capture_output=True, timeout=60)
-        answer = self.post("/api/generate", {"model": "tiny", "prompt": "a", "stream": False})
+        # The tiny model never ends a text by itself.
+        question = {"model": "tiny", "prompt": "a", "stream": False, "options": {"num_predict": 3}}
+        answer = self.post("/api/generate", question)
         assert answer["done"] is True
 
     def close(self) -> None:
