@@ -25,11 +25,12 @@ _HASH_DIGITS = 8
 
 
 def shim_executable(run_dir: Path, shim: Path = _SHIM) -> Path | None:
-    """The executable of a copy of the folder `shim`, below `run_dir`, which must exist; None if `shim` does not.
+    """The executable of a copy of the folder `shim`, below `run_dir`, which must exist; None if there is no such shim.
 
     All other copies are removed, unless something runs from them. Raises OSError if no copy can be made.
     """
-    if not shim.is_dir():
+    # A virus scanner may have taken the program and left its folder.
+    if not _executable(shim).is_file():
         return None
     digest = _digest(shim)
     name = f"shim-{__version__}-{digest[:_HASH_DIGITS]}"

@@ -114,8 +114,9 @@ class Managed:
 
     @property
     def _was_killed(self) -> bool:
-        # Of one that is no child of ours the exit code is not known, and nothing but a kill is likely.
-        return self._popen is None or self._popen.returncode < 0
+        # Of one that is no child of ours the exit code is not known, and nothing but a kill is likely. On Windows the
+        # killer chooses the code.
+        return self._popen is None or self._popen.returncode < 0 or not GUARDED
 
     def _final_record(self) -> RunRecord:
         # A killed shim's guard needs a moment to stop the tree and to say so, and ends then.
@@ -274,7 +275,7 @@ def _write_spec(plan: Plan, path: Path) -> None:
         "caps": dict(plan.caps),
         "record": str(record_path(plan.run_dir, plan.port)),
         "grace": plan.grace,
-        "stopEvent": f"Local\\aura-ollama-{uuid.uuid4().hex}",
+        "stopEvent": f"Global\\aura-ollama-{uuid.uuid4().hex}",
         "port": plan.port,
         "url": plan.url,
     }
@@ -358,7 +359,10 @@ def _is_ours(record: RunRecord, run_dir: Path) -> bool:
         return False
     try:
         command = psutil.Process(record.shim_pid).cmdline()
-        if not command or Path(command[-1]).parent != run_dir or not {"core.shim", "--shim"} & set(command):
+        if not command or not {"core.shim", "--shim"} & set(command):
+            return False
+        # The same folder may have been named in another way: through a link, or on Windows by its short name.
+        if not Path(command[-1]).parent.samefile(run_dir):
             return False
         if birth(record.pid) is None:
             return True

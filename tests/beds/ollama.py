@@ -88,7 +88,11 @@ def _for_windows() -> OllamaBed:
         raise BedMissing(
             f"name the folder of ollama.exe and wrap\\ollama.exe in {WINDOWS_FOLDER}, as docs/windows.md tells"
         )
-    return OllamaBed(Path(folder, "ollama.exe"), Path(folder, "wrap", "ollama.exe"))
+    executable, wrapped = Path(folder, "ollama.exe"), Path(folder, "wrap", "ollama.exe")
+    if not executable.exists():
+        raise BedMissing(f"{WINDOWS_FOLDER} names {folder}, which has no ollama.exe")
+    # Ollama's own installer brings no front.
+    return OllamaBed(executable, wrapped if wrapped.exists() else executable)
 
 
 def _check_machine() -> None:

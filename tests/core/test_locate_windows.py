@@ -10,7 +10,11 @@ import pytest
 
 from core.errors import PathNotConfigured
 from core.locate import locate
+from core.state import State
 from tests import fake_ollama
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.rig import Rig
 
 if sys.platform != "win32":
     raise ImportError("These tests are for Windows only")
@@ -39,3 +43,16 @@ def test_program_files_comes_first_then_the_users_own_places_then_path(
         (place / "ollama.exe").unlink()
     with pytest.raises(PathNotConfigured):
         locate(None)
+
+
+async def test_a_real_ollama_in_the_users_own_place_is_found_and_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ProgramFiles", str(tmp_path / "none"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
+    place = tmp_path / "Local" / "Programs" / "Ollama"
+    shutil.copytree(require(ollama).executable.parent, place, ignore=shutil.ignore_patterns("wrap"))
+    rig = Rig(tmp_path, "")
+    async with rig.supervising() as supervisor:
+        started = await supervisor.start()
+        assert (started.state, started.install_path) == (State.RUNNING, place / "ollama.exe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import sys
 import threading
@@ -15,7 +16,9 @@ from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError
 from core.logs import Caps, SegmentedFile, segments, tail
 from core.state import State
-from tests import fake_ollama
+from tests import tied
+from tests.beds.ollama import ollama
+from tests.beds.require import require
 from tests.rig import Rig, until
 
 if sys.platform != "win32":
@@ -23,7 +26,7 @@ if sys.platform != "win32":
 
 NOON = 1_730_462_400.0  # 2024-11-01 12:00:00 UTC
 GENERIC_READ, OPEN_EXISTING, INVALID = 0x80000000, 3, -1
-SHARE_NOTHING, SHARE_READ = 0, 1
+SHARE_NOTHING, SHARE_READ, SHARE_WRITE = 0, 1, 2
 
 kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 kernel32.CreateFileW.restype = ctypes.c_ssize_t
@@ -68,7 +71,7 @@ def test_settings_that_stay_locked_are_an_error_that_names_them_and_are_left_as_
 
 
 async def test_settings_that_nobody_may_read_are_told_and_the_last_good_ones_stay_in_force(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    rig = Rig(tmp_path, require(ollama).executable)
     async with rig.supervising() as supervisor:
         await supervisor.status()
         rig.configure()
@@ -79,10 +82,23 @@ async def test_settings_that_nobody_may_read_are_told_and_the_last_good_ones_sta
         await until(supervisor, lambda status: status.settings_problem is None)
 
 
+async def test_the_log_of_a_real_ollama_is_written_and_shown_while_another_program_holds_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, require(ollama).executable).with_model()
+    async with rig.supervising() as supervisor:
+        await supervisor.start()
+        with held(Path(rig.record.log), SHARE_READ | SHARE_WRITE):
+            await rig.generate()
+            async with asyncio.timeout(tied.seconds(5)):
+                while not any("/api/generate" in line for line in tail(str(rig.paths.logs), 100)):
+                    await asyncio.sleep(0.02)
+            await supervisor.stop()
+    assert "stopped with exit code 0" in tail(str(rig.paths.logs), 1)[0]
+
+
 def test_a_log_that_somebody_reads_stays_until_he_lets_go_and_the_rest_is_pruned(tmp_path: Path) -> None:
     file = SegmentedFile(str(tmp_path), Caps(segment_bytes=1000, segments_per_start=3), NOON)
     first = Path(file.path)
-    with held(first, SHARE_READ | 2):
+    with held(first, SHARE_READ | SHARE_WRITE):
         for number in range(200):
             file.append(b"%099d\n" % number)
         assert first.exists()

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.config import Paths
 from core.errors import (
     AlreadyRunning,
     CoreError,
@@ -148,6 +149,18 @@ async def test_an_idle_ollama_is_adopted_with_its_pid_and_can_be_stopped(real: R
         assert (await second.start()).pid == pid
         await second.stop()
         assert await gone(family, within=0.5) == []
+
+
+@tied.posix("symbolic links, which Windows lets administrators alone make")
+async def test_an_ollama_is_adopted_by_another_name_of_the_same_folder(fake: Rig, tmp_path: Path) -> None:
+    async with fake.supervising(stop_ollama=False) as first:
+        pid = (await first.start()).pid
+    link = tmp_path / "another name"
+    link.symlink_to(tmp_path)
+    fake.paths = Paths(link)
+    async with fake.supervising() as second:
+        adopted = await second.status()
+        assert (adopted.state, adopted.pid, adopted.adopted) == (State.RUNNING, pid, True)
 
 
 async def test_a_stop_interrupts_a_start_at_once(tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests import tied
-from tests.beds.frozen import PROGRAM, VERSIONS, Frozen, alive, ask, eventually
+from tests.beds.frozen import PROGRAM, SHIM, VERSIONS, Frozen, alive, ask, eventually
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.wire import call, listens
@@ -77,7 +76,7 @@ def test_its_folder_is_replaced_while_ollama_runs_and_the_new_one_adopts_and_sto
 
 def test_a_build_that_lost_its_shim_is_its_own_shim(frozen: Frozen) -> None:
     """A virus scanner may take a small unknown program away."""
-    shutil.rmtree(frozen.folder / "_internal" / "shim")
+    (frozen.folder / SHIM).unlink()
     with frozen.serving() as url:
         started(url)
         shim = psutil.Process(int(str(frozen.record()["shimPid"])))
