@@ -24,6 +24,8 @@ MOST_CONNECTIONS = 200
 KEEPALIVE_SECONDS = 75.0
 FIRST_REQUEST_SECONDS = 10.0
 UNREAD_SECONDS = 20.0
+MOST_UNREAD_BYTES = 64 << 20
+"""What all callers together may leave unread; beyond it the one that has left most is cut off."""
 _SWEEP_SECONDS = 0.5
 
 
@@ -80,7 +82,12 @@ class Connection(web.RequestHandler):
             return False
         if not self._has_asked:
             return now - self._since > FIRST_REQUEST_SECONDS
-        return now - self._since > UNREAD_SECONDS and self.transport.get_write_buffer_size() > 0
+        return now - self._since > UNREAD_SECONDS and self.unread_bytes > 0
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of its answers waits for it in our memory."""
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def cut(self) -> None:
         """Close at once; what is unsent is lost."""
@@ -154,4 +161,15 @@ class Crowd:
         for connection in list(self._members):
             if connection.is_overdue(now):
                 connection.cut()
+        self._make_room()
         self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep) if self._members else None
+
+    def _make_room(self) -> None:
+        """Keep what nobody reads within bounds, whoever asks for however much."""
+        hoarders = sorted(self._members, key=lambda each: each.unread_bytes)
+        excess = sum(each.unread_bytes for each in hoarders) - MOST_UNREAD_BYTES
+        while excess > 0 and hoarders:
+            worst = hoarders.pop()
+            excess -= worst.unread_bytes
+            self.leave(worst)
+            worst.cut()

@@ -22,12 +22,13 @@ from core import detect, private_file, token
 from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errors import CoreError
-from core.platform import make_private_dir
+from core.platform import disown, make_private_dir
 from core.supervisor import Supervisor
 
 ADDRESS = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0
-_BACKLOG = 1024
+# So many are accepted at once, before any can be cut off: they must not use up our descriptors.
+_BACKLOG = 128
 
 
 class AlreadyServed(CoreError):
@@ -71,6 +72,7 @@ async def only_instance(paths: Paths) -> AsyncIterator[Path]:
 
 def _lock(paths: Paths, note: Path) -> BaseFileLock:
     make_private_dir(str(paths.run))
+    disown(str(paths.run / "sidecar.lock"))
     # Worker threads come and go, so the lock must not belong to one.
     lock = FileLock(paths.run / "sidecar.lock", timeout=0, thread_local=False)
     try:

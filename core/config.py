@@ -93,6 +93,9 @@ class SettingsReader:
         """
         with self._lock:
             aura, sidecar = self._aura.read(), self._sidecar.read()
+            if self._sidecar.is_unknown and self._sidecar.mentions(b"requireToken"):
+                # Whoever asked for the token must not lose it by a slip elsewhere in the file.
+                sidecar = msgspec.structs.replace(sidecar, require_token=True)
         return Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
 
     @property
@@ -126,6 +129,7 @@ class _Source(Generic[_T]):
         self._path = path
         self._kind: type[_T] = kind
         self._good: _T = kind()
+        self._was_good = False
         self._stamp: Stamp | None = None
 
     def read(self) -> _T:
@@ -135,10 +139,23 @@ class _Source(Generic[_T]):
             return self._good
         try:
             self._good = self._load()
+            self._was_good = True
             self.problem = None
         except ConfigError as error:
             self.problem = error
         return self._good
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the file has never been usable, so that the defaults stand for it."""
+        return self.problem is not None and not self._was_good
+
+    def mentions(self, word: bytes) -> bool:
+        """Whether the file has that word anywhere, whatever state it is in."""
+        try:
+            return word in self._path.read_bytes()
+        except OSError:
+            return False
 
     def _load(self) -> _T:
         now = time.time_ns()

@@ -13,6 +13,7 @@ from core.redact import Redactor, secrets_of
 
 _MOST_BYTES = 1 << 20
 _OLD_FILES = 3
+_SPARING_SECONDS = 1.0
 
 
 class _Discreet(logging.Formatter):
@@ -33,6 +34,23 @@ class _File(RotatingFileHandler):
         """Say nothing: the default is a traceback on stderr for each line."""
 
 
+class _Sparing(logging.Filter):
+    """Lets one of these through a second: asyncio logs each connection that it cannot accept, with a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -_SPARING_SECONDS
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "out of system resource" not in record.getMessage():
+            return True
+        now = time.monotonic()
+        if now - self._last < _SPARING_SECONDS:
+            return False
+        self._last = now
+        return True
+
+
 def configure(paths: Paths, *, verbose: bool) -> None:
     """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start."""
     form = _Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
@@ -51,5 +69,6 @@ def configure(paths: Paths, *, verbose: bool) -> None:
         handler.setFormatter(form)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_Sparing())
     # It logs each request that is no HTTP with a traceback, and so would let any caller fill the log.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 STARS = b"***"
 _SHORTEST = 6
-_MOST = 32
 _NAME = re.compile(
-    r"(?:^|_)(?:API_?KEY|KEYS?|TOKENS?|SECRETS?|PASS|PASSWD|PASSWORD|PASSPHRASE|AUTH|CREDENTIALS?)(?:_|$)",
-    re.IGNORECASE,
+    r"API_?KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|(?:^|_)(?:KEYS?|PASS|PAT|AUTH)\d*(?:_|$)", re.IGNORECASE
 )
 _PROXY = re.compile(r"_proxy$", re.IGNORECASE)
 # Bounded, so that a secret never ends outside the window that `core.lines` looks at.
@@ -38,7 +36,7 @@ def secrets_of(env: Mapping[str, str]) -> list[bytes]:
             found.update(_credentials(value.partition("://")[2] or value))
     found |= {value.replace("\\", r"\\").replace('"', r"\"") for value in found}
     texts = {value.encode("utf-8", "surrogateescape") for value in found}
-    return sorted((text for text in texts if len(text) >= _SHORTEST), key=len, reverse=True)[:_MOST]
+    return sorted((text for text in texts if len(text) >= _SHORTEST), key=len, reverse=True)
 
 
 def _credentials(text: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
+- `disown(path)`: delete a file that another user made there, or a link; one of ours stays.
 - `open_private(path)`: a descriptor to read a file that nobody but this user (or root) can have written.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
 - `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
@@ -40,6 +41,7 @@ if sys.platform == "win32":
         Tree,
         ask_shim,
         birth,
+        disown,
         end_orphans,
         has_guard,
         keep_one_heap,
@@ -62,6 +64,7 @@ else:
         Tree,
         ask_shim,
         birth,
+        disown,
         end_orphans,
         has_guard,
         keep_one_heap,
@@ -84,6 +87,7 @@ __all__ = [
     "Tree",
     "ask_shim",
     "birth",
+    "disown",
     "end_orphans",
     "has_guard",
     "keep_one_heap",

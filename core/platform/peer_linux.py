@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import sys
+import threading
 from typing import NamedTuple
 
 assert sys.platform == "linux"
@@ -25,6 +26,7 @@ _SOCKET = struct.Struct("!HH16s16s")
 _TAIL = struct.Struct("=III")
 _ANSWER = struct.Struct("=4B48xIIIII")
 _ROW_UID, _ROW_INODE = 7, 9
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 class _Owner(NamedTuple):
@@ -37,30 +39,63 @@ class _Owner(NamedTuple):
         return self.inode != 0 and self.uid in (os.geteuid(), 0)
 
 
+class _Kernel:
+    """A line to the kernel that is kept open, so that it can be asked when no descriptor is left. For any thread."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._line = -1
+
+    def answer(self, question: bytes) -> bytes:
+        """What the kernel says. Raises OSError."""
+        with self._turn:
+            if self._line < 0:
+                kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+                self._line = socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG).detach()
+            try:
+                # It answers before `write` returns.
+                os.write(self._line, question)
+                return os.read(self._line, 4096)
+            except OSError:
+                os.close(self._line)
+                self._line = -1
+                raise
+
+
+_kernel = _Kernel()
+
+
 def socket_owner_is_us(peer: tuple[str, int], own: tuple[str, int]) -> bool | None:
-    """See `core.platform.peer`. None if neither the kernel nor its tables tell."""
+    """See `core.platform.peer`. None if neither the kernel nor its tables tell; False if there is no means to ask.
+
+    Whoever uses up our descriptors must not get past this by it.
+    """
     try:
         owner = _ask(peer, own)
         if owner is None and _ask(own, peer) is not None:
             # It knows our end, so it would know the other one.
             return False
         owner = owner or _search(peer, own)
-    except OSError:
-        return None
+    except OSError as error:
+        return None if error.errno == errno.ENOENT else False
     return owner is not None and owner.is_us
 
 
 def _ask(local: tuple[str, int], remote: tuple[str, int]) -> _Owner | None:
-    """The owner of the socket with these ends. None if there is none, or this kernel does not answer such questions."""
+    """The owner of the socket with these ends. None if there is none, or this kernel does not answer such questions.
+
+    Raises OSError for want of descriptors or memory.
+    """
     family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
     ends = (socket.inet_pton(family, address).ljust(16, b"\0") for address, _ in (local, remote))
     body = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, _ANY)
     body += _SOCKET.pack(local[1], remote[1], *ends) + _TAIL.pack(0, _ANY, _ANY)
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_SOCK_DIAG) as kernel:
-            kernel.send(_HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0) + body)
-            answer = kernel.recv(4096)
-    except OSError:
+        head = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
+        answer = _kernel.answer(head + body)
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            raise
         return None
     if _HEADER.unpack_from(answer)[1] == _NLMSG_ERROR:
         return None
@@ -75,7 +110,9 @@ def _search(peer: tuple[str, int], own: tuple[str, int]) -> _Owner | None:
         try:
             with open(path, "rb") as table:
                 rows = table.read()
-        except OSError:
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise
             continue
         told = True
         # Looked for as text: of thousands of rows only one is taken apart.

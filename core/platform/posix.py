@@ -126,6 +126,16 @@ def open_private(path: str) -> int:
     raise PermissionError(errno.EPERM, "Another user may have written it", path)
 
 
+def disown(path: str) -> None:
+    """Delete a file that another user made there, or a link; one of ours stays. Raises OSError."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if status.st_uid not in (os.geteuid(), 0) or not stat.S_ISREG(status.st_mode):
+        os.unlink(path)
+
+
 def replace_file(source: str, target: str) -> None:
     """Rename over `target`, atomically: rename(2)."""
     os.replace(source, target)

@@ -170,6 +170,10 @@ def make_private_dir(path: str) -> None:
     win32.create_private_directory(path)
 
 
+def disown(path: str) -> None:
+    """Nothing: nobody else makes a file in a folder that is closed to him."""
+
+
 def open_private(path: str) -> int:
     """Open a file to read it. Raises OSError. Nobody else could have written it: its folder's access list is ours.
 

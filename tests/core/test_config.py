@@ -261,7 +261,8 @@ def test_value_error_names_file_line_field_value_and_way_out(paths: Paths, field
     assert problem.message.startswith(f"{paths.sidecar}, line 4: `{field}` is {shown}, but ")
     assert problem.action
     assert f"`{field}`" in problem.action
-    assert reader.read().sidecar == SidecarSettings()
+    # Except that a file which speaks of the token is taken to ask for it.
+    assert reader.read().sidecar == SidecarSettings(require_token=field == "requireToken")
 
 
 @pytest.mark.parametrize("key", OWN_KEYS)
@@ -358,6 +359,20 @@ def test_inexact_origins_are_refused(paths: Paths, origin: object) -> None:
     paths.sidecar.write_text(json.dumps({"allowedOrigins": ["null", origin]}))
     problem = problem_of(SettingsReader(paths))
     assert f"`allowedOrigins[1]` is {json.dumps(origin)}, but must be one exact origin" in problem.message
+
+
+@pytest.mark.parametrize("text", ['{"requireToken": true, "port": "x"}', '{"requireToken": true', '{"port": }'])
+def test_a_file_that_was_never_usable_asks_for_the_token_if_it_speaks_of_it(tmp_path: Path, text: str) -> None:
+    paths = Paths(tmp_path)
+    paths.data.mkdir()
+    paths.sidecar.write_text(text)
+    reader = SettingsReader(paths)
+    assert reader.read().sidecar.require_token is ("requireToken" in text)
+    assert reader.problem is not None
+    paths.sidecar.write_text('{"requireToken": false}')
+    assert reader.read().sidecar.require_token is False
+    paths.sidecar.write_text('{"requireToken": true')
+    assert reader.read().sidecar.require_token is False, "the last good value is known"
 
 
 @posix_only

@@ -82,6 +82,10 @@ async def test_settings_that_nobody_may_read_are_told_and_the_last_good_ones_sta
         await until(supervisor, lambda status: status.settings_problem is None)
 
 
+async def last_lines(rig: Rig) -> list[str]:
+    return await asyncio.to_thread(tail, str(rig.paths.logs), 100)
+
+
 async def test_the_log_of_a_real_ollama_is_written_and_shown_while_another_program_holds_it(tmp_path: Path) -> None:
     rig = Rig(tmp_path, require(ollama).executable).with_model()
     async with rig.supervising() as supervisor:
@@ -89,10 +93,10 @@ async def test_the_log_of_a_real_ollama_is_written_and_shown_while_another_progr
         with held(Path(rig.record.log), SHARE_READ | SHARE_WRITE):
             await rig.generate()
             async with asyncio.timeout(tied.seconds(5)):
-                while not any("/api/generate" in line for line in tail(str(rig.paths.logs), 100)):
+                while not any("/api/generate" in line for line in await last_lines(rig)):
                     await asyncio.sleep(0.02)
             await supervisor.stop()
-    assert "stopped with exit code 0" in tail(str(rig.paths.logs), 1)[0]
+        assert "stopped with exit code 0" in (await last_lines(rig))[-1]
 
 
 def test_a_log_that_somebody_reads_stays_until_he_lets_go_and_the_rest_is_pruned(tmp_path: Path) -> None:

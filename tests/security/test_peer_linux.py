@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import sys
 from pathlib import Path
@@ -99,3 +100,25 @@ def test_our_own_socket_is_ours_by_whatever_family_it_speaks() -> None:
                     assert peer_linux.socket_owner_is_us(*ends) is False
                     found = peer_linux._search(*ends)
                     assert found is None or not found.is_us
+
+
+@pytest.mark.parametrize("is_line_open", [True, False])
+def test_who_uses_up_our_descriptors_does_not_get_past_the_question(
+    monkeypatch: pytest.MonkeyPatch, *, is_line_open: bool
+) -> None:
+    """The line to the kernel stays open; where it is not, nobody is taken for us."""
+    monkeypatch.setattr(peer_linux, "_kernel", peer_linux._Kernel())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        own = server.getsockname()
+        with socket.create_connection(own) as caller:
+            peer = caller.getsockname()
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if is_line_open:
+                assert peer_linux.socket_owner_is_us(peer, own) is True
+            # A limit below what is open: nothing more can be opened.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            try:
+                assert peer_linux.socket_owner_is_us(peer, own) is is_line_open
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert peer_linux.socket_owner_is_us(peer, own) is True

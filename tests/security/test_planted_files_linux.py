@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import sys
@@ -17,8 +19,8 @@ from core import private_file, process, token
 from core.config import Paths
 from core.platform import make_private_dir
 from tests import fake_ollama
-from tests.api.test_server import run_sidecar
-from tests.beds.wire import free_port
+from tests.api.test_server import Place, run_sidecar
+from tests.beds.wire import call, free_port
 from tests.rig import Rig, lives
 from tests.security.another_user import give_to_nobody, require_root
 
@@ -139,3 +141,24 @@ def test_what_is_written_is_for_this_user_alone(run_dir: Path) -> None:
         os.umask(old)
     assert (run_dir / "note").stat().st_mode & 0o7777 == 0o600
     assert run_dir.stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_planted_lock_keeps_nobody_out(tmp_path: Path, kind: str) -> None:
+    """Held by its maker, or leading somewhere else."""
+    place = Place(tmp_path / "place")
+    run = place.root / "AuraData" / "run"
+    run.mkdir(parents=True, mode=0o700)
+    lock = run / "sidecar.lock"
+    if kind == "link":
+        lock.symlink_to(tmp_path / "elsewhere")
+    else:
+        lock.touch()
+        give_to_nobody(lock)
+    with contextlib.ExitStack() as held:
+        if kind == "file":
+            file = held.enter_context(lock.open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with place.sidecar() as sidecar:
+            assert call("GET", f"{sidecar.url}/healthz").status == 200
+    assert not (tmp_path / "elsewhere").exists()

@@ -180,6 +180,15 @@ def test_no_half_of_a_secret_is_left_where_a_long_line_is_cut_or_a_read_ends() -
         assert out.replace(b"\n", b"") == line.replace(secret, b"***").replace(b"\n", b"")
 
 
+def test_a_key_of_many_lines_hides_no_other_secret() -> None:
+    lines = [f"line-{number:04}-of-a-private-key" for number in range(60)]
+    names = ("PGPASSWORD", "MYAPIKEY", "OLLAMA_AUTHTOKEN", "OLLAMA_API_KEY2", "GITHUB_PAT")
+    env = {"TLS_KEY": "\n".join(lines)} | {name: f"secret-of-{name}" for name in names}
+    redact = Redactor(secrets_of(env))
+    for secret in (*lines, *(env[name] for name in names)):
+        assert redact(f"before {secret} after\n".encode()) == b"before *** after\n"
+
+
 def test_what_is_no_secret_stays() -> None:
     harmless = {
         "OLLAMA_KEEP_ALIVE": "5m0s-and-more",
