@@ -116,6 +116,10 @@ class Place:
         found = [process for process in psutil.Process().children(recursive=True) if process.pid not in own]
         return [process for process in found if not _reaped(process) and lives(process)]
 
+    def see_all_gone(self) -> None:
+        """Return once nothing of ours lives but the sidecar: a guard needs a moment to hear that it is not needed."""
+        wait_until(lambda: not self.processes(), "the end of all", within=1.0)
+
     def shims(self) -> list[psutil.Process]:
         """The shims that live."""
         return [process for process in self._with_word("core.shim") if _session(process.pid) == process.pid]

@@ -23,6 +23,7 @@ from tests.beds.wire import Answer
 from tests.chaos.conftest import Chance
 from tests.chaos.invariants import settle
 from tests.chaos.place import Place, wait_until
+from tests.rig import lives
 
 # From the moment a victim is there to its kill, while a wish is being fulfilled: as long as that takes the real Ollama.
 STARTING_SECONDS, STOPPING_SECONDS = 0.08, 0.04
@@ -146,9 +147,12 @@ def _kill(place: Place, victim: str) -> None:
     if victim == "sidecar":
         place.kill_sidecar()
         return
-    for process in VICTIMS[victim](place):
+    victims = VICTIMS[victim](place)
+    for process in victims:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    # Until then all is as it was before, and agrees.
+    wait_until(lambda: not any(lives(process) for process in victims), "their end")
 
 
 def _outcome(place: Place, victim: str, *, is_same_run: bool) -> None:
