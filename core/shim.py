@@ -3,8 +3,9 @@
 Run by `core.process` as `python -m core.shim SPEC` (or `aura-ollama --shim SPEC`), detached, so that a sidecar that
 crashes or is upgraded takes nothing with it. Standard library only: it must be small and start at once.
 
-SPEC is the path of a JSON file, deleted once read, with: `argv`, `env` (additions), `cwd`, `logs` (folder), `caps`
-(`core.logs.Caps` by name), `record` (path), `grace` (seconds), `stopEvent`, `port`, `url`.
+SPEC is the path of a JSON file, deleted once the run record is written or the start has failed, with: `argv`, `env`
+(additions), `cwd`, `logs` (folder), `caps` (`core.logs.Caps` by name), `record` (path), `grace` (seconds), `stopEvent`,
+`port`, `url`.
 
 The first line on stdout is the hand-over: `{"record": {…}}` once the child is spawned and the run record is written, or
 `{"error": …}`, and then the shim ends with 1. After it stdout and stderr are closed to the caller.
@@ -23,12 +24,13 @@ import time
 
 from core import private_file
 from core.logs import Caps, newest, stamp_line
-from core.platform import Tree, birth, merged_environment
+from core.platform import Tree, birth, merged_environment, unlink_file
 from core.platform.event import Event
 from core.pump import LogWriter, Pump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Record = dict[str, Any]
@@ -50,11 +52,9 @@ def write_record(path: str, record: Record) -> None:
     private_file.write(path, json.dumps(record, indent=1))
 
 
-def _take_spec(path: str) -> Record:
-    # The environment in it may hold secrets, so it does not stay on disk.
+def _read_spec(path: str) -> Record:
     with open(path, encoding="utf-8") as file:
         spec: Record = json.load(file)
-    os.unlink(path)
     return spec
 
 
@@ -140,8 +140,11 @@ def _first_record(spec: Record, tree: Tree, log: LogWriter) -> Record:
     }
 
 
-def run(spec: Record) -> None:
-    """Own one child from spawn to burial. Raises OSError if it cannot be spawned or recorded; nothing is left then."""
+def run(spec: Record, on_recorded: Callable[[], object]) -> None:
+    """Own one child from spawn to burial. Raises OSError if it cannot be spawned or recorded; nothing is left then.
+
+    `on_recorded` is called once the run record says who runs.
+    """
     log = LogWriter(spec["logs"], Caps(**spec["caps"]))
     log.note(f"Starting {' '.join(spec['argv'])} for {spec['url']}")
     try:
@@ -158,6 +161,7 @@ def run(spec: Record) -> None:
         tree.close()
         log.close(_DRAIN_SECONDS)
         raise
+    on_recorded()
     for pump in pumps:
         pump.start()
     _hand_over({"record": record})
@@ -177,9 +181,12 @@ def run(spec: Record) -> None:
 
 def main(spec_path: str) -> int:
     """The shim's whole life. Returns the exit code for the process: 0, or 1 if nothing was spawned."""
+    # The environment in the spec may hold secrets, so it does not stay on disk. While it lies there, a next sidecar
+    # knows that a start is under way whose record it should wait for.
     try:
-        run(_take_spec(spec_path))
+        run(_read_spec(spec_path), lambda: unlink_file(spec_path))
     except OSError as error:
+        unlink_file(spec_path)
         _hand_over({"error": {"errno": error.errno, "text": error.strerror or str(error), "path": error.filename}})
         return 1
     return 0

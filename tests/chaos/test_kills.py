@@ -74,6 +74,39 @@ def test_no_line_that_ollama_wrote_before_a_kill_is_lost(chance: Chance, tmp_pat
                     _counted_round(place, count, state, victim, chance.random)
 
 
+@pytest.mark.timeout(60)  # several starts, until one is caught early enough
+def test_a_start_whose_sidecar_was_killed_in_the_middle_is_waited_for_and_adopted(tmp_path: Path) -> None:
+    bed = require(ollama)
+    with Place(tmp_path, bed.executable) as place:
+        while not _is_caught_before_its_record(place):
+            place.post("stop")
+        place.kill_sidecar()
+        # It serves already, and waits with the first status.
+        assert place.sidecar.url
+        for shim in place.shims():
+            shim.resume()
+        wait_until(lambda: place.status()["running"], "an answer", within=5.0)
+        status = place.status()
+        assert (status["state"], status["adopted"]) == ("running", True)
+        settle(place)
+
+
+def _is_caught_before_its_record(place: Place) -> bool:
+    """Begin a start and stop its shim by SIGSTOP; whether that was before it had written its record."""
+    with ExitStack() as until_heard:
+        asked = _wish(place, "start", until_heard)
+        wait_until(place.shims, "a shim")
+        (shim,) = place.shims()
+        shim.suspend()
+        if not list(place.paths.run.glob("*.spec.json")):
+            shim.resume()
+            return False
+        # The wish has no answer any more once the sidecar is killed.
+        place.sidecar.process.kill()
+        asked.exception(30)
+        return True
+
+
 def _drawn(chance: Chance, rounds: int) -> Iterator[tuple[str, str]]:
     """Every kill before any comes again."""
     left = rounds
