@@ -143,7 +143,7 @@ class Managed:
             with suppress(OSError):
                 end_orphans(self.record.shim_pid, self.record.shim_birth)
             log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
-            bury(str(self._path), str(Path(self.record.log).parent), WATCHERS_KILLED)
+            bury(str(self._path), str(Path(self.record.log).parent), self.record.shim_pid, WATCHERS_KILLED)
         return self._last_record() or self.record
 
     async def stop(self) -> None:
@@ -282,6 +282,7 @@ def _write_spec(plan: Plan, path: Path) -> None:
 
 
 async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
+    born = await asyncio.to_thread(_birth_of, popen)
     reading = asyncio.create_task(asyncio.to_thread(_read_answer, reader))
     done, _ = await asyncio.wait([reading], timeout=_HAND_OVER_SECONDS)
     if not done:
@@ -295,8 +296,25 @@ async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
         error = from_json(answer["error"], _ShimError)
     except (msgspec.MsgspecError, KeyError):
         error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
-    await asyncio.to_thread(popen.wait)
+    await asyncio.to_thread(_clear_up, popen, born)
     raise SpawnFailed(error.sentence(), action=WAYS_OUT.get(error.errno or 0))
+
+
+def _birth_of(popen: Popen[bytes]) -> str:
+    # Without it what it left is still known by its session.
+    with suppress(OSError):
+        return birth(popen.pid) or ""
+    return ""
+
+
+def _clear_up(popen: Popen[bytes], born: str) -> None:
+    """See the tree of a shim end that failed or was killed before it had told of its child."""
+    popen.wait()
+    deadline = time.monotonic() + _BURIAL_SECONDS
+    with suppress(OSError):
+        while has_guard(popen.pid, born) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        end_orphans(popen.pid, born)
 
 
 def _read_answer(reader: int) -> bytes:

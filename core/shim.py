@@ -58,14 +58,18 @@ def _read_spec(path: str) -> Record:
     return spec
 
 
-def bury(record_path: str, log_folder: str, words: str) -> None:
-    """In place of a killed shim, once its tree has ended: say in the record and, in these words, in the log how."""
+def bury(record_path: str, log_folder: str, shim_pid: int, words: str) -> None:
+    """In place of a killed shim, once its tree has ended: say in the log, in these words, and in its record how.
+
+    A record that is an earlier shim's stays as it is.
+    """
     try:
         with open(newest(log_folder) or os.devnull, "ab") as log:
             log.write(stamp_line("SYS", words))
         with open(record_path, encoding="utf-8") as file:
             record = json.load(file)
-        write_record(record_path, record | {"exitCode": None, "endedAt": _now(), "reason": SHIM_KILLED})
+        if record.get("shimPid") == shim_pid:
+            write_record(record_path, record | {"exitCode": None, "endedAt": _now(), "reason": SHIM_KILLED})
     except (OSError, ValueError):
         return
 
@@ -106,7 +110,7 @@ def _hand_over(message: Record) -> None:
 
 def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
     ends = [os.pipe(), os.pipe()]
-    record_path, log_folder = spec["record"], spec["logs"]
+    record_path, log_folder, shim_pid = spec["record"], spec["logs"], os.getpid()
     tree = Tree(
         spec["argv"],
         merged_environment(spec["env"]),
@@ -114,7 +118,7 @@ def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
         ends[0][1],
         ends[1][1],
         spec["stopEvent"],
-        lambda: bury(record_path, log_folder, GUARD_STOPPED_IT),
+        lambda: bury(record_path, log_folder, shim_pid, GUARD_STOPPED_IT),
     )
     for _, writer in ends:
         os.close(writer)

@@ -100,11 +100,16 @@ class Place:
         paths = [Path(path) for path in logs.segments(str(self.paths.logs))]
         return [line for path in paths for line in path.read_text().splitlines()]
 
+    def newest_start(self) -> str:
+        """What the names of the last start's logs begin with."""
+        newest = logs.newest(str(self.paths.logs))
+        return Path(newest).name.split(".")[0] if newest else ""
+
     def newest_log(self) -> list[str]:
         """All lines of the last start."""
         files = [Path(path) for path in logs.segments(str(self.paths.logs))]
-        stamp = files[-1].name.split(".")[0] if files else ""
-        return [line for path in files if path.name.split(".")[0] == stamp for line in path.read_text().splitlines()]
+        last = [path for path in files if path.name.split(".")[0] == self.newest_start()]
+        return [line for path in last for line in path.read_text().splitlines()]
 
     def said(self) -> list[str]:
         """What Ollama itself wrote in the last start."""
