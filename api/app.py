@@ -22,6 +22,7 @@ from core.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
+READS = frozenset({"GET", "HEAD"})
 BODY_SECONDS = 10.0
 # A caller must not fill the log with a path.
 _MOST_PATH = 200
@@ -86,11 +87,11 @@ async def received(request: web.Request, handler: Handler) -> web.StreamResponse
     connection = request.protocol if isinstance(request.protocol, Connection) else None
     if connection:
         connection.heard()
-    if request.method not in {"GET", "HEAD"}:
+    if request.method not in READS:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
-    with connection.at_work() if connection else nullcontext():
+    with connection.at_work(is_change=request.method not in READS) if connection else nullcontext():
         return await handler(request)

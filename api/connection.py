@@ -32,7 +32,7 @@ _SWEEP_SECONDS = 0.5
 class Connection(web.RequestHandler):
     """One caller's connection. Made by `Crowd`."""
 
-    __slots__ = ("_crowd", "_has_asked", "_is_at_work", "_since")
+    __slots__ = ("_crowd", "_has_asked", "_is_at_work", "_is_changing", "_since")
 
     def __init__(self, crowd: Crowd, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         # A refused body is not waited for long.
@@ -46,6 +46,7 @@ class Connection(web.RequestHandler):
         self._crowd = crowd
         self._has_asked = False
         self._is_at_work = False
+        self._is_changing = False
         self._since = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -61,13 +62,13 @@ class Connection(web.RequestHandler):
         self._has_asked = True
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """While a handler is at work for this caller, nobody cuts it off."""
-        self._is_at_work = True
+    def at_work(self, *, is_change: bool) -> Iterator[None]:
+        """While a handler is at work for this caller, it is not cut off, unless it only reads and there is no room."""
+        self._is_at_work, self._is_changing = True, is_change
         try:
             yield
         finally:
-            self._is_at_work = False
+            self._is_at_work = self._is_changing = False
             self._since = time.monotonic()
             self._crowd.touch(self)
 
@@ -75,6 +76,11 @@ class Connection(web.RequestHandler):
     def is_at_work(self) -> bool:
         """Whether a handler is at work for this caller."""
         return self._is_at_work
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether what is done for this caller changes something, such as a start."""
+        return self._is_changing
 
     def is_overdue(self, now: float) -> bool:
         """Whether it has had its time: for its first whole request, or to read its last answer."""
@@ -134,12 +140,19 @@ class Crowd:
         """Count a new connection, and make room for it."""
         self._members[connection] = None
         if len(self._members) > MOST_CONNECTIONS:
-            surplus = next((each for each in self._members if not each.is_at_work), connection)
+            surplus = self._least_wanted(connection)
             # Its end is told later, and until then it must not be picked again.
             self.leave(surplus)
             surplus.cut()
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _least_wanted(self, newcomer: Connection) -> Connection:
+        """The one at rest longest, else the oldest that only reads: calls that wait must not keep all others out."""
+        others = [each for each in self._members if each is not newcomer]
+        resting = (each for each in others if not each.is_at_work)
+        reading = (each for each in others if not each.is_changing)
+        return next(resting, None) or next(reading, newcomer)
 
     def touch(self, connection: Connection) -> None:
         """Note that this one was served just now."""

@@ -54,6 +54,7 @@ WAYS_OUT = {
 _HAND_OVER_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 6.0
 _BURIAL_SECONDS = 4.0
+_BIRTH_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 0.25
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -123,7 +124,9 @@ class Managed:
         deadline = time.monotonic() + _BURIAL_SECONDS
         while self._is_guard_at_work() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        return self._last_record() or self._bury()
+        record = self._last_record() or self._bury()
+        _sweep_drafts(self._path.parent)
+        return record
 
     def _is_guard_at_work(self) -> bool:
         try:
@@ -141,7 +144,7 @@ class Managed:
             with suppress(OSError):
                 end_orphans(self.record.shim_pid, self.record.shim_birth)
             log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
-            bury(str(self._path), str(Path(self.record.log).parent), WATCHERS_KILLED)
+            bury(str(self._path), str(Path(self.record.log).parent), self.record.shim_pid, WATCHERS_KILLED)
         return self._last_record() or self.record
 
     async def stop(self) -> None:
@@ -232,8 +235,8 @@ async def spawn(plan: Plan) -> Managed:
         reader, popen = await _start_shim(plan, spec)
         record = await _take_over(reader, popen)
     finally:
-        # The shim deletes it once read, but may have been killed before.
-        await asyncio.to_thread(unlink_file, str(spec))
+        # The shim deletes it once read, but may have been killed before, or while it wrote the record.
+        await asyncio.to_thread(_sweep, plan.run_dir)
     return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
 
 
@@ -283,6 +286,7 @@ def _write_spec(plan: Plan, path: Path) -> None:
 
 
 async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
+    born = await asyncio.to_thread(_birth_of, popen)
     reading = asyncio.create_task(asyncio.to_thread(_read_answer, reader))
     done, _ = await asyncio.wait([reading], timeout=_HAND_OVER_SECONDS)
     if not done:
@@ -296,8 +300,25 @@ async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
         error = from_json(answer["error"], _ShimError)
     except (msgspec.MsgspecError, KeyError):
         error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
-    await asyncio.to_thread(popen.wait)
+    await asyncio.to_thread(_clear_up, popen, born)
     raise SpawnFailed(error.sentence(), action=WAYS_OUT.get(error.errno or 0))
+
+
+def _birth_of(popen: Popen[bytes]) -> str:
+    # Without it what it left is still known by its session.
+    with suppress(OSError):
+        return birth(popen.pid) or ""
+    return ""
+
+
+def _clear_up(popen: Popen[bytes], born: str) -> None:
+    """See the tree of a shim end that failed or was killed before it had told of its child."""
+    popen.wait()
+    deadline = time.monotonic() + _BURIAL_SECONDS
+    with suppress(OSError):
+        while has_guard(popen.pid, born) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        end_orphans(popen.pid, born)
 
 
 def _read_answer(reader: int) -> bytes:
@@ -325,8 +346,11 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
     """Every live shim that the records in `run_dir` prove to be ours. Nothing is signalled.
 
     A record proves it if shim and Ollama match in pid and birth, the shim's command line names this run folder, and
-    the Ollama is the shim's child. Records that claim a run but do not match are set aside as `….stale` and reported.
+    the Ollama is the shim's child. A shim whose sidecar was killed in the middle of a start is about to write its
+    record, and is waited for, 5 s at most. Records that claim a run but do not match are set aside as `….stale` and
+    reported.
     """
+    _await_births(run_dir)
     _sweep(run_dir)
     found = []
     for path in sorted(run_dir.glob("ollama-*.json")):
@@ -340,18 +364,32 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
     return found
 
 
+def _await_births(run_dir: Path) -> None:
+    deadline = time.monotonic() + _BIRTH_SECONDS
+    for spec in run_dir.glob("ollama-*.spec.json"):
+        while spec.exists() and _is_in_use(spec) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_in_use(spec: Path) -> bool:
+    return any(str(spec) in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+
+
 def _sweep(run_dir: Path) -> None:
     """Delete what a killed sidecar or shim had no time to delete: specs, which may hold secrets, and drafts."""
-    doomed = [*run_dir.glob("ollama-*.spec.json"), *(draft for draft in run_dir.glob("*.new") if _is_abandoned(draft))]
-    for path in doomed:
+    for path in run_dir.glob("ollama-*.spec.json"):
         if not unlink_file(str(path)):
             log.warning("%s cannot be deleted", path)
+    _sweep_drafts(run_dir)
 
 
-def _is_abandoned(draft: Path) -> bool:
-    # Its name ends in the writer's pid and `.new`; a living shim may be about to put it in place.
-    writer = draft.name.split(".")[-2]
-    return writer.isdecimal() and birth(int(writer)) is None
+def _sweep_drafts(run_dir: Path) -> None:
+    for draft in run_dir.glob("*.new"):
+        # Its name ends in the writer's pid and `.new`; a living shim may be about to put it in place.
+        writer = draft.name.split(".")[-2]
+        with suppress(OSError):
+            if writer.isdecimal() and birth(int(writer)) is None:
+                unlink_file(str(draft))
 
 
 def _is_ours(record: RunRecord, run_dir: Path) -> bool:

@@ -3,8 +3,9 @@
 Run by `core.process` as `python -m core.shim SPEC` (frozen: `aura-ollama-shim --shim SPEC`), detached, so that a
 sidecar that crashes or is upgraded takes nothing with it. Standard library only: it must be small and start at once.
 
-SPEC is the path of a JSON file, deleted once read, with: `argv`, `env` (additions), `cwd`, `logs` (folder), `caps`
-(`core.logs.Caps` by name), `record` (path), `grace` (seconds), `stopEvent`, `port`, `url`.
+SPEC is the path of a JSON file, deleted once the run record is written or the start has failed, with: `argv`, `env`
+(additions), `cwd`, `logs` (folder), `caps` (`core.logs.Caps` by name), `record` (path), `grace` (seconds), `stopEvent`,
+`port`, `url`.
 
 The first line on stdout is the hand-over: `{"record": {…}}` once the child is spawned and the run record is written, or
 `{"error": …}`, and then the shim ends with 1. After it stdout and stderr are closed to the caller.
@@ -23,13 +24,14 @@ import time
 
 from core import private_file
 from core.logs import Caps, newest, stamp_line
-from core.platform import Tree, birth, merged_environment
+from core.platform import Tree, birth, merged_environment, unlink_file
 from core.platform.event import Event
 from core.pump import LogWriter, Pump
 from core.redact import Redactor, secrets_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Record = dict[str, Any]
@@ -51,20 +53,22 @@ def write_record(path: str, record: Record) -> None:
     private_file.write(path, json.dumps(record, indent=1))
 
 
-def _take_spec(path: str) -> Record:
-    # The environment in it may hold secrets, so it does not stay on disk.
+def _read_spec(path: str) -> Record:
     spec: Record = json.loads(private_file.read(path))
-    os.unlink(path)
     return spec
 
 
-def bury(record_path: str, log_folder: str, words: str) -> None:
-    """In place of a killed shim, once its tree has ended: say in the record and, in these words, in the log how."""
+def bury(record_path: str, log_folder: str, shim_pid: int, words: str) -> None:
+    """In place of a killed shim, once its tree has ended: say in the log, in these words, and in its record how.
+
+    A record that is an earlier shim's stays as it is.
+    """
     try:
         with open(newest(log_folder) or os.devnull, "ab") as log:
             log.write(stamp_line("SYS", words))
         record = json.loads(private_file.read(record_path))
-        write_record(record_path, record | {"exitCode": None, "endedAt": _now(), "reason": SHIM_KILLED})
+        if record.get("shimPid") == shim_pid:
+            write_record(record_path, record | {"exitCode": None, "endedAt": _now(), "reason": SHIM_KILLED})
     except (OSError, ValueError):
         return
 
@@ -105,7 +109,7 @@ def _hand_over(message: Record) -> None:
 
 def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
     ends = [os.pipe(), os.pipe()]
-    record_path, log_folder = spec["record"], spec["logs"]
+    record_path, log_folder, shim_pid = spec["record"], spec["logs"], os.getpid()
     env = merged_environment(spec["env"])
     # Ollama itself prints its environment, proxies included, when it starts.
     redactor = Redactor(secrets_of(env))
@@ -116,7 +120,7 @@ def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
         ends[0][1],
         ends[1][1],
         spec["stopEvent"],
-        lambda: bury(record_path, log_folder, GUARD_STOPPED_IT),
+        lambda: bury(record_path, log_folder, shim_pid, GUARD_STOPPED_IT),
     )
     for _, writer in ends:
         os.close(writer)
@@ -142,8 +146,11 @@ def _first_record(spec: Record, tree: Tree, log: LogWriter) -> Record:
     }
 
 
-def run(spec: Record) -> None:
-    """Own one child from spawn to burial. Raises OSError if it cannot be spawned or recorded; nothing is left then."""
+def run(spec: Record, on_recorded: Callable[[], object]) -> None:
+    """Own one child from spawn to burial. Raises OSError if it cannot be spawned or recorded; nothing is left then.
+
+    `on_recorded` is called once the run record says who runs.
+    """
     log = LogWriter(spec["logs"], Caps(**spec["caps"]))
     log.note(f"Starting {' '.join(spec['argv'])} for {spec['url']}")
     try:
@@ -160,6 +167,7 @@ def run(spec: Record) -> None:
         tree.close()
         log.close(_DRAIN_SECONDS)
         raise
+    on_recorded()
     for pump in pumps:
         pump.start()
     _hand_over({"record": record})
@@ -179,9 +187,12 @@ def run(spec: Record) -> None:
 
 def main(spec_path: str) -> int:
     """The shim's whole life. Returns the exit code for the process: 0, or 1 if nothing was spawned."""
+    # The environment in the spec may hold secrets, so it does not stay on disk. While it lies there, a next sidecar
+    # knows that a start is under way whose record it should wait for.
     try:
-        run(_take_spec(spec_path))
+        run(_read_spec(spec_path), lambda: unlink_file(spec_path))
     except OSError as error:
+        unlink_file(spec_path)
         _hand_over({"error": {"errno": error.errno, "text": error.strerror or str(error), "path": error.filename}})
         return 1
     return 0

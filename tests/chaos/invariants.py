@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -82,5 +83,8 @@ def _last_word(place: Place, record: RunRecord | None) -> Iterator[str]:
     notes = [line for line in place.newest_log() if line.startswith("[SYS]")]
     if not notes or record is None:
         return
-    if not notes[-1][PREFIX_BYTES:].startswith(LAST_WORDS[record.reason]):
+    is_of_record = place.newest_start() == Path(record.log).name.split(".")[0]
+    # A start whose shim was killed before it could write a record left no more than a log.
+    words = LAST_WORDS[record.reason] if is_of_record else ("Starting ", GUARD_STOPPED_IT)
+    if not notes[-1][PREFIX_BYTES:].startswith(words):
         yield f"the record says {record.reason!r}, but the log ends with {notes[-1]!r}"

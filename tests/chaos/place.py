@@ -100,11 +100,16 @@ class Place:
         paths = [Path(path) for path in logs.segments(str(self.paths.logs))]
         return [line for path in paths for line in path.read_text().splitlines()]
 
+    def newest_start(self) -> str:
+        """What the names of the last start's logs begin with."""
+        newest = logs.newest(str(self.paths.logs))
+        return Path(newest).name.split(".")[0] if newest else ""
+
     def newest_log(self) -> list[str]:
         """All lines of the last start."""
         files = [Path(path) for path in logs.segments(str(self.paths.logs))]
-        stamp = files[-1].name.split(".")[0] if files else ""
-        return [line for path in files if path.name.split(".")[0] == stamp for line in path.read_text().splitlines()]
+        last = [path for path in files if path.name.split(".")[0] == self.newest_start()]
+        return [line for path in last for line in path.read_text().splitlines()]
 
     def said(self) -> list[str]:
         """What Ollama itself wrote in the last start."""
@@ -115,6 +120,10 @@ class Place:
         own = {self._sidecar.process.pid} if self._sidecar else set()
         found = [process for process in psutil.Process().children(recursive=True) if process.pid not in own]
         return [process for process in found if not _reaped(process) and lives(process)]
+
+    def see_all_gone(self) -> None:
+        """Return once nothing of ours lives but the sidecar: a guard needs a moment to hear that it is not needed."""
+        wait_until(lambda: not self.processes(), "the end of all", within=1.0)
 
     def shims(self) -> list[psutil.Process]:
         """The shims that live."""

@@ -134,7 +134,7 @@ def test_a_full_disk_refuses_a_start_with_the_way_out_and_lets_it_work_again(
             assert (refusal.status, refusal.json["code"]) == (500, "spawn_failed")
             assert "No space left on device" in str(refusal.json["message"])
             assert "Make room" in str(refusal.json["action"])
-            assert place.processes() == []
+            place.see_all_gone()
         assert record.read_bytes() == before
         assert place.status()["state"] == "failed"
         make_room(full)
@@ -159,7 +159,7 @@ def test_a_run_that_ends_on_a_full_disk_ends_whole_and_its_record_is_never_trust
             psutil.Process(pid).kill()
             wait_until(lambda: place.status()["state"] == "failed", "a failure")
             assert "the disk may be full" in str(place.status()["reason"])
-        assert place.processes() == []
+        place.see_all_gone()
         place.kill_sidecar()
         assert json.loads(record_path(place.paths.run, place.port).read_text())["endedAt"] is None
         assert place.status()["state"] == "stopped"

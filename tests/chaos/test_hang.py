@@ -113,9 +113,9 @@ def test_a_stopped_guard_is_continued_and_guards(place: Place) -> None:
     _each(psutil.Process.suspend, [guard])
     wait_until(lambda: guard.status() != psutil.STATUS_STOPPED, "a guard that goes on", within=1.0)
     _each(psutil.Process.kill, place.shims())
+    wait_until(lambda: place.status()["state"] == "failed", "the end")
     settle(place)
     assert place.processes() == []
-    assert place.status()["state"] == "failed"
 
 
 def test_a_stopped_guard_is_in_no_stop_s_way(place: Place) -> None:

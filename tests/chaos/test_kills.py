@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPException
@@ -23,6 +23,7 @@ from tests.beds.wire import Answer
 from tests.chaos.conftest import Chance
 from tests.chaos.invariants import settle
 from tests.chaos.place import Place, wait_until
+from tests.rig import lives
 
 # From the moment a victim is there to its kill, while a wish is being fulfilled: as long as that takes the real Ollama.
 STARTING_SECONDS, STOPPING_SECONDS = 0.08, 0.04
@@ -44,6 +45,8 @@ KILLS = [
     *itertools.product(("starting", "running", "stopping"), ("shim", "guard", "watchers", "ollama", "server")),
     *(("generating", victim) for victim in VICTIMS),
 ]
+# The stand-in that counts its lines has no model.
+COUNTED_KILLS = [(state, victim) for state, victim in KILLS if state != "generating"]
 
 
 @pytest.mark.timeout(0)  # as many rounds as were asked for, each with deadlines of its own
@@ -67,17 +70,49 @@ def test_no_line_that_ollama_wrote_before_a_kill_is_lost(chance: Chance, tmp_pat
     # Deaf to the polite request, so that a stop takes a while.
     program = fake_ollama.install(tmp_path / "bin", FAKE_COUNT=str(count), FAKE_IGNORE_TERM="1")
     with Place(tmp_path, program, {"stopTimeout": 0.1}) as place:
-        for number, (state, victim) in enumerate(_drawn(chance, chance.rounds // 5)):
-            if state != "generating":
-                with _explained(place, f"round {number}: {victim} killed while {state}"):
-                    _counted_round(place, count, state, victim, chance.random)
+        for number, (state, victim) in enumerate(_drawn(chance, chance.rounds // 5, COUNTED_KILLS)):
+            with _explained(place, f"round {number}: {victim} killed while {state}"):
+                _counted_round(place, count, state, victim, chance.random)
 
 
-def _drawn(chance: Chance, rounds: int) -> Iterator[tuple[str, str]]:
+@pytest.mark.timeout(60)  # several starts, until one is caught early enough
+def test_a_start_whose_sidecar_was_killed_in_the_middle_is_waited_for_and_adopted(tmp_path: Path) -> None:
+    bed = require(ollama)
+    with Place(tmp_path, bed.executable) as place:
+        while not _is_caught_before_its_record(place):
+            place.post("stop")
+        place.kill_sidecar()
+        # It serves already, and waits with the first status.
+        assert place.sidecar.url
+        for shim in place.shims():
+            shim.resume()
+        wait_until(lambda: place.status()["running"], "an answer", within=5.0)
+        status = place.status()
+        assert (status["state"], status["adopted"]) == ("running", True)
+        settle(place)
+
+
+def _is_caught_before_its_record(place: Place) -> bool:
+    """Begin a start and stop its shim by SIGSTOP; whether that was before it had written its record."""
+    with ExitStack() as until_heard:
+        asked = _wish(place, "start", until_heard)
+        wait_until(place.shims, "a shim")
+        (shim,) = place.shims()
+        shim.suspend()
+        if not list(place.paths.run.glob("*.spec.json")):
+            shim.resume()
+            return False
+        # The wish has no answer any more once the sidecar is killed.
+        place.sidecar.process.kill()
+        asked.exception(30)
+        return True
+
+
+def _drawn(chance: Chance, rounds: int, kinds: Sequence[tuple[str, str]] = KILLS) -> Iterator[tuple[str, str]]:
     """Every kill before any comes again."""
     left = rounds
     while left > 0:
-        kills = chance.random.sample(KILLS, len(KILLS))
+        kills = chance.random.sample(kinds, len(kinds))
         yield from kills[:left]
         left -= len(kills)
 
@@ -146,9 +181,12 @@ def _kill(place: Place, victim: str) -> None:
     if victim == "sidecar":
         place.kill_sidecar()
         return
-    for process in VICTIMS[victim](place):
+    victims = VICTIMS[victim](place)
+    for process in victims:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    # Until then all is as it was before, and agrees.
+    wait_until(lambda: not any(lives(process) for process in victims), "their end")
 
 
 def _outcome(place: Place, victim: str, *, is_same_run: bool) -> None:

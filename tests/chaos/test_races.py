@@ -67,7 +67,7 @@ def _one_won(place: Place, theirs: OllamaServer, answer: Answer, what: str) -> s
     _wait_for(place, "external")
     status = place.status()
     assert (status["running"], status["managedByApp"], status["pid"]) == (True, False, theirs.pid), what
-    assert place.shims() == [], what
+    wait_until(lambda: not place.shims(), f"the end of ours, {what}", within=1.0)
     refusal = place.post("stop")
     assert (refusal.status, refusal.json["code"]) == (409, "not_ours"), what
     assert theirs.process.poll() is None, what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import statistics
 import time
 from collections.abc import AsyncIterator
@@ -130,8 +131,6 @@ async def test_whoever_only_holds_a_connection_is_cut_off_at_its_deadline(tmp_pa
 
 def _hold_unread(root: Path, sidecar: Sidecar, port: int) -> float:
     """Ask for a large answer, leave it unread, and return how long the sidecar held it."""
-    import socket
-
     logs = root / "AuraData" / "logs" / "ollama"
     logs.mkdir(parents=True, exist_ok=True)
     (logs / "ollama-20240101-000000.log").write_bytes((b"[OUT] 2024-01-01 00:00:00 " + b"x" * 1500 + b"\n") * 10_000)
@@ -161,3 +160,19 @@ async def test_an_answer_that_is_being_worked_on_is_waited_for(tmp_path: Path) -
                 pass
         async with crowd([Slow(b"", b"") for _ in range(MOST_CONNECTIONS + 50)], port):
             assert (await starting).status == 200
+
+
+@pytest.mark.timeout(30)
+async def test_calls_that_wait_for_a_hanging_ollama_keep_nobody_out(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.sidecar() as sidecar, socket.create_server(("127.0.0.1", place.port), backlog=1024):
+        port = int(sidecar.url.rpartition(":")[2])
+        request = b"GET /api/ollama/models HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port
+        async with contextlib.AsyncExitStack() as callers:
+            for _ in range(MOST_CONNECTIONS + 30):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                callers.callback(writer.close)
+                writer.write(request)
+            for _ in range(5):
+                answer = await asyncio.to_thread(call, "GET", f"{sidecar.url}/api/ollama/status")
+                assert answer.status == 200
