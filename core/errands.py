@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from core import detect, launch, mail, process
+from core import detect, launch, mail
+from core.adopt import adopt
 from core.config import Paths, SettingsReader
 from core.detect import Answer, Listener, Probe
 from core.endpoint import Endpoint
@@ -18,7 +19,8 @@ from core.errors import CoreError, SpawnFailed, StartTimedOut, StopFailed
 from core.launch import Memory
 from core.look import Look, Looker
 from core.platform import birth
-from core.process import Managed, Plan
+from core.process import Managed, wait_end
+from core.spawn import Plan, spawn
 from core.state import NOT_REACHABLE
 
 _FIRST_RETRY_SECONDS = 0.02
@@ -43,7 +45,7 @@ class Errands:
         """The managed Ollama that an earlier sidecar left, if any, and a first look. One is adopted, others end."""
         setup = await self.looker.setup()
         grace = setup.settings.sidecar.stop_timeout
-        found = await asyncio.to_thread(process.adopt, self._paths.run, grace)
+        found = await asyncio.to_thread(adopt, self._paths.run, grace)
         found.sort(key=lambda managed: managed.record.url != setup.url)
         for surplus in found[1:]:
             await self._end(surplus)
@@ -93,7 +95,7 @@ class Errands:
     async def spawn(self, plan: Plan, ready_timeout: float) -> None:
         """Spawn: Spawned or NotSpawned."""
         try:
-            self._post(mail.Spawned(await process.spawn(plan), ready_timeout))
+            self._post(mail.Spawned(await spawn(plan), ready_timeout))
         except SpawnFailed as error:
             self._post(mail.NotSpawned(error))
 
@@ -171,4 +173,4 @@ class Errands:
         """Wait for the end of a process that is not ours."""
         with suppress(OSError):
             if born := await asyncio.to_thread(birth, pid):
-                await process.wait_end(pid, born)
+                await wait_end(pid, born)

@@ -21,7 +21,9 @@ from core.errors import (
     SpawnFailed,
 )
 from core.look import Look
-from core.process import WAYS_OUT, Plan, RunRecord
+from core.process import WAYS_OUT
+from core.run_record import RunRecord
+from core.spawn import Plan
 from core.state import Exit
 
 SAME_FAILURE_SECONDS = 10.0

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from core.detect import Probe
 from core.errors import CoreError
 from core.look import Look
-from core.process import Managed, Plan
+from core.process import Managed
+from core.spawn import Plan
 from core.state import Exit, Status
 
 

@@ -1,4 +1,4 @@
-"""The sidecar's side of the shim: start one, adopt one, ask it to stop, hear of its end. Never acts on a bare pid.
+"""A live shim and its Ollama: ask it to stop, hear of its end. Never acts on a bare pid.
 
 Blocking work runs in threads; the coroutines belong to the supervisor's loop.
 """
@@ -7,42 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import logging
-import os
-import sys
 import time
-import uuid
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
-import msgspec
 import psutil
 
-from core import bundle, private_file
-from core.decode import from_json
-from core.errors import SpawnFailed, StopFailed
-from core.platform import (
-    GUARDED,
-    ExitWatch,
-    ask_shim,
-    birth,
-    end_orphans,
-    has_guard,
-    kill,
-    make_private_dir,
-    spawn_shim,
-    unlink_file,
-)
+from core.errors import StopFailed
+from core.platform import GUARDED, ExitWatch, ask_shim, end_orphans, has_guard, kill
+from core.run_record import RunRecord, read_record, sweep_drafts
 from core.shim import SHIM_KILLED, WATCHERS_KILLED, bury
 from core.state import UNRECORDED, Exit
 
 log = logging.getLogger(__name__)
 
-ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
 _MAKE_ROOM = "Make room on the disk that holds AuraData, and try again."
 _CLOSE_FILES = "Wait until fewer calls are under way, or end a program that has many files open, and try again."
 WAYS_OUT = {
@@ -51,46 +31,10 @@ WAYS_OUT = {
     errno.EMFILE: _CLOSE_FILES,
     errno.ENFILE: _CLOSE_FILES,
 }
-_HAND_OVER_SECONDS = 10.0
 _STOP_MARGIN_SECONDS = 6.0
 _BURIAL_SECONDS = 4.0
-_BIRTH_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 0.25
-_PACKAGE_ROOT = Path(__file__).resolve().parent.parent
-
-
-class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
-    """What a shim wrote about its child, `run/ollama-<port>.json`. `core.shim` tells the fields."""
-
-    shim_pid: int
-    shim_birth: str
-    pid: int
-    birth: str
-    executable: str
-    port: int
-    url: str
-    log: str
-    started_at: str
-    stop_event: str
-    exit_code: int | None = None
-    ended_at: str | None = None
-    reason: str | None = None
-    last_lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything needed to spawn one Ollama. `grace` is in seconds, `env` what is added to our own environment."""
-
-    executable: Path
-    url: str
-    port: int
-    env: Mapping[str, str]
-    run_dir: Path
-    logs: Path
-    caps: Mapping[str, int]
-    grace: float
 
 
 class Managed:
@@ -125,7 +69,7 @@ class Managed:
         while self._is_guard_at_work() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         record = self._last_record() or self._bury()
-        _sweep_drafts(self._path.parent)
+        sweep_drafts(self._path.parent)
         return record
 
     def _is_guard_at_work(self) -> bool:
@@ -208,209 +152,3 @@ async def _wait_end(pid: int, birth: str) -> None:
         with suppress(OSError):
             await waiting
         gone.close()
-
-
-def record_path(run_dir: Path, port: int) -> Path:
-    """Where the run record of the Ollama on that port lies."""
-    return run_dir / f"ollama-{port}.json"
-
-
-def spec_path(run_dir: Path, port: int) -> Path:
-    """Where the shim to come on that port finds what it shall do."""
-    return run_dir / f"ollama-{port}.spec.json"
-
-
-def read_record(path: Path) -> RunRecord | None:
-    """The run record, None if there is none, it is damaged, or others may have written it."""
-    try:
-        return from_json(private_file.read(str(path)).encode(), RunRecord)
-    except (OSError, msgspec.MsgspecError):
-        return None
-
-
-async def spawn(plan: Plan) -> Managed:
-    """Start a shim with its Ollama. Raises SpawnFailed, with nothing left running."""
-    spec = spec_path(plan.run_dir, plan.port)
-    try:
-        reader, popen = await _start_shim(plan, spec)
-        record = await _take_over(reader, popen)
-    finally:
-        # The shim deletes it once read, but may have been killed before, or while it wrote the record.
-        await asyncio.to_thread(_sweep, plan.run_dir)
-    return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
-
-
-async def _start_shim(plan: Plan, spec: Path) -> tuple[int, Popen[bytes]]:
-    """The shim, and the end of the pipe on which it says how its start went. Raises SpawnFailed."""
-    writer = reader = -1
-    try:
-        await asyncio.to_thread(_write_spec, plan, spec)
-        reader, writer = os.pipe()
-        return reader, await asyncio.to_thread(_spawn, spec, writer)
-    except OSError as error:
-        if reader >= 0:
-            os.close(reader)
-        raise SpawnFailed(f"The shim could not be started: {error}", action=WAYS_OUT.get(error.errno or 0)) from error
-    finally:
-        if writer >= 0:
-            os.close(writer)
-
-
-def _spawn(spec: Path, output: int) -> Popen[bytes]:
-    """Raises OSError, also if a frozen program's shim cannot be copied."""
-    if getattr(sys, "frozen", False):
-        executable = bundle.shim_executable(spec.parent) or sys.executable
-        # Nor may it stand in the program's folder: Windows would not let that be replaced either.
-        return spawn_shim([str(executable), "--shim", str(spec)], str(spec.parent), output)
-    # On Windows the executable of a virtual environment is a launcher, which would be one more process.
-    python = getattr(sys, "_base_executable", sys.executable)
-    # No site packages and no PYTHON* variables: the shim needs the standard library only, and starts faster.
-    return spawn_shim([python, "-S", "-s", "-E", "-m", "core.shim", str(spec)], str(_PACKAGE_ROOT), output)
-
-
-def _write_spec(plan: Plan, path: Path) -> None:
-    make_private_dir(str(plan.run_dir))
-    spec = {
-        "argv": [str(plan.executable), "serve"],
-        "env": dict(plan.env),
-        "cwd": str(plan.run_dir),
-        "logs": str(plan.logs),
-        "caps": dict(plan.caps),
-        "record": str(record_path(plan.run_dir, plan.port)),
-        "grace": plan.grace,
-        "stopEvent": f"Global\\aura-ollama-{uuid.uuid4().hex}",
-        "port": plan.port,
-        "url": plan.url,
-    }
-    private_file.write(str(path), json.dumps(spec))
-
-
-async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
-    born = await asyncio.to_thread(_birth_of, popen)
-    reading = asyncio.create_task(asyncio.to_thread(_read_answer, reader))
-    done, _ = await asyncio.wait([reading], timeout=_HAND_OVER_SECONDS)
-    if not done:
-        # Not reaped yet, so its pid cannot be another's.
-        popen.kill()
-    text = await reading
-    try:
-        answer = from_json(text, dict[str, msgspec.Raw])
-        if "record" in answer:
-            return from_json(answer["record"], RunRecord)
-        error = from_json(answer["error"], _ShimError)
-    except (msgspec.MsgspecError, KeyError):
-        error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
-    await asyncio.to_thread(_clear_up, popen, born)
-    raise SpawnFailed(error.sentence(), action=WAYS_OUT.get(error.errno or 0))
-
-
-def _birth_of(popen: Popen[bytes]) -> str:
-    # Without it what it left is still known by its session.
-    with suppress(OSError):
-        return birth(popen.pid) or ""
-    return ""
-
-
-def _clear_up(popen: Popen[bytes], born: str) -> None:
-    """See the tree of a shim end that failed or was killed before it had told of its child."""
-    popen.wait()
-    deadline = time.monotonic() + _BURIAL_SECONDS
-    with suppress(OSError):
-        while has_guard(popen.pid, born) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        end_orphans(popen.pid, born)
-
-
-def _read_answer(reader: int) -> bytes:
-    """The shim's first line or, if that is no answer, all that it says before its end."""
-    with os.fdopen(reader, "rb") as file:
-        line = file.readline()
-        # Not to the end in any case: on Windows a launcher of ours may hold the pipe as long as the shim lives.
-        return line if line.startswith(b"{") else line + file.read()
-
-
-class _ShimError(msgspec.Struct, frozen=True):
-    text: str
-    errno: int | None = None
-    path: str | None = None
-
-    def sentence(self) -> str:
-        if self.errno in (errno.EACCES, errno.EPERM):
-            return ACCESS_DENIED
-        if self.errno == errno.ENOEXEC:
-            return f"The Ollama executable is not a program that this system can run ({self.text})."
-        return f"Ollama could not be started: {self.text}" + (f" ({self.path})" if self.path else "")
-
-
-def adopt(run_dir: Path, grace: float) -> list[Managed]:
-    """Every live shim that the records in `run_dir` prove to be ours. Nothing is signalled.
-
-    A record proves it if shim and Ollama match in pid and birth, the shim's command line names this run folder, and
-    the Ollama is the shim's child. A shim whose sidecar was killed in the middle of a start is about to write its
-    record, and is waited for, 5 s at most. Records that claim a run but do not match are set aside as `….stale` and
-    reported.
-    """
-    _await_births(run_dir)
-    _sweep(run_dir)
-    found = []
-    for path in sorted(run_dir.glob("ollama-*.json")):
-        record = read_record(path)
-        if record and record.ended_at:
-            continue
-        if record and _is_ours(record, run_dir):
-            found.append(Managed(path, record, grace))
-        else:
-            _set_aside(path, record)
-    return found
-
-
-def _await_births(run_dir: Path) -> None:
-    deadline = time.monotonic() + _BIRTH_SECONDS
-    for spec in run_dir.glob("ollama-*.spec.json"):
-        while spec.exists() and _is_in_use(spec) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-
-
-def _is_in_use(spec: Path) -> bool:
-    return any(str(spec) in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
-
-
-def _sweep(run_dir: Path) -> None:
-    """Delete what a killed sidecar or shim had no time to delete: specs, which may hold secrets, and drafts."""
-    for path in run_dir.glob("ollama-*.spec.json"):
-        if not unlink_file(str(path)):
-            log.warning("%s cannot be deleted", path)
-    _sweep_drafts(run_dir)
-
-
-def _sweep_drafts(run_dir: Path) -> None:
-    for draft in run_dir.glob("*.new"):
-        # Its name ends in the writer's pid and `.new`; a living shim may be about to put it in place.
-        writer = draft.name.split(".")[-2]
-        with suppress(OSError):
-            if writer.isdecimal() and birth(int(writer)) is None:
-                unlink_file(str(draft))
-
-
-def _is_ours(record: RunRecord, run_dir: Path) -> bool:
-    if birth(record.shim_pid) != record.shim_birth:
-        return False
-    try:
-        command = psutil.Process(record.shim_pid).cmdline()
-        if not command or not {"core.shim", "--shim"} & set(command):
-            return False
-        # The same folder may have been named in another way: through a link, or on Windows by its short name.
-        if not Path(command[-1]).parent.samefile(run_dir):
-            return False
-        if birth(record.pid) is None:
-            return True
-        return birth(record.pid) == record.birth and psutil.Process(record.pid).ppid() == record.shim_pid
-    except (psutil.Error, OSError):
-        return False
-
-
-def _set_aside(path: Path, record: RunRecord | None) -> None:
-    what = f"claims pid {record.pid}, which is not it" if record else "is damaged, or not ours"
-    log.warning("run record %s %s; set aside, nothing was signalled", path.name, what)
-    with suppress(OSError):
-        path.replace(path.with_suffix(".stale"))

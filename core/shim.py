@@ -1,6 +1,6 @@
 """The small process that owns one `ollama serve`: its pipes, its log, its exit code and its whole tree.
 
-Run by `core.process` as `python -m core.shim SPEC` (frozen: `aura-ollama-shim --shim SPEC`), detached, so that a
+Run by `core.spawn` as `python -m core.shim SPEC` (frozen: `aura-ollama-shim --shim SPEC`), detached, so that a
 sidecar that crashes or is upgraded takes nothing with it. Standard library only: it must be small and start at once.
 
 SPEC is the path of a JSON file, deleted once the run record is written or the start has failed, with: `argv`, `env`

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 
 from core.config import Paths
-from core.process import RunRecord, record_path
+from core.run_record import RunRecord, record_path
 from core.state import State, Status
 from core.supervisor import Supervisor
 from tests import tied

@@ -10,7 +10,7 @@ import psutil
 
 from core.logs import PREFIX_BYTES
 from core.platform import birth
-from core.process import RunRecord
+from core.run_record import RunRecord
 from core.shim import EXITED, GUARD_STOPPED_IT, SHIM_KILLED, STOPPED, WATCHERS_KILLED
 from tests.beds.wire import JsonObject, listens
 from tests.chaos.place import Place

@@ -18,9 +18,11 @@ from core.endpoint import Endpoint
 from core.errands import Errands
 from core.errors import PathInvalid, SpawnFailed, StartTimedOut, StopFailed
 from core.look import Look, Looker, Setup
-from core.process import Managed, Plan, RunRecord
+from core.process import Managed
+from core.run_record import RunRecord
 from core.settings_rules import SidecarSettings
 from core.shim import EXITED
+from core.spawn import Plan
 from core.state import NOT_REACHABLE, TIMED_OUT, Exit
 
 ENDPOINT = Endpoint.parse("http://127.0.0.1:11434")

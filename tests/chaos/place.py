@@ -17,7 +17,7 @@ import psutil
 from core import logs
 from core.config import Paths
 from core.logs import PREFIX_BYTES
-from core.process import RunRecord, record_path
+from core.run_record import RunRecord, record_path
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import Answer, JsonObject, call, free_port
 from tests.rig import lives

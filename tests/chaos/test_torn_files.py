@@ -14,10 +14,11 @@ import msgspec
 import psutil
 import pytest
 
+from core.adopt import adopt
 from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError, PortInUse
 from core.platform import birth
-from core.process import RunRecord, adopt, record_path
+from core.run_record import RunRecord, record_path
 from core.state import State
 from tests import fake_ollama
 from tests.beds.sidecar import CHECKOUT

@@ -15,9 +15,11 @@ import pytest
 if sys.platform != "linux":
     raise ImportError("These tests are for Linux only")
 
-from core import private_file, process, token
+from core import private_file, token
+from core.adopt import adopt
 from core.config import Paths
 from core.platform import make_private_dir
+from core.run_record import record_path
 from tests import fake_ollama
 from tests.api.test_server import Place, run_sidecar
 from tests.beds.wire import call, free_port
@@ -91,12 +93,12 @@ async def test_a_planted_record_is_set_aside_and_nothing_is_signalled(tmp_path: 
     async with rig.supervising(stop_ollama=False) as supervisor:
         await supervisor.start()
     family = rig.family()
-    path = process.record_path(rig.paths.run, rig.port)
+    path = record_path(rig.paths.run, rig.port)
     content = path.read_text()
     path.unlink()
     plant(path, how, content)
     try:
-        assert await asyncio.to_thread(process.adopt, rig.paths.run, 5.0) == []
+        assert await asyncio.to_thread(adopt, rig.paths.run, 5.0) == []
         assert all(lives(member) for member in family)
         assert not path.exists()
     finally:
