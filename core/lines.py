@@ -86,6 +86,8 @@ class LineCutter:
         self._block = min(_BLOCK_BYTES, max_line + 1)
         self._window = max_line + max(_LONGEST_OPEN, redactor.longest if redactor else 0)
         self._open = b""
+        self.held: int | None = 0
+        """How many of the bytes fed so far came after the last block's; None while a line goes on after it."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """Blocks of the lines that `chunk` completes; to be exhausted before the next call."""
@@ -95,10 +97,11 @@ class LineCutter:
             end = data.rfind(b"\n", start, start + self._block) + 1
             end = end or data.find(b"\n", start, start + self._window) + 1
             if end:
-                yield from self._blocks(self._redact(clean(data[start:end])))
+                yield from self._blocks(self._redact(clean(data[start:end])), len(data) - end)
                 start = end
             elif len(data) - start > self._window:
                 lines, rest = self._cut_open(data[start : start + self._window])
+                self.held = None
                 yield from lines
                 data = rest + data[start + self._window :]
                 start = 0
@@ -109,11 +112,12 @@ class LineCutter:
     def flush(self) -> Iterator[bytes]:
         """The last line, if it lacks its newline."""
         if self._open:
-            yield from self._blocks(self._redact(clean(self._open + b"\n")))
+            yield from self._blocks(self._redact(clean(self._open + b"\n")), 0)
             self._open = b""
 
-    def _blocks(self, lines: bytes) -> Iterator[bytes]:
+    def _blocks(self, lines: bytes, held: int) -> Iterator[bytes]:
         start = 0
+        self.held = None
         while len(lines) - start > self._max_line + 1:
             end = lines.rfind(b"\n", start, start + self._max_line + 1) + 1
             if end:
@@ -122,6 +126,7 @@ class LineCutter:
                 end = _character_start(lines, start + self._max_line)
                 yield lines[start:end] + b"\n"
             start = end
+        self.held = held
         yield lines[start:]
 
     def _cut_open(self, begun: bytes) -> tuple[list[bytes], bytes]:

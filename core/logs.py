@@ -20,7 +20,8 @@ _FIRST_READ = 16 * 1024
 _LARGEST_READ = 1024 * 1024
 _TAIL_BYTES = 16 * 1024 * 1024
 # Windows would turn every \n into \r\n without O_BINARY. os.open there shares reading and writing, so readers may come.
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_REOPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_CREATE = _REOPEN | os.O_EXCL
 
 
 class Caps:
@@ -96,6 +97,18 @@ def tail(folder: str, max_lines: int) -> list[str]:
     return [line.decode("utf-8", "replace") for line in lines]
 
 
+def count_after(folder: str, stamp: str, end: tuple[int, int], stream: str) -> int:
+    """How many lines of a stream were written to that start's log after it ended there, as `SegmentedFile.end` says."""
+    number, size = end
+    mark = f"[{stream}]".encode()
+    lines = 0
+    for segment in (one for one in _listed(folder) if one.stamp == stamp and one.number >= number):
+        with open(segment.path, "rb") as file:
+            file.seek(size if segment.number == number else 0)
+            lines += sum(line.startswith(mark) for line in file)
+    return lines
+
+
 def prune(folder: str, caps: Caps, current: Segment) -> None:
     """Delete what passes `caps` now that `current` has been opened, which itself is never deleted.
 
@@ -120,20 +133,31 @@ def prune(folder: str, caps: Caps, current: Segment) -> None:
 
 
 class SegmentedFile:
-    """The log of one start, in numbered segments that are never renamed. Opening the first one raises OSError.
+    """The log of one start, in numbered segments that are never renamed. Opening it raises OSError.
 
     Not thread-safe. Nothing is buffered: what has been written survives the end of this process.
     """
 
-    def __init__(self, folder: str, caps: Caps, now: float) -> None:
+    def __init__(self, folder: str, caps: Caps, now: float, stamp: str | None = None) -> None:
+        """The log of a new start, or the one that `stamp` names: then a line that its dead writer left half is cut."""
         self.fault = ""
         self._folder = folder
         self._caps = caps
-        self._size = 0
         self._torn = False
         os.makedirs(folder, 0o700, exist_ok=True)
-        self._segment, self._fd = _open_start(folder, now)
+        self._segment, self._fd = _reopen(folder, stamp) if stamp else _open_start(folder, now)
+        self._size = os.fstat(self._fd).st_size
         prune(folder, caps, self._segment)
+
+    @property
+    def stamp(self) -> str:
+        """What names this start."""
+        return self._segment.stamp
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """Where the log ends: the number of its last segment and the bytes of that."""
+        return self._segment.number, self._size
 
     @property
     def path(self) -> str:
@@ -196,6 +220,17 @@ def _open_start(folder: str, now: float) -> tuple[Segment, int]:
         segment = Segment(folder, stamp, 0)
         if (fd := _create(segment.path)) is not None:
             return segment, fd
+
+
+def _reopen(folder: str, stamp: str) -> tuple[Segment, int]:
+    number = max((number for found, number in _keys(folder) if found == stamp), default=0)
+    segment = Segment(folder, stamp, number)
+    fd = os.open(segment.path, _REOPEN, 0o600)
+    with open(segment.path, "rb", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(-min(size, _LARGEST_READ), os.SEEK_END)
+        os.ftruncate(fd, size - len(file.read().rpartition(b"\n")[2]))
+    return segment, fd
 
 
 def _create(path: str) -> int | None:

@@ -16,9 +16,9 @@ from subprocess import Popen
 import psutil
 
 from core.errors import StopFailed
+from core.heir import SHIM_KILLED, WATCHERS_KILLED, bury
 from core.platform import GUARDED, ExitWatch, ask_shim, end_orphans, has_guard, kill
 from core.run_record import RunRecord, read_record, sweep_drafts
-from core.shim import SHIM_KILLED, WATCHERS_KILLED, bury
 from core.state import UNRECORDED, Exit
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ WAYS_OUT = {
     errno.ENFILE: _CLOSE_FILES,
 }
 _STOP_MARGIN_SECONDS = 6.0
-_BURIAL_SECONDS = 4.0
+_BURIAL_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _RETRY_SECONDS = 0.25
 
@@ -88,7 +88,7 @@ class Managed:
             with suppress(OSError):
                 end_orphans(self.record.shim_pid, self.record.shim_birth)
             log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
-            bury(str(self._path), str(Path(self.record.log).parent), self.record.shim_pid, WATCHERS_KILLED)
+            bury(str(self._path), self.record.shim_pid, str(Path(self.record.log).parent), WATCHERS_KILLED)
         return self._last_record() or self.record
 
     async def stop(self) -> None:

@@ -5,24 +5,27 @@ One `Pump` a pipe and one `LogWriter` a start. The shim owns them; lean and stan
 
 from __future__ import annotations
 
-import os
+import functools
 import threading
 import time
 from collections import deque
 
 from core.lines import LineCutter, clean
-from core.logs import PREFIX_BYTES, Caps, SegmentedFile, line_prefix
+from core.logs import PREFIX_BYTES, Caps, SegmentedFile, count_after, line_prefix
+from core.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from io import FileIO
     from typing import Literal
 
     from core.redact import Redactor
 
+    Settle = Callable[[int, int], None]
+
 STALL_SECONDS = 1.0
 
-_READ_BYTES = 64 * 1024
 _QUEUE_BYTES = 128 * 1024
 _PORTION_BYTES = 32 * 1024
 _RECENT_BYTES = 16 * 1024
@@ -30,19 +33,26 @@ _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
 
 
 class Pump:
-    """One daemon thread that carries a pipe's lines to the log until the pipe ends, then closes the descriptor."""
+    """One daemon thread that carries a pipe's lines to the log until the pipe ends. The descriptor stays open."""
 
     def __init__(
-        self, fd: int, stream: Literal["OUT", "ERR"], writer: LogWriter, redactor: Redactor | None = None
+        self,
+        fd: int,
+        stream: Literal["OUT", "ERR"],
+        writer: LogWriter,
+        redactor: Redactor | None = None,
+        spool: Spool | None = None,
     ) -> None:
+        """With the spool of a pump that was killed it goes on where that one was."""
         self._redactor = redactor
+        self._spool = spool or Spool()
         self._fd = fd
         self._stream = stream
         self._writer = writer
         self._thread = threading.Thread(target=self._run, name=f"pump-{stream}", daemon=True)
 
     def start(self) -> None:
-        """Begin reading. From here on the descriptor belongs to the pump."""
+        """Begin reading."""
         self._thread.start()
 
     def join(self, timeout: float) -> bool:
@@ -52,18 +62,32 @@ class Pump:
 
     def _run(self) -> None:
         cutter = LineCutter(redactor=self._redactor)
-        try:
-            while chunk := self._read():
+        self._go_on(cutter)
+        with open(self._fd, "rb", buffering=0, closefd=False) as pipe:
+            while chunk := self._read(pipe):
                 for block in cutter.feed(chunk):
-                    self._writer.write(self._stream, block)
-            for block in cutter.flush():
-                self._writer.write(self._stream, block)
-        finally:
-            os.close(self._fd)
+                    self._write(block, cutter.held)
+        for block in cutter.flush():
+            self._write(block, 0)
 
-    def _read(self) -> bytes:
+    def _go_on(self, cutter: LineCutter) -> None:
+        """Write what another pump had read and no more written; how far it came, the log itself tells."""
+        if not (unsettled := self._spool.unsettled()):
+            return
+        written = self._writer.count_after(self._stream, self._spool)
+        for block in cutter.feed(unsettled):
+            lines = block.split(b"\n")
+            if rest := b"\n".join(lines[written:]):
+                self._write(rest, cutter.held)
+            written = max(0, written - block.count(b"\n"))
+
+    def _write(self, block: bytes, held: int | None) -> None:
+        settle = None if held is None else functools.partial(self._spool.settle, self._spool.taken - held)
+        self._writer.write(self._stream, block, settle)
+
+    def _read(self, pipe: FileIO) -> bytes:
         try:
-            return os.read(self._fd, _READ_BYTES)
+            return self._spool.read(pipe)
         except OSError:
             # A pseudo-terminal reports its end as EIO.
             return b""
@@ -77,16 +101,25 @@ class LogWriter:
     soon as a write works again. Opening the first segment raises OSError; later failures are never raised.
     """
 
-    def __init__(self, folder: str, caps: Caps | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: str,
+        caps: Caps | None = None,
+        clock: Callable[[], float] = time.time,
+        stamp: str | None = None,
+    ) -> None:
+        """The log of a new start, or with the `stamp` of a writer that was killed the rest of that one's."""
         caps = caps or Caps()
         self._clock = clock
-        self._file = SegmentedFile(folder, caps, clock())
+        self._folder = folder
+        self._file = SegmentedFile(folder, caps, clock(), stamp)
+        self.stamp = self._file.stamp
         self._portion_bytes = min(_PORTION_BYTES, caps.segment_bytes)
         self.first_path = self._file.path
         self._recent = {"OUT": b"", "ERR": b""}
         # Guarded by the condition, which is notified of every change of the queue.
         self._changed = threading.Condition()
-        self._queue: deque[tuple[bytes, bytes, int]] = deque()
+        self._queue: deque[tuple[bytes, bytes, int, Settle | None]] = deque()
         self._queued_bytes = 0
         self._taken_at = 0.0
         self._is_stalled = False
@@ -103,8 +136,16 @@ class LogWriter:
         """Path of the segment that is being written."""
         return self._file.path
 
-    def write(self, stream: Literal["OUT", "ERR", "SYS"], lines: bytes) -> None:
-        """Queue clean whole lines, stamped now. Blocks while the queue is full, but not through a stall."""
+    def count_after(self, stream: Literal["OUT", "ERR"], spool: Spool) -> int:
+        """How many lines of `stream` the log has got beyond where the spool is settled. Before anything is written."""
+        settled = spool.settled
+        return count_after(self._folder, self.stamp, (settled.segment, settled.size), stream)
+
+    def write(self, stream: Literal["OUT", "ERR", "SYS"], lines: bytes, settle: Settle | None = None) -> None:
+        """Queue clean whole lines, stamped now. Blocks while the queue is full, but not through a stall.
+
+        `settle` is called, with where the log ends then, once they are written or given up.
+        """
         prefix = line_prefix(stream, self._clock())
         with self._changed:
             if stream in self._recent:
@@ -114,7 +155,7 @@ class LogWriter:
             if not self._gets_room(len(lines)):
                 self._dropped += lines.count(b"\n")
                 return
-            self._queue.append((prefix, lines, self._dropped))
+            self._queue.append((prefix, lines, self._dropped, settle))
             self._queued_bytes += len(lines)
             self._dropped = 0
             self._changed.notify_all()
@@ -154,15 +195,17 @@ class LogWriter:
 
     def _run(self) -> None:
         while entry := self._next():
-            prefix, lines, dropped = entry
+            prefix, lines, dropped, settle = entry
             self._note_loss(dropped, _STALLED)
             for portion in _portions(lines, self._portion_bytes):
                 self._store(prefix, portion)
+            if settle:
+                settle(*self._file.end)
         self._note_loss(self._dropped, _STALLED)
         self._mark_loss()
         self._file.close()
 
-    def _next(self) -> tuple[bytes, bytes, int] | None:
+    def _next(self) -> tuple[bytes, bytes, int, Settle | None] | None:
         with self._changed:
             while not self._queue:
                 if self._is_closing:

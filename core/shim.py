@@ -23,54 +23,29 @@ import sys
 import time
 
 from core import private_file
-from core.logs import Caps, newest, stamp_line
+from core.heir import LogHeir, now, write_record
+from core.logs import Caps
 from core.platform import Tree, birth, merged_environment, unlink_file
 from core.platform.event import Event
 from core.pump import LogWriter, Pump
 from core.redact import Redactor, secrets_of
+from core.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-    Record = dict[str, Any]
+    from core.heir import Pipe, Record
 
-STOPPED, EXITED, SHIM_KILLED = "stopped", "exited", "shim killed"
-GUARD_STOPPED_IT = "The shim was killed; its guard stopped Ollama and everything it had started."
-WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what they had left of Ollama."
+STOPPED, EXITED = "stopped", "exited"
 _LEFTOVER_GRACE_SECONDS = 1.0
 _DRAIN_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 
 
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def write_record(path: str, record: Record) -> None:
-    """Write the run record atomically. Raises OSError, with the old one left as it was."""
-    private_file.write(path, json.dumps(record, indent=1))
-
-
 def _read_spec(path: str) -> Record:
     spec: Record = json.loads(private_file.read(path))
     return spec
-
-
-def bury(record_path: str, log_folder: str, shim_pid: int, words: str) -> None:
-    """In place of a killed shim, once its tree has ended: say in the log, in these words, and in its record how.
-
-    A record that is an earlier shim's stays as it is.
-    """
-    try:
-        with open(newest(log_folder) or os.devnull, "ab") as log:
-            log.write(stamp_line("SYS", words))
-        record = json.loads(private_file.read(record_path))
-        if record.get("shimPid") == shim_pid:
-            write_record(record_path, record | {"exitCode": None, "endedAt": _now(), "reason": SHIM_KILLED})
-    except (OSError, ValueError):
-        return
 
 
 def _stop(tree: Tree, grace: float) -> bool:
@@ -108,23 +83,16 @@ def _hand_over(message: Record) -> None:
 
 
 def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
-    ends = [os.pipe(), os.pipe()]
-    record_path, log_folder, shim_pid = spec["record"], spec["logs"], os.getpid()
+    out, err = os.pipe(), os.pipe()
+    pipes: list[Pipe] = [(out[0], "OUT", Spool()), (err[0], "ERR", Spool())]
     env = merged_environment(spec["env"])
     # Ollama itself prints its environment, proxies included, when it starts.
     redactor = Redactor(secrets_of(env))
-    tree = Tree(
-        spec["argv"],
-        env,
-        spec["cwd"],
-        ends[0][1],
-        ends[1][1],
-        spec["stopEvent"],
-        lambda: bury(record_path, log_folder, shim_pid, GUARD_STOPPED_IT),
-    )
-    for _, writer in ends:
+    heir = LogHeir(log, spec["logs"], Caps(**spec["caps"]), spec["record"], redactor, pipes)
+    tree = Tree(spec["argv"], env, spec["cwd"], out[1], err[1], spec["stopEvent"], heir)
+    for writer in (out[1], err[1]):
         os.close(writer)
-    return tree, [Pump(ends[0][0], "OUT", log, redactor), Pump(ends[1][0], "ERR", log, redactor)]
+    return tree, [Pump(reader, stream, log, redactor, spool) for reader, stream, spool in pipes]
 
 
 def _first_record(spec: Record, tree: Tree, log: LogWriter) -> Record:
@@ -137,7 +105,7 @@ def _first_record(spec: Record, tree: Tree, log: LogWriter) -> Record:
         "port": spec["port"],
         "url": spec["url"],
         "log": log.path,
-        "startedAt": _now(),
+        "startedAt": now(),
         "stopEvent": spec["stopEvent"],
         "exitCode": None,
         "endedAt": None,
@@ -178,7 +146,7 @@ def run(spec: Record, on_recorded: Callable[[], object]) -> None:
         pump.join(_DRAIN_SECONDS)
     log.note(f"Ollama {reason} with exit code {tree.exit_code}.")
     log.close(_DRAIN_SECONDS)
-    ended = {"exitCode": tree.exit_code, "endedAt": _now(), "reason": reason, "lastLines": log.last()}
+    ended = {"exitCode": tree.exit_code, "endedAt": now(), "reason": reason, "lastLines": log.last()}
     try:
         write_record(spec["record"], record | ended)
     finally:

@@ -29,7 +29,7 @@ from core.run_record import RunRecord, record_path, spec_path, sweep
 
 ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
 _HAND_OVER_SECONDS = 10.0
-_BURIAL_SECONDS = 4.0
+_BURIAL_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,7 +7,7 @@ with the same pid repeats. What finds out about a process raises OSError if it c
 descriptor: that a process could not be seen does not mean that it is gone.
 
 - `birth(pid)`: that text, or None if no such process lives (a zombie does not live) or it may not be looked at.
-- `Tree(argv, env, cwd, stdout, stderr, stop_event, on_orphaned)`: spawn a program and own all it starts.
+- `Tree(argv, env, cwd, stdout, stderr, stop_event, heir)`: spawn a program and own all it starts.
 - `ExitWatch(pid, birth)`: block one thread until that process has ended.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.

@@ -13,10 +13,11 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 
 from core.platform.event import Event
+from core.platform.heir import Heir
 from core.platform.table import Process
 
 assert sys.platform != "win32"
@@ -79,17 +80,17 @@ def _ask(process: Process) -> None:
     kernel.send_signal(process.pid, process.birth, signal.SIGCONT)
 
 
-def _guard(lifeline: int, session: int, mark: bytes, on_orphaned: Callable[[], None]) -> None:
+def _guard(lifeline: int, session: int, mark: bytes, heir: Heir) -> None:
     """Wait until the shim lets go of the lifeline. If it did so by dying, stop the tree: TERM, 1 s, KILL."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    # Whatever the shim had open (log, pipes, hand-over) must end with the shim, not with its guard.
-    os.closerange(0, lifeline)
-    os.closerange(lifeline + 1, _MAX_DESCRIPTORS)
+    # Whatever else the shim had open (log, hand-over) must end with the shim, not with its guard.
+    _close_all_but([lifeline, *heir.descriptors])
     if os.read(lifeline, 1) == _RELEASED:
         return
+    heir.begin()
     spared = (os.getpid(),)
     for process in members(session, mark, spared):
         _ask(process)
@@ -97,7 +98,13 @@ def _guard(lifeline: int, session: int, mark: bytes, on_orphaned: Callable[[], N
     while members(session, mark, spared) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     _kill_all(lambda: members(session, mark, spared))
-    on_orphaned()
+    heir.end()
+
+
+def _close_all_but(kept: Sequence[int]) -> None:
+    ends = sorted(kept)
+    for before, after in zip([-1, *ends], [*ends, _MAX_DESCRIPTORS], strict=True):
+        os.closerange(before + 1, after)
 
 
 class Tree:
@@ -111,15 +118,15 @@ class Tree:
         stdout: int,
         stderr: int,
         stop_event: str,
-        on_orphaned: Callable[[], None],
+        heir: Heir,
     ) -> None:
         """Spawn `argv`. Raises OSError, with nothing left behind.
 
-        `on_orphaned` runs in the guard, after it has stopped the tree of a shim that was killed. `stop_event` is
-        Windows' way; here the stop is SIGTERM, SIGINT or SIGHUP.
+        `heir` is called in the guard of a shim that was killed. `stop_event` is Windows' way; here the stop is
+        SIGTERM, SIGINT or SIGHUP.
         """
         self.exit_code: int | None = None
-        self._on_orphaned = on_orphaned
+        self._heir = heir
         self._stop_asked = False
         self._exit_told = False
         self._asked: set[tuple[int, str]] = set()
@@ -161,7 +168,7 @@ class Tree:
             os.close(lifeline)
             return
         try:
-            _guard(lifeline, session, self._mark, self._on_orphaned)
+            _guard(lifeline, session, self._mark, self._heir)
         finally:
             os._exit(0)
 

@@ -10,10 +10,10 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 
 from core.platform import _win32api as win32
 from core.platform.event import Event
+from core.platform.heir import Heir
 from core.platform.windows_console import heed_console_stop
 
 if sys.platform != "win32":
@@ -40,11 +40,11 @@ class Tree:
         stdout: int,
         stderr: int,
         stop_event: str,
-        on_orphaned: Callable[[], None],
+        heir: Heir,
     ) -> None:
         r"""Spawn `argv`, and create the event `stop_event` (`Local\…`). Raises OSError, with nothing left behind.
 
-        `on_orphaned` is never called: the tree of a shim that is killed is ended by the kernel.
+        `heir` is never called: the tree of a shim that is killed is ended by the kernel.
         """
         self.exit_code: int | None = None
         self._exit_told = False

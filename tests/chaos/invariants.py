@@ -8,10 +8,11 @@ from pathlib import Path
 
 import psutil
 
+from core.heir import GUARD_STOPPED_IT, SHIM_KILLED, WATCHERS_KILLED
 from core.logs import PREFIX_BYTES
 from core.platform import birth
 from core.run_record import RunRecord
-from core.shim import EXITED, GUARD_STOPPED_IT, SHIM_KILLED, STOPPED, WATCHERS_KILLED
+from core.shim import EXITED, STOPPED
 from tests.beds.wire import JsonObject, listens
 from tests.chaos.place import Place
 
@@ -75,6 +76,8 @@ def _while_running(place: Place, status: JsonObject, record: RunRecord | None) -
     family = {one.pid for one in (shim[0].children(recursive=True) if shim else [])} | {one.pid for one in shim}
     if strays := [one for one in place.processes() if one.pid not in family]:
         yield f"outside the shim's tree: {strays}"
+    if len(place.servers()) != 1:
+        yield f"not one Ollama: {place.servers()}"
     if len(place.guards()) != 1:
         yield f"not one guard: {place.guards()}"
 

@@ -137,6 +137,12 @@ class Place:
         """Every process of an Ollama that serves; a wrapped one is several."""
         return self._with_word("serve")
 
+    def servers(self) -> list[psutil.Process]:
+        """The Ollamas, each by the last one of its processes, not by those that wrap it."""
+        found = self.ollamas()
+        wrappers = {wrapper.pid for process in found for wrapper in process.parents()}
+        return [process for process in found if process.pid not in wrappers]
+
     def runners(self) -> list[psutil.Process]:
         """The model runners."""
         return self._with_word("runner")

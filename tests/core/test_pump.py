@@ -164,7 +164,7 @@ def test_the_last_messages_are_whole_lines_of_bounded_size(writer: LogWriter) ->
     assert writer.last() == ["y" * (16 * 1024 - 1)]
 
 
-def test_the_pump_ends_and_closes_its_pipe_at_end_of_file(tmp_path: Path, writer: LogWriter) -> None:
+def test_the_pump_ends_with_its_pipe_and_leaves_its_end_open(tmp_path: Path, writer: LogWriter) -> None:
     reader, pipe = os.pipe()
     pump = Pump(reader, "ERR", writer)
     pump.start()
@@ -172,8 +172,7 @@ def test_the_pump_ends_and_closes_its_pipe_at_end_of_file(tmp_path: Path, writer
     assert not pump.join(0.01)
     os.close(pipe)
     assert pump.join(5)
-    with pytest.raises(OSError, match=r"Bad file descriptor|[Hh]andle"):
-        os.fstat(reader)
+    os.close(reader)
     assert writer.close(10)
     assert tail(str(tmp_path), 9) == ["[ERR] 2024-11-01 12:00:00 whole", "[ERR] 2024-11-01 12:00:00 half"]
 

@@ -1,0 +1,94 @@
+"""What is done in place of a shim that was killed: carry its log on, and say in its record how its run ended.
+
+The standard library only, for the guard is a fork of the shim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+
+from core import private_file
+from core.logs import Caps, newest, stamp_line
+from core.platform.heir import Heir
+from core.pump import LogWriter, Pump
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from core.redact import Redactor
+    from core.spool import Spool
+
+    Record = dict[str, Any]
+    Pipe = tuple[int, Literal["OUT", "ERR"], Spool]
+
+SHIM_KILLED = "shim killed"
+GUARD_STOPPED_IT = "The shim was killed; its guard stopped Ollama and everything it had started."
+WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what they had left of Ollama."
+_DRAIN_SECONDS = 0.5
+
+
+def now() -> str:
+    """The time for a run record."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def write_record(path: str, record: Record) -> None:
+    """Write the run record atomically. Raises OSError, with the old one left as it was."""
+    private_file.write(path, json.dumps(record, indent=1))
+
+
+def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) -> None:
+    """In place of a killed shim, once its tree has ended: say how in its record, and in these words in the newest log.
+
+    A record that is an earlier shim's stays as it is. Without a folder nothing is said in a log.
+    """
+    try:
+        if log_folder:
+            with open(newest(log_folder) or os.devnull, "ab") as log:
+                log.write(stamp_line("SYS", words))
+        record = json.loads(private_file.read(record_path))
+        if record.get("shimPid") == shim_pid:
+            write_record(record_path, record | {"exitCode": None, "endedAt": now(), "reason": SHIM_KILLED})
+    except (OSError, ValueError):
+        return
+
+
+class LogHeir(Heir):
+    """Takes the place of a shim that is killed, in its guard. Made by the shim, before it starts its program."""
+
+    def __init__(
+        self, log: LogWriter, folder: str, caps: Caps, record_path: str, redactor: Redactor, pipes: list[Pipe]
+    ) -> None:
+        super().__init__([descriptor for descriptor, _, _ in pipes])
+        self._stamp = log.stamp
+        self._folder = folder
+        self._caps = caps
+        self._record_path = record_path
+        self._redactor = redactor
+        self._pipes = pipes
+        self._shim_pid = os.getpid()
+        self._log: LogWriter | None = None
+        self._pumps: list[Pump] = []
+
+    def begin(self) -> None:
+        """Carry the log on, from the first line that the shim had not written, while the tree is stopped."""
+        with contextlib.suppress(OSError):
+            self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp)
+            self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
+            for pump in self._pumps:
+                pump.start()
+
+    def end(self) -> None:
+        """Say how the run ended, now that the tree has."""
+        # A process outside the tree may still hold a pipe.
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        for pump in self._pumps:
+            pump.join(max(0.0, deadline - time.monotonic()))
+        if self._log:
+            self._log.note(GUARD_STOPPED_IT)
+            self._log.close(_DRAIN_SECONDS)
+        bury(self._record_path, self._shim_pid, None if self._log else self._folder, GUARD_STOPPED_IT)
