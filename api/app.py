@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api import expect
 from api.connection import Connection
 from api.errors import BadValue, core_problem, problem
 from api.guard import MOST_BODY_BYTES, Guard
@@ -87,7 +88,10 @@ async def received(request: web.Request, handler: Handler) -> web.StreamResponse
     connection = request.protocol if isinstance(request.protocol, Connection) else None
     if connection:
         connection.heard()
+    if refusal := expect.refuse(request):
+        return refusal
     if request.method not in READS:
+        expect.invite(request)
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 await request.read()
