@@ -19,6 +19,7 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
 - `disown(path)`: delete a file that another user made there, or a link; one of ours stays.
 - `open_private(path)`: a descriptor to read a file that nobody but this user (or root) can have written.
+- `close_to_others(file)`: take others' rights to an open file away; False if they could have read it until now.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
 - `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
 - `leave_bundle()`: have what a frozen program starts look for libraries where it would if it were not frozen.
@@ -41,6 +42,7 @@ if sys.platform == "win32":
         Tree,
         ask_shim,
         birth,
+        close_to_others,
         disown,
         end_orphans,
         has_guard,
@@ -64,6 +66,7 @@ else:
         Tree,
         ask_shim,
         birth,
+        close_to_others,
         disown,
         end_orphans,
         has_guard,
@@ -87,6 +90,7 @@ __all__ = [
     "Tree",
     "ask_shim",
     "birth",
+    "close_to_others",
     "disown",
     "end_orphans",
     "has_guard",
