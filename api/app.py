@@ -98,4 +98,7 @@ async def received(request: web.Request, handler: Handler) -> web.StreamResponse
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
     with connection.at_work(is_change=request.method not in READS) if connection else nullcontext():
-        return await handler(request)
+        response = await handler(request)
+    if connection:
+        connection.make_room(response.content_length or 0)
+    return response

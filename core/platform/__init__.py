@@ -12,7 +12,8 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
-- `keep_one_heap()`: have all threads share one heap, where the C library would give each its own. Before any thread.
+- `keep_one_heap()`: have all threads share one heap, where the C library would give each its own, and keep large blocks
+  out of it. Before any thread.
 - `has_guard(shim_pid, shim_birth)`: whether a killed shim's guard still lives; always False where `GUARDED` is.
 - `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.

@@ -54,7 +54,7 @@ def kill(pid: int, birth: str) -> bool:
 
 
 def keep_one_heap() -> None:
-    """Have all threads share one heap: what worker threads let go of otherwise stays scattered over many."""
+    """Have all threads share one heap, without large blocks: what is let go of otherwise stays, scattered."""
     kernel.keep_one_heap()
 
 
