@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> None:
     """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
     keep_one_heap()
     paths = Paths.find(options.data_dir)
-    journal.configure(paths, verbose=options.verbose)
-    asyncio.run(serve(paths, options.host, options.port))
+    reader = SettingsReader(paths, journal.configure(paths, verbose=options.verbose))
+    asyncio.run(serve(paths, reader, options.host, options.port))
 
 
 def rotate_token(options: argparse.Namespace) -> int:
@@ -87,11 +87,10 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no port; give a whole number from 0 to 65535")
 
 
-async def serve(paths: Paths, host: str | None, port: int | None) -> None:
+async def serve(paths: Paths, reader: SettingsReader, host: str | None, port: int | None) -> None:
     """Serve until a signal comes. Raises CoreError or OSError if serving cannot begin."""
-    reader = SettingsReader(paths)
     settings = await asyncio.to_thread(reader.read)
-    supervisor = Supervisor(paths)
+    supervisor = Supervisor(paths, reader)
     wanted = settings.sidecar
     serving = sidecar(paths, wanted.port if port is None else port, supervisor, host=host or wanted.host)
     with _stop_signals() as stopped:

@@ -10,9 +10,10 @@ from contextlib import nullcontext
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api import expect
 from api.connection import Connection
 from api.errors import BadValue, core_problem, problem
-from api.guard import MOST_BODY_BYTES, Guard
+from api.guard import MOST_BODY_BYTES, READS, Guard
 from api.headers import stamp
 from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
@@ -22,7 +23,6 @@ from core.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-READS = frozenset({"GET", "HEAD"})
 BODY_SECONDS = 10.0
 # A caller must not fill the log with a path.
 _MOST_PATH = 200
@@ -49,7 +49,7 @@ async def correlated(request: web.Request, handler: Handler) -> web.StreamRespon
     began = time.monotonic()
     response = await handler(request)
     identity = stamp(response, request)
-    is_routine = request.method in {"GET", "HEAD", "OPTIONS"} and response.status < 400
+    is_routine = request.method in READS and response.status < 400
     level = logging.DEBUG if is_routine else logging.INFO
     if log.isEnabledFor(level):
         took_ms = (time.monotonic() - began) * 1000
@@ -87,11 +87,17 @@ async def received(request: web.Request, handler: Handler) -> web.StreamResponse
     connection = request.protocol if isinstance(request.protocol, Connection) else None
     if connection:
         connection.heard()
+    if refusal := expect.refuse(request):
+        return refusal
     if request.method not in READS:
+        expect.invite(request)
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
     with connection.at_work(is_change=request.method not in READS) if connection else nullcontext():
-        return await handler(request)
+        response = await handler(request)
+    if connection:
+        connection.make_room(response.content_length or 0)
+    return response

@@ -25,7 +25,7 @@ KEEPALIVE_SECONDS = 75.0
 FIRST_REQUEST_SECONDS = 10.0
 UNREAD_SECONDS = 20.0
 MOST_UNREAD_BYTES = 64 << 20
-"""What all callers together may leave unread; beyond it the one that has left most is cut off."""
+"""What all callers together may leave unread; beyond it those that have left something for longest are cut off."""
 _SWEEP_SECONDS = 0.5
 
 
@@ -71,6 +71,10 @@ class Connection(web.RequestHandler):
             self._is_at_work = self._is_changing = False
             self._since = time.monotonic()
             self._crowd.touch(self)
+
+    def make_room(self, size: int) -> None:
+        """Have room for an answer of `size` bytes: others that leave theirs unread are cut off if it takes that."""
+        self._crowd.make_room(size, self)
 
     @property
     def is_at_work(self) -> bool:
@@ -174,15 +178,20 @@ class Crowd:
         for connection in list(self._members):
             if connection.is_overdue(now):
                 connection.cut()
-        self._make_room()
+        self.make_room(0)
         self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep) if self._members else None
 
-    def _make_room(self) -> None:
-        """Keep what nobody reads within bounds, whoever asks for however much."""
-        hoarders = sorted(self._members, key=lambda each: each.unread_bytes)
-        excess = sum(each.unread_bytes for each in hoarders) - MOST_UNREAD_BYTES
-        while excess > 0 and hoarders:
-            worst = hoarders.pop()
-            excess -= worst.unread_bytes
-            self.leave(worst)
-            worst.cut()
+    def make_room(self, size: int, needed_by: Connection | None = None) -> None:
+        """Keep what nobody reads within bounds, with `size` bytes more to come, whoever asks for however much.
+
+        Whoever was answered last has had the least time to read, and goes last; `needed_by`, who gets them, stays.
+        """
+        unread = {each: each.unread_bytes for each in self._members if each is not needed_by}
+        excess = sum(unread.values()) + size - MOST_UNREAD_BYTES
+        for each, left in unread.items():
+            if excess <= 0:
+                return
+            if left:
+                excess -= left
+                self.leave(each)
+                each.cut()

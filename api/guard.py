@@ -27,11 +27,12 @@ from core.config import Paths, Settings, SettingsReader
 from core.platform.peer import socket_owner_is_us
 
 MOST_BODY_BYTES = 64 << 10
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Every other method, known or not, is a mutation."""
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}"
 _DEV_SERVER_HOSTS = frozenset({"localhost:5173", "127.0.0.1:5173"})
 _ALWAYS_ALLOWED = frozenset({"http://localhost:5173", "http://127.0.0.1:5173", "file://"})
-_MUTATIONS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FRESH_SECONDS = 0.25
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -132,7 +133,7 @@ async def origin(request: web.Request, ours: Pass) -> web.Response | None:
 
 async def content_type(request: web.Request, ours: Pass) -> web.Response | None:
     """A mutation bears JSON or nothing."""
-    if request.method not in _MUTATIONS:
+    if request.method in READS:
         return None
     if hdrs.CONTENT_TYPE not in request.headers and not request.body_exists:
         return None
@@ -151,7 +152,7 @@ async def secret(request: web.Request, ours: Pass) -> web.Response | None:
 
 async def user(request: web.Request, ours: Pass) -> web.Response | None:
     """A mutation comes from a program of this user, as far as the system tells, or bears the token."""
-    if request.method not in _MUTATIONS or ours.proof is Proof.RIGHT:
+    if request.method in READS or ours.proof is Proof.RIGHT:
         return None
     # One at a time: looking may take milliseconds, and must not take all the threads that others wait for.
     async with ours.looking:

@@ -19,7 +19,7 @@ from core import __version__
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Json = dict[str, Any]
-_ANY_CALL = (400, 403, 408, 413, 429)
+_ANY_CALL = (400, 403, 408, 413, 417, 429)
 _MUTATION = (415,)
 _TOKEN = "auraToken"  # noqa: S105 - a name, no secret
 

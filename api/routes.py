@@ -41,6 +41,7 @@ class Routes:
         self._supervisor = supervisor
         self._hooks = hooks
         self._paths = paths
+        self._reading = asyncio.Lock()
 
     def table(self) -> list[web.RouteDef]:
         """Every route there is. Each handler is described with `@answers`; whatever runs programs needs the token."""
@@ -81,8 +82,11 @@ class Routes:
     async def logs(self, request: web.Request) -> web.Response:
         """The last lines of the managed Ollama's log, over as many starts as it takes."""
         wanted = _max_lines(request)
-        lines = await asyncio.to_thread(logs.tail, str(self._paths.logs), wanted)
-        return _json(LogsBody(lines, len(lines)))
+        # One at a time: each may take a hundred megabytes for a moment, and a thread that others wait for.
+        async with self._reading:
+            # Whoever has gone meanwhile need not be read for.
+            lines = await asyncio.to_thread(logs.tail, str(self._paths.logs), wanted) if request.transport else []
+            return _json(LogsBody(lines, len(lines)))
 
     @answers(ModelsBody)
     async def models(self, request: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from typing import cast
 from aiohttp import web
 from filelock import BaseFileLock, FileLock, Timeout
 
+from api import expect
 from api.app import build
 from api.connection import Crowd
 from api.hooks import HEADLESS, Hooks
@@ -105,7 +106,9 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     # From `setup` to `cleanup` there is one.
-    crowd = Crowd(cast(web.Server, runner.server))
+    http = cast(web.Server, runner.server)
+    expect.keep_from_aiohttp(http)
+    crowd = Crowd(http)
     try:
         server = await _bind(crowd, host, port)
         try:

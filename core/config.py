@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -80,7 +80,9 @@ class Settings:
 class SettingsReader:
     """The settings in force, read fresh. Any thread may call it."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, conceal: Callable[[Mapping[str, str]], None] = lambda env: None) -> None:
+        """`conceal` is told of each `env` that is read, by the thread that reads it and before anybody can use it."""
+        self._conceal = conceal
         self._aura = _Source(paths.settings, AuraSettings)
         self._sidecar = _Source(paths.sidecar, SidecarSettings)
         self._lock = threading.Lock()
@@ -96,6 +98,7 @@ class SettingsReader:
             if self._sidecar.is_unknown and self._sidecar.mentions(b"requireToken"):
                 # Whoever asked for the token must not lose it by a slip elsewhere in the file.
                 sidecar = msgspec.structs.replace(sidecar, require_token=True)
+        self._conceal(sidecar.env)
         return Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
 
     @property

@@ -31,8 +31,10 @@ _END_SECONDS = 5.0
 class Errands:
     """Runs errands for one supervisor; `post` puts a message into its mailbox."""
 
-    def __init__(self, paths: Paths, post: Callable[[mail.Message], None]) -> None:
-        self.looker = Looker(SettingsReader(paths))
+    def __init__(
+        self, paths: Paths, post: Callable[[mail.Message], None], reader: SettingsReader | None = None
+    ) -> None:
+        self.looker = Looker(reader or SettingsReader(paths))
         self.memory = Memory()
         self._paths = paths
         self._post = post

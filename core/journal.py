@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 
 from core.config import Paths
@@ -17,11 +19,22 @@ _SPARING_SECONDS = 1.0
 
 
 class _Discreet(logging.Formatter):
-    """Formats without what the environment or a URL holds in secret."""
+    """Formats without what a URL holds in secret, or any environment that it was told to conceal, or our own."""
 
     def __init__(self, form: str, dates: str) -> None:
         super().__init__(form, dates)
-        self._redact = Redactor(secrets_of(os.environ))
+        self._concealing = threading.Lock()
+        self._secrets: frozenset[bytes] = frozenset()
+        self._redact = Redactor([])
+        self.conceal(os.environ)
+
+    def conceal(self, env: Mapping[str, str]) -> None:
+        """From now on star this environment's secrets as well. From any thread; cheap if they are known."""
+        with self._concealing:
+            known = self._secrets.union(secrets_of(env))
+            if known != self._secrets:
+                self._redact = Redactor(sorted(known, key=len, reverse=True))
+                self._secrets = known
 
     def format(self, record: logging.LogRecord) -> str:
         return self._redact(super().format(record).encode("utf-8", "backslashreplace")).decode("utf-8")
@@ -51,8 +64,12 @@ class _Sparing(logging.Filter):
         return True
 
 
-def configure(paths: Paths, *, verbose: bool) -> None:
-    """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start."""
+def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], None]:
+    """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start.
+
+    Our own environment's secrets are starred. So are, for good, those of each environment that the returned function
+    is told of, from any thread.
+    """
     form = _Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
     form.converter = time.gmtime
     handlers: list[logging.Handler] = []
@@ -72,3 +89,4 @@ def configure(paths: Paths, *, verbose: bool) -> None:
     logging.getLogger("asyncio").addFilter(_Sparing())
     # It logs each request that is no HTTP with a traceback, and so would let any caller fill the log.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    return form.conceal

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
-from core.platform import open_private, replace_file, unlink_file
+from core.platform import close_to_others, open_private, replace_file, unlink_file
 
 _MOST_BYTES = 1 << 20
 
@@ -28,7 +29,21 @@ def write(path: str, text: str) -> None:
 def read(path: str) -> str:
     """What is there, 1 MiB at most. Raises OSError, PermissionError also if others may have written it.
 
-    Bytes that are no UTF-8 are replaced.
+    Bytes that are no UTF-8 are replaced. If others could read it, they no longer can.
     """
+    return _read(path)[0]
+
+
+def read_secret(path: str) -> str:
+    """As `read`, but raises PermissionError (EPERM) also if others could read it until now."""
+    text, was_closed = _read(path)
+    if not was_closed:
+        raise PermissionError(errno.EPERM, "Another user may have read it", path)
+    return text
+
+
+def _read(path: str) -> tuple[str, bool]:
+    # All is asked of the one open file, so that nothing can take its place in between.
     with os.fdopen(open_private(path), "rb") as file:
-        return file.read(_MOST_BYTES).decode("utf-8", "replace")
+        was_closed = close_to_others(file.fileno())
+        return file.read(_MOST_BYTES).decode("utf-8", "replace"), was_closed

@@ -17,7 +17,7 @@ from typing import Any
 from core import mail
 from core.broadcast import Subscription
 from core.client import Client
-from core.config import Paths
+from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errands import Errands
 from core.machine import GOODBYE, Machine
@@ -28,11 +28,11 @@ POLL_SECONDS = 1.0
 
 
 class Supervisor:
-    """Supervises the one Ollama that the settings in `paths` describe."""
+    """Supervises the one Ollama that the settings in `paths` describe. `reader` is whoever reads these already."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, reader: SettingsReader | None = None) -> None:
         self._mail: asyncio.Queue[mail.Message] = asyncio.Queue()
-        self._errands = Errands(paths, self._mail.put_nowait)
+        self._errands = Errands(paths, self._mail.put_nowait, reader)
         self._machine = Machine(self._errands, self._do)
         self._looked = asyncio.Event()
         self._is_over = False

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from core import private_file
-from core.platform import make_private_dir
+from core.platform import make_private_dir, unlink_file
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _LOCK = threading.Lock()
 def read_or_create(run_dir: Path) -> str:
     """The token in force, made on first use. Blocks on the disk. Raises OSError if it cannot be read or written.
 
-    One that others may have written is not taken: a new one takes its place.
+    One that others may have written or read is not taken: a new one takes its place.
     """
     with _LOCK:
         return _read(run_dir / "token") or _create(run_dir)
@@ -37,14 +37,16 @@ def rotate(run_dir: Path) -> str:
 
 def _read(path: Path) -> str | None:
     try:
-        found = private_file.read(str(path)).strip()
+        found = private_file.read_secret(str(path)).strip()
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        # Only what `open_private` itself refuses; what the system refuses may pass, or is for a person to mend.
+        # Only what `private_file` itself refuses; what the system refuses may pass, or is for a person to mend.
         if error.errno != errno.EPERM:
             raise
         log.warning("%s is not used: %s; a new one takes its place", path, error.strerror)
+        # Should a full disk keep the new one out, it must not look like a good one to the next reader.
+        unlink_file(str(path))
         return None
     return found if _SHAPE.fullmatch(found) else None
 

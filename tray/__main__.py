@@ -111,8 +111,7 @@ class _Program:
         keep_one_heap()
         self._options = options
         self._paths = Paths.find(options.data_dir)
-        self._reader = SettingsReader(self._paths)
-        journal.configure(self._paths, verbose=options.verbose)
+        self._reader = SettingsReader(self._paths, journal.configure(self._paths, verbose=options.verbose))
         self._bridge = Bridge(self._serve)
         first = view(Facts(Status(), None, False, False, False, False))
         self._icon = TrayIcon(backend, first, self._command, self._claim_signals, self._closed)
@@ -157,7 +156,7 @@ class _Program:
         self._ended = asyncio.get_running_loop().create_future()
         try:
             settings = await asyncio.to_thread(self._reader.read)
-            supervisor = Supervisor(self._paths)
+            supervisor = Supervisor(self._paths, self._reader)
             hooks = Hooks(on_null_refused=self._null_refused, on_show=self._show)
             port = settings.sidecar.port if self._options.port is None else self._options.port
             host = self._options.host or settings.sidecar.host

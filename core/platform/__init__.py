@@ -12,13 +12,15 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
-- `keep_one_heap()`: have all threads share one heap, where the C library would give each its own. Before any thread.
+- `keep_one_heap()`: have all threads share one heap, where the C library would give each its own, and keep large blocks
+  out of it. Before any thread.
 - `has_guard(shim_pid, shim_birth)`: whether a killed shim's guard still lives; always False where `GUARDED` is.
 - `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
 - `disown(path)`: delete a file that another user made there, or a link; one of ours stays.
 - `open_private(path)`: a descriptor to read a file that nobody but this user (or root) can have written.
+- `close_to_others(file)`: take others' rights to an open file away; False if they could have read it until now.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
 - `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
 - `leave_bundle()`: have what a frozen program starts look for libraries where it would if it were not frozen.
@@ -41,6 +43,7 @@ if sys.platform == "win32":
         Tree,
         ask_shim,
         birth,
+        close_to_others,
         disown,
         end_orphans,
         has_guard,
@@ -64,6 +67,7 @@ else:
         Tree,
         ask_shim,
         birth,
+        close_to_others,
         disown,
         end_orphans,
         has_guard,
@@ -87,6 +91,7 @@ __all__ = [
     "Tree",
     "ask_shim",
     "birth",
+    "close_to_others",
     "disown",
     "end_orphans",
     "has_guard",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import math
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from ctypes import wintypes
@@ -37,8 +37,22 @@ _TOKEN_QUERY = 0x0008
 _TOKEN_USER = 1
 _SDDL_REVISION_1 = 1
 _SE_FILE_OBJECT = 1
+_OWNER_SECURITY_INFORMATION = 0x0000_0001
 _DACL_SECURITY_INFORMATION = 0x0000_0004
 _PROTECTED_DACL_SECURITY_INFORMATION = 0x8000_0000
+_SYSTEM = "S-1-5-18"
+_ADMINISTRATORS = "S-1-5-32-544"
+_FILE_LIST_DIRECTORY = 0x0000_0001
+_FILE_READ_ATTRIBUTES = 0x0000_0080
+_READ_CONTROL = 0x0002_0000
+_FILE_SHARE_READ_WRITE = 0x0000_0003
+_OPEN_EXISTING = 3
+_FILE_FLAG_OPEN_REPARSE_POINT = 0x0020_0000
+_FILE_FLAG_BACKUP_SEMANTICS = 0x0200_0000
+_FILE_ATTRIBUTE_TAG_INFO = 9
+_FILE_ATTRIBUTE_DIRECTORY = 0x0000_0010
+_FILE_ATTRIBUTE_REPARSE_POINT = 0x0000_0400
+_REPARSE_TAG_NAME_SURROGATE = 0x2000_0000
 _JOB_BASIC_ACCOUNTING = 1
 _JOB_EXTENDED_LIMITS = 9
 _JOB_KILL_ON_CLOSE = 0x2000
@@ -79,8 +93,23 @@ class _JobAccounting(ctypes.Structure):
     ]
 
 
+class _AttributeTag(ctypes.Structure):
+    """FILE_ATTRIBUTE_TAG_INFO."""
+
+    _fields_ = [
+        ("attributes", wintypes.DWORD),
+        ("reparse_tag", wintypes.DWORD),
+    ]
+
+
 def _refuse_null(result: int | None, function: Any, arguments: tuple[Any, ...]) -> int:
     if not result:
+        raise ctypes.WinError(ctypes.get_last_error())
+    return result
+
+
+def _refuse_invalid(result: int | None, function: Any, arguments: tuple[Any, ...]) -> int:
+    if result is None or result == ctypes.c_void_p(-1).value:
         raise ctypes.WinError(ctypes.get_last_error())
     return result
 
@@ -127,12 +156,17 @@ _query_job = _bind(_kernel32, "QueryInformationJobObject", _B, _H, ctypes.c_int,
 _assign_process = _bind(_kernel32, "AssignProcessToJobObject", _B, _H, _H)
 _terminate_job = _bind(_kernel32, "TerminateJobObject", _B, _H, wintypes.UINT)
 _create_directory = _bind(_kernel32, "CreateDirectoryW", _B, _S, ctypes.POINTER(_SecurityAttributes))
+_create_file = _bind(_kernel32, "CreateFileW", _H, _S, _D, _D, _P, _D, _D, _H, check=_refuse_invalid)
+_get_file_information = _bind(_kernel32, "GetFileInformationByHandleEx", _B, _H, ctypes.c_int, _P, _D)
 _set_dll_directory = _bind(_kernel32, "SetDllDirectoryW", _B, _S)
 _open_token = _bind(_advapi32, "OpenProcessToken", _B, _H, _D, ctypes.POINTER(_H))
 _get_token = _bind(_advapi32, "GetTokenInformation", _B, _H, ctypes.c_int, _P, _D, _PD)
 _sid_to_text = _bind(_advapi32, "ConvertSidToStringSidW", _B, _P, _PP)
 _parse_sddl = _bind(_advapi32, "ConvertStringSecurityDescriptorToSecurityDescriptorW", _B, _S, _D, _PP, _P)
 _get_dacl = _bind(_advapi32, "GetSecurityDescriptorDacl", _B, _P, ctypes.POINTER(_B), _PP, ctypes.POINTER(_B))
+_get_security = _bind(
+    _advapi32, "GetSecurityInfo", _D, _H, ctypes.c_int, _D, _PP, _P, _P, _P, _PP, check=_refuse_status
+)
 _set_security = _bind(
     _advapi32, "SetNamedSecurityInfoW", _D, _S, ctypes.c_int, _D, _P, _P, _P, _P, check=_refuse_status
 )
@@ -268,17 +302,56 @@ def reset_dll_directory() -> None:
 
 
 def create_private_directory(path: str) -> None:
-    """Create a folder, or take over one that exists: this user, SYSTEM and administrators alone enter it and below."""
+    """Create a folder, or take over one that exists: this user, SYSTEM and administrators alone enter it and below.
+
+    PermissionError (EPERM) also for a link, or another user's folder: its owner could undo whatever is done here.
+    """
     with _security(f"D:P(A;OICI;FA;;;{_user_sid()})(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)") as security:
         try:
             _create_directory(path, security)
         except FileExistsError:
-            if not os.path.isdir(path):
-                raise
-            present, defaulted, dacl = wintypes.BOOL(), wintypes.BOOL(), ctypes.c_void_p()
-            _get_dacl(security.descriptor, present, dacl, defaulted)
-            kinds = _DACL_SECURITY_INFORMATION | _PROTECTED_DACL_SECURITY_INFORMATION
-            _set_security(path, _SE_FILE_OBJECT, kinds, None, None, dacl, None)
+            with _own_directory(path):
+                _close_directory(path, security)
+
+
+@contextlib.contextmanager
+def _own_directory(path: str) -> Iterator[None]:
+    """Hold a folder open, and so in its place, that is no link and belongs to nobody who is not trusted anyhow."""
+    # Without leave to delete, nobody can rename it or put another one there while it is open.
+    access = _FILE_LIST_DIRECTORY | _FILE_READ_ATTRIBUTES | _READ_CONTROL
+    flags = _FILE_FLAG_OPEN_REPARSE_POINT | _FILE_FLAG_BACKUP_SEMANTICS
+    with Handle(_create_file(path, access, _FILE_SHARE_READ_WRITE, None, _OPEN_EXISTING, flags, None)) as folder:
+        found = _AttributeTag()
+        _get_file_information(folder.value, _FILE_ATTRIBUTE_TAG_INFO, ctypes.byref(found), ctypes.sizeof(found))
+        if _is_link(found):
+            raise PermissionError(errno.EPERM, "This folder is a link", path)
+        if not found.attributes & _FILE_ATTRIBUTE_DIRECTORY:
+            raise FileExistsError(errno.EEXIST, "This is no folder", path)
+        if _owner_sid(folder) not in (_user_sid(), _SYSTEM, _ADMINISTRATORS):
+            raise PermissionError(errno.EPERM, "This folder belongs to another user", path)
+        yield
+
+
+def _is_link(found: _AttributeTag) -> bool:
+    # A folder that a cloud keeps in step is a reparse point as well, and stands for nothing but itself.
+    is_reparse_point = bool(found.attributes & _FILE_ATTRIBUTE_REPARSE_POINT)
+    return is_reparse_point and bool(found.reparse_tag & _REPARSE_TAG_NAME_SURROGATE)
+
+
+def _owner_sid(file: Handle) -> str:
+    owner, descriptor = ctypes.c_void_p(), ctypes.c_void_p()
+    _get_security(file.value, _SE_FILE_OBJECT, _OWNER_SECURITY_INFORMATION, owner, None, None, None, descriptor)
+    try:
+        return _sid_text(owner.value)
+    finally:
+        _local_free(descriptor)
+
+
+def _close_directory(path: str, security: _SecurityAttributes) -> None:
+    present, defaulted, dacl = wintypes.BOOL(), wintypes.BOOL(), ctypes.c_void_p()
+    _get_dacl(security.descriptor, present, dacl, defaulted)
+    kinds = _DACL_SECURITY_INFORMATION | _PROTECTED_DACL_SECURITY_INFORMATION
+    _set_security(path, _SE_FILE_OBJECT, kinds, None, None, dacl, None)
 
 
 @contextlib.contextmanager
@@ -298,8 +371,12 @@ def _user_sid() -> str:
         # TOKEN_USER begins with a pointer to the SID, which lies behind it; 256 bytes hold the longest.
         user = (ctypes.c_void_p * 32)()
         _get_token(token.value, _TOKEN_USER, user, ctypes.sizeof(user), wintypes.DWORD())
+    return _sid_text(user[0])
+
+
+def _sid_text(sid: int | None) -> str:
     text = ctypes.c_void_p()
-    _sid_to_text(user[0], text)
+    _sid_to_text(sid, text)
     try:
         return ctypes.wstring_at(text.value or 0)
     finally:

@@ -16,6 +16,7 @@ assert sys.platform == "linux"
 
 PR_SET_CHILD_SUBREAPER = 36
 _M_ARENA_MAX = -8
+_M_MMAP_THRESHOLD = -3
 _STATE, _PPID, _SESSION, _START = 0, 1, 3, 19
 _GONE = (errno.ENOENT, errno.ESRCH, errno.EACCES, errno.EPERM, errno.EINVAL)
 
@@ -70,9 +71,15 @@ def adopt_orphans() -> None:
 
 
 def keep_one_heap() -> None:
-    """Have all threads share one heap: mallopt(3). Other C libraries than glibc have only one, and no such call."""
+    """Have all threads share one heap: mallopt(3). Other C libraries than glibc have only one, and no such call.
+
+    Blocks of a megabyte stay out of it, and so go back to the system when they are let go of. Else glibc moves the
+    limit up to the largest that was ever let go of, and such blocks then lie scattered over the heap.
+    """
     with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 def send_signal(pid: int, birth: str, number: int) -> bool:

@@ -23,6 +23,7 @@ else:
 
 EXECUTABLE_NAMES = ("ollama",)
 GUARDED = True
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def known_executables() -> list[str]:
@@ -53,7 +54,7 @@ def kill(pid: int, birth: str) -> bool:
 
 
 def keep_one_heap() -> None:
-    """Have all threads share one heap: what worker threads let go of otherwise stays scattered over many."""
+    """Have all threads share one heap, without large blocks: what is let go of otherwise stays, scattered."""
     kernel.keep_one_heap()
 
 
@@ -124,6 +125,21 @@ def open_private(path: str) -> int:
         return file
     os.close(file)
     raise PermissionError(errno.EPERM, "Another user may have written it", path)
+
+
+def close_to_others(file: int) -> bool:
+    """Take away what rights others have to an open file. False if they could have read it until now.
+
+    True where the file system keeps no modes, since there no file is ever closed, not even a new one. Raises OSError.
+    """
+    if not os.fstat(file).st_mode & _OTHERS:
+        return True
+    try:
+        os.fchmod(file, 0o600)
+    except PermissionError:
+        # Root's own.
+        return False
+    return bool(os.fstat(file).st_mode & _OTHERS)
 
 
 def disown(path: str) -> None:

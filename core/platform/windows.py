@@ -163,11 +163,17 @@ def leave_bundle() -> None:
 def make_private_dir(path: str) -> None:
     """Create the folder with its parents; this user, SYSTEM and administrators alone may enter it and what is below.
 
-    Also if it was there before. Raises OSError, also where the file system keeps no access lists.
+    Also if it was there before. Raises OSError, also where the file system keeps no access lists; PermissionError also
+    if it is a link or another user's, who could undo whatever is done here.
     """
     path = os.path.abspath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    win32.create_private_directory(path)
+    try:
+        win32.create_private_directory(path)
+    except OSError as error:
+        # What the system itself refuses does not say where.
+        error.filename = error.filename or path
+        raise
 
 
 def disown(path: str) -> None:
@@ -187,6 +193,11 @@ def open_private(path: str) -> int:
             if time.monotonic() >= deadline:
                 raise
         time.sleep(_REPLACE_POLL_SECONDS)
+
+
+def close_to_others(file: int) -> bool:
+    """True: the folder's access list is what closes its files, and no file has a list of its own."""
+    return True
 
 
 def replace_file(source: str, target: str) -> None:

@@ -351,7 +351,7 @@ async def test_a_connection_that_was_let_in_once_is_asked_each_time(rig: Rig) ->
         "Content-Type: text/plain",
     ],
 )
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "PURGE"])
 async def test_what_is_not_said_to_be_json_is_refused_so_that_an_allowed_page_can_read_why(
     rig: Rig, method: str, lines: str
 ) -> None:

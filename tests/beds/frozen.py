@@ -17,7 +17,7 @@ import psutil
 
 from core.platform import birth
 from tests.beds import BedMissing
-from tests.beds.server import copy_models
+from tests.beds.server import copy_models, ollama_environment
 from tests.beds.wire import Answer, call, free_port, listens
 
 CHECKOUT = Path(__file__).parents[2]
@@ -66,8 +66,8 @@ class Frozen:
         copy_models(root / "models")
         aura = {"ollamaUrl": f"http://127.0.0.1:{self.ollama_port}", "ollamaExecutablePath": str(executable)}
         # Wine reports no processor groups, and the runner's OpenMP library then trips over its own affinity masks.
-        env = {"OLLAMA_MODELS": str(root / "models"), "KMP_AFFINITY": "disabled"}
-        own = {"env": env | {name: str(root) for name in ("HOME", "USERPROFILE")}, "readyTimeout": READY_SECONDS}
+        env = ollama_environment(root, root / "models") | {"KMP_AFFINITY": "disabled"}
+        own = {"env": env, "readyTimeout": READY_SECONDS}
         (self.data / "settings.json").write_text(json.dumps(aura))
         (self.data / "ollama-sidecar.json").write_text(json.dumps(own))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -96,6 +97,22 @@ def statuses(answers: bytes) -> list[int]:
     return [int(found) for found in re.findall(rb"HTTP/1\.[01] ([0-9]{3}) ", answers)]
 
 
+def problem_of(answer: bytes) -> dict[str, object]:
+    """The problem that an answer is, with the headers that every answer of ours bears."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    assert headers["content-type"] == "application/problem+json", answer
+    assert headers["cache-control"] == "no-store"
+    assert headers["server"] == "aura-ollama"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-correlation-id"]
+    problem: dict[str, object] = json.loads(body)
+    assert problem["success"] is False
+    assert statuses(answer) == [problem["status"]]
+    return problem
+
+
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
     """A stand-in that would start at once."""
@@ -135,21 +152,54 @@ async def test_what_the_parser_refuses_is_a_problem_like_any_other(rig: Rig) -> 
             shape(GET, HOST, *(f"X-{number}: y" for number in range(500))),
             "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         ):
-            answer = await speak(served.port, fill(text, served.port))
-            head, _, body = answer.partition(b"\r\n\r\n")
-            lines = head.decode().split("\r\n")
-            assert lines[0].split(" ")[1] in {"400", "403"}, (text[:80], answer)
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
-            assert headers["content-type"] == "application/problem+json"
-            assert headers["cache-control"] == "no-store"
-            assert headers["server"] == "aura-ollama"
-            assert headers["x-correlation-id"]
-            problem = json.loads(body)
-            assert problem["success"] is False
-            assert problem["status"] == int(lines[0].split(" ")[1])
+            problem = problem_of(await speak(served.port, fill(text, served.port)))
+            assert problem["status"] in {400, 403}, text[:80]
             assert "yyyy" not in str(problem)
         async with served.http.get("/healthz") as response:
             assert response.status == 200
+
+
+KNOWN_AND_UNKNOWN = (GET, START, "GET /nowhere HTTP/1.1", "PUT /healthz HTTP/1.1", "OPTIONS /healthz HTTP/1.1")
+CLOSE = "Connection: close"
+
+
+@pytest.mark.parametrize("first", KNOWN_AND_UNKNOWN)
+@pytest.mark.parametrize("wanted", ["tea", "100-continue, tea", "100-continue\r\nExpect: tea", "\xff"])
+async def test_what_cannot_be_expected_is_refused_by_the_guard_first_and_then_as_a_problem(
+    rig: Rig, first: str, wanted: str
+) -> None:
+    async with serving(rig) as served:
+        for host, status, code in (("Host: evil.com", 403, "host_refused"), (HOST, 417, "expectation_failed")):
+            request = shape(first, host, f"Expect: {wanted}", CLOSE)
+            problem = problem_of(await speak(served.port, fill(request, served.port)))
+            assert (problem["status"], problem["code"]) == (status, code)
+        assert rig.starts == 0
+
+
+async def test_nobody_is_told_to_go_on_before_the_guard_has_let_the_request_in(rig: Rig) -> None:
+    """No route of today reads a body, but each waits for it, so that nothing is done for half a request."""
+    asks = ("Content-Length: 2", "Expect: 100-continue", CLOSE)
+    async with serving(rig) as served:
+        refused = fill(shape(START, HOST, KIND, "Origin: http://evil.com", *asks), served.port)
+        assert statuses(await speak(served.port, refused)) == [403]
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        try:
+            writer.write(fill(shape(START, HOST, KIND, *asks), served.port))
+            assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert rig.starts == 0
+            writer.write(b"{}")
+            assert statuses(await asyncio.wait_for(reader.read(), 8)) == [200]
+            assert rig.starts == 1
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_who_has_no_body_to_send_or_speaks_http_1_0_is_just_answered(rig: Rig) -> None:
+    async with serving(rig) as served:
+        for first, wanted in ((GET, "100-continue"), (GET, ""), (GET.replace("1.1", "1.0"), "tea")):
+            request = fill(shape(first, HOST, f"Expect: {wanted}", CLOSE), served.port)
+            assert statuses(await speak(served.port, request)) == [200]
 
 
 @pytest.mark.parametrize("path", ["/api/ollama/status", "/api/ollama/logs", "/healthz", "/nowhere"])

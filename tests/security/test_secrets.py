@@ -17,6 +17,7 @@ from core.lines import LineCutter
 from core.redact import Redactor, secrets_of
 from tests import fake_ollama
 from tests.api.serving import serving
+from tests.api.test_server import Place
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.sidecar import Sidecar
@@ -164,6 +165,23 @@ def test_the_sidecars_own_log_tells_neither_token_nor_proxy(tmp_path: Path, monk
     assert "POST" in log
     assert leaked(log + said) == []
     assert secret not in log + said
+
+
+def test_the_sidecars_own_log_tells_no_secret_of_the_settings_however_often_they_change(tmp_path: Path) -> None:
+    place = Place(tmp_path, FAKE_EXIT="1")
+    own = {"HOME": str(tmp_path)}
+    later = {"LATER_API_KEY": "later-0123456789", "LATER_PROXY": "http://later-user:later-pass@127.0.0.1:9"}
+    with place.sidecar({"env": own | SECRETS}) as sidecar:
+        call("POST", f"{sidecar.url}/api/ollama/start")
+        call("GET", f"{sidecar.url}/before/{SECRETS['HF_TOKEN']}")
+        place.settings.write_text(json.dumps({"env": own | later, "stopOnTerminate": True}))
+        # Whoever starts, looks at the settings first.
+        call("POST", f"{sidecar.url}/api/ollama/start")
+        call("GET", f"{sidecar.url}/after/{SECRETS['HF_TOKEN']}/{later['LATER_API_KEY']}/later-pass")
+    told = (tmp_path / "AuraData/logs/sidecar.log").read_text() + sidecar.errors.read_text()
+    assert "/before/***" in told
+    assert "/after/***/***/***" in told
+    assert leaked(told) == []
 
 
 def test_no_half_of_a_secret_is_left_where_a_long_line_is_cut_or_a_read_ends() -> None:

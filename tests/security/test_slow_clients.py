@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from api.app import BODY_SECONDS
-from api.connection import FIRST_REQUEST_SECONDS, MOST_CONNECTIONS, UNREAD_SECONDS
+from api.connection import FIRST_REQUEST_SECONDS, MOST_CONNECTIONS, MOST_UNREAD_BYTES, UNREAD_SECONDS
 from tests import tied
 from tests.api.test_server import Place
 from tests.beds.sidecar import Sidecar
@@ -26,6 +26,13 @@ pytestmark = tied.linux("measures times, and Wine's are no system's")
 SLOW = 500
 CALLS = 40
 MARGIN_SECONDS = 5.0
+HOARDERS = 100
+HOARD_SECONDS = 40.0
+LINES = 10_000
+MOST_HELD = 2 * MOST_UNREAD_BYTES // (LINES * 1500)
+"""What the kernel has taken of an answer does not count as unread."""
+MOST_MEMORY_BYTES = 384 << 20
+"""What is unread, twice, as aiohttp keeps an answer until it is sent; and one answer in the making, several times."""
 HEAD = b"POST /api/app/show HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
 LOGS = b"GET /api/ollama/logs?maxLines=10000 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n"
 
@@ -89,10 +96,39 @@ async def crowd(slow: list[Slow], port: int) -> AsyncIterator[list[asyncio.Task[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def status_seconds(sidecar: Sidecar) -> list[float]:
-    """How long each of many status calls takes, each on a connection of its own."""
+def write_long_log(root: Path) -> None:
+    """As much as one answer can hold."""
+    logs = root / "AuraData" / "logs" / "ollama"
+    logs.mkdir(parents=True, exist_ok=True)
+    (logs / "ollama-20240101-000000.log").write_bytes((b"[OUT] 2024-01-01 00:00:00 " + b"x" * 1500 + b"\n") * LINES)
+
+
+def hoarder(port: int) -> socket.socket:
+    """Has asked for the whole log, and reads nothing of it."""
+    caller = socket.socket()
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    caller.connect(("127.0.0.1", port))
+    caller.sendall(LOGS % port)
+    return caller
+
+
+def established(sidecar: Sidecar) -> int:
+    """How many connections the sidecar holds."""
+    held = psutil.Process(sidecar.process.pid).net_connections("tcp")
+    return sum(each.status == psutil.CONN_ESTABLISHED for each in held)
+
+
+def whole_log(sidecar: Sidecar) -> int:
+    """How many lines a caller gets that asks for all, and reads them."""
+    count = call("GET", f"{sidecar.url}/api/ollama/logs?maxLines={LINES}", timeout=HOARD_SECONDS).json["totalLines"]
+    assert isinstance(count, int)
+    return count
+
+
+def status_seconds(sidecar: Sidecar, calls: int = CALLS) -> list[float]:
+    """How long each of so many status calls takes, each on a connection of its own."""
     spans = []
-    for _ in range(CALLS):
+    for _ in range(calls):
         began = time.monotonic()
         assert call("GET", f"{sidecar.url}/api/ollama/status").status == 200
         spans.append(time.monotonic() - began)
@@ -107,8 +143,7 @@ async def test_500_idle_and_dripping_connections_do_not_delay_a_status_call(tmp_
         async with crowd(slow, port):
             beside = await asyncio.to_thread(status_seconds, sidecar)
             # Whoever is beyond the limit has been cut off, and whoever is at rest longest went first.
-            held = psutil.Process(sidecar.process.pid).net_connections("tcp")
-            assert sum(each.status == psutil.CONN_ESTABLISHED for each in held) <= MOST_CONNECTIONS + 2
+            assert established(sidecar) <= MOST_CONNECTIONS + 2
     assert statistics.median(beside) < 5 * statistics.median(alone) + 0.05, (alone, beside)
     assert max(beside) < 1.0
 
@@ -131,21 +166,51 @@ async def test_whoever_only_holds_a_connection_is_cut_off_at_its_deadline(tmp_pa
 
 def _hold_unread(root: Path, sidecar: Sidecar, port: int) -> float:
     """Ask for a large answer, leave it unread, and return how long the sidecar held it."""
-    logs = root / "AuraData" / "logs" / "ollama"
-    logs.mkdir(parents=True, exist_ok=True)
-    (logs / "ollama-20240101-000000.log").write_bytes((b"[OUT] 2024-01-01 00:00:00 " + b"x" * 1500 + b"\n") * 10_000)
+    write_long_log(root)
     process = psutil.Process(sidecar.process.pid)
-    with socket.socket() as caller:
-        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        caller.connect(("127.0.0.1", port))
+    began = time.monotonic()
+    with hoarder(port) as caller:
         own = caller.getsockname()
-        began = time.monotonic()
-        caller.sendall(LOGS % port)
         for is_held in (True, False):
             while any(each.raddr == own for each in process.net_connections("tcp")) is not is_held:
                 assert time.monotonic() - began < UNREAD_SECONDS + MARGIN_SECONDS
                 time.sleep(0.05)
         return time.monotonic() - began
+
+
+# As many large answers as there are callers are made, one after the other.
+@pytest.mark.timeout(HOARD_SECONDS + 20)
+async def test_callers_that_ask_for_much_and_read_nothing_cost_no_memory_and_hold_nobody_up(tmp_path: Path) -> None:
+    """A sweep now and then is too late, and what reads logs must not take all the threads that other calls need."""
+    write_long_log(tmp_path)
+    most = 0
+    with Place(tmp_path).sidecar() as sidecar, contextlib.ExitStack() as callers:
+        process = psutil.Process(sidecar.process.pid)
+        for _ in range(HOARDERS):
+            callers.enter_context(hoarder(int(sidecar.url.rpartition(":")[2])))
+        async with asyncio.timeout(HOARD_SECONDS), asyncio.TaskGroup() as tasks:
+            readers = [tasks.create_task(asyncio.to_thread(whole_log, sidecar)) for _ in range(3)]
+            # Until all have been answered, and most of them cut off.
+            while not all(reader.done() for reader in readers) or established(sidecar) > MOST_HELD:
+                (span,) = await asyncio.to_thread(status_seconds, sidecar, 1)
+                assert span < 2.0
+                most = max(most, process.memory_info().rss)
+        assert [reader.result() for reader in readers] == [LINES] * 3
+    assert most < MOST_MEMORY_BYTES
+
+
+async def test_whoever_asked_and_has_gone_is_not_read_for(tmp_path: Path) -> None:
+    write_long_log(tmp_path)
+    with Place(tmp_path).sidecar() as sidecar:
+        began = time.monotonic()
+        assert await asyncio.to_thread(whole_log, sidecar) == LINES
+        alone = time.monotonic() - began
+        for _ in range(HOARDERS):
+            hoarder(int(sidecar.url.rpartition(":")[2])).close()
+        began = time.monotonic()
+        assert await asyncio.to_thread(whole_log, sidecar) == LINES
+        # Each of them would have taken as long as the one that was alone.
+        assert time.monotonic() - began < HOARDERS / 10 * alone
 
 
 async def test_an_answer_that_is_being_worked_on_is_waited_for(tmp_path: Path) -> None:

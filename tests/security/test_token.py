@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 
 import msgspec
@@ -23,10 +23,13 @@ from api.schemas import ShownBody
 from api.throttle import BURST
 from core import token
 from core.config import Paths
+from core.run_record import record_path
 from core.supervisor import Supervisor
-from tests import fake_ollama
+from tests import fake_ollama, tied
 from tests.api.serving import serving
 from tests.api.test_server import Place, run_sidecar
+from tests.beds.disk import fill, make_room, small_disk
+from tests.beds.require import require
 from tests.beds.sidecar import CHECKOUT
 from tests.beds.wire import call, free_port
 from tests.rig import Rig
@@ -63,6 +66,49 @@ def test_a_rotated_token_counts_from_the_next_call_on_and_the_old_one_is_refused
         assert call("GET", sidecar.url + STATUS, headers={"X-Aura-Token": new}).status == 200
     if sys.platform != "win32":
         assert stat.S_IMODE((run / "token").stat().st_mode) == 0o600
+
+
+@tied.posix("Windows closes the folder, and files have no modes")
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o610])
+def test_a_token_that_others_could_read_is_void_and_a_new_one_takes_its_place(tmp_path: Path, mode: int) -> None:
+    """As after a restore that did not keep modes, or kept those of a careless copy."""
+    run = Paths(tmp_path).run
+    with Place(tmp_path).sidecar({"requireToken": True}) as sidecar:
+        old = token.read_or_create(run)
+        (run / "token").chmod(mode)
+        assert call("GET", sidecar.url + STATUS, headers={"X-Aura-Token": old}).status == 403
+        new = token.read_or_create(run)
+        assert new != old
+        assert stat.S_IMODE((run / "token").stat().st_mode) == 0o600
+        assert call("GET", sidecar.url + STATUS, headers={"X-Aura-Token": new}).status == 200
+    log = (tmp_path / "AuraData/logs/sidecar.log").read_text()
+    assert log.count(f"{run / 'token'} is not used: Another user may have read it; a new one takes its place") == 1
+
+
+@tied.linux("fills a disk of its own")
+def test_a_token_that_others_could_read_is_void_on_a_full_disk_too(tmp_path: Path) -> None:
+    with ExitStack() as disks:
+        disk = require(lambda: disks.enter_context(small_disk(tmp_path, 1 << 20)))
+        old = token.read_or_create(disk / "run")
+        (disk / "run/token").chmod(0o644)
+        fill(disk)
+        with suppress(OSError):
+            token.read_or_create(disk / "run")
+        make_room(disk)
+        assert token.read_or_create(disk / "run") != old
+
+
+@tied.posix("Windows closes the folder, and files have no modes")
+async def test_a_run_record_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    """It is believed all the same, since nobody else could have written it."""
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    async with rig.supervising(stop_ollama=False) as supervisor:
+        pid = (await supervisor.start()).pid
+    record = record_path(rig.paths.run, rig.port)
+    record.chmod(0o644)
+    async with rig.supervising() as supervisor:
+        assert (await supervisor.status()).pid == pid
+        assert stat.S_IMODE(record.stat().st_mode) == 0o600
 
 
 def test_a_token_can_be_rotated_before_anything_runs_and_a_folder_that_forbids_it_is_an_error(tmp_path: Path) -> None:
