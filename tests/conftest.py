@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import http.server
-import os
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from blockbuster import blockbuster_ctx
 from tests import tied
 from tests.beds import BedMissing
 from tests.beds.server import models_dir
+from tests.rig import reaped
 
 collect_ignore_glob = [f"*_{name}.py" for name in ("linux", "windows") if not sys.platform.startswith(name[:3])]
 
@@ -73,21 +73,9 @@ def nothing_survives() -> Iterator[None]:
 def _left(threads: set[threading.Thread], processes: set[psutil.Process]) -> list[object]:
     found: list[object] = [thread for thread in threading.enumerate() if thread not in threads and thread.is_alive()]
     for process in psutil.Process().children(recursive=True):
-        if process not in processes and not _reap(process):
+        if process not in processes and not reaped(process):
             found.append(process)
     return found
-
-
-def _reap(process: psutil.Process) -> bool:
-    """Whether it is dead; an orphan that came to us is reaped on the way."""
-    try:
-        if process.status() != psutil.STATUS_ZOMBIE:
-            return False
-        if sys.platform != "win32":
-            os.waitpid(process.pid, os.WNOHANG)
-    except (psutil.NoSuchProcess, ChildProcessError):
-        pass
-    return True
 
 
 @pytest.fixture(autouse=True)

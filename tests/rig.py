@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -123,3 +125,15 @@ def lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def reaped(process: psutil.Process) -> bool:
+    """Whether it is dead; an orphan that came to us is reaped on the way, so that its number is free again."""
+    try:
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        if sys.platform != "win32":
+            os.waitpid(process.pid, os.WNOHANG)
+    except (psutil.NoSuchProcess, ChildProcessError):
+        pass
+    return True

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +18,7 @@ from core.logs import PREFIX_BYTES
 from core.run_record import RunRecord, record_path
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import Answer, JsonObject, call, free_port
-from tests.rig import lives
+from tests.rig import lives, reaped
 
 DEADLINE = 10.0
 
@@ -119,7 +117,7 @@ class Place:
         """Everything alive below this test but the sidecar itself, wherever it hangs in the tree of processes."""
         own = {self._sidecar.process.pid} if self._sidecar else set()
         found = [process for process in psutil.Process().children(recursive=True) if process.pid not in own]
-        return [process for process in found if not _reaped(process) and lives(process)]
+        return [process for process in found if not reaped(process) and lives(process)]
 
     def see_all_gone(self) -> None:
         """Return once nothing of ours lives but the sidecar: a guard needs a moment to hear that it is not needed."""
@@ -182,18 +180,6 @@ def _session(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[3])
     except OSError:
         return 0
-
-
-def _reaped(process: psutil.Process) -> bool:
-    """Whether it was an orphan that had come to us and died; it is reaped, so that its number is free again."""
-    try:
-        if process.status() != psutil.STATUS_ZOMBIE or process.ppid() != os.getpid():
-            return False
-        if sys.platform != "win32":
-            os.waitpid(process.pid, os.WNOHANG)
-    except (psutil.NoSuchProcess, ChildProcessError):
-        pass
-    return True
 
 
 def wait_until(holds: Callable[[], object], what: str, within: float = DEADLINE) -> None:
