@@ -18,6 +18,7 @@ from core.logs import (
     Caps,
     Segment,
     SegmentedFile,
+    count_after,
     line_prefix,
     newest,
     prune,
@@ -50,6 +51,31 @@ def started(tmp_path: Path) -> Iterator[SegmentedFile]:
     file = SegmentedFile(str(tmp_path), Caps(segment_bytes=100), NOON)
     yield file
     file.close()
+
+
+def test_who_goes_on_for_a_killed_writer_cuts_its_torn_line_and_keeps_the_caps(
+    tmp_path: Path, started: SegmentedFile
+) -> None:
+    started.append(b"x" * 79 + b"\n")
+    with Path(started.path).open("ab") as torn:
+        torn.write(b"tor")
+    heir = SegmentedFile(str(tmp_path), Caps(segment_bytes=100), NOON + 9, started.stamp)
+    assert heir.end == (0, 80)
+    heir.append(b"y" * 9 + b"\n")
+    heir.append(b"z" * 19 + b"\n")
+    heir.close()
+    assert names(tmp_path) == ["ollama-20241101-120000.log", "ollama-20241101-120000.001.log"]
+    assert tail(str(tmp_path), 9) == ["x" * 79, "y" * 9, "z" * 19]
+
+
+def test_the_lines_after_a_place_in_the_log_are_counted_across_segments(tmp_path: Path, started: SegmentedFile) -> None:
+    started.append(b"[OUT] before\n")
+    end = started.end
+    for _ in range(20):
+        started.append(b"[OUT] a\n[SYS] b\n[OUT] c\n[ERR] d\n")
+    assert len(names(tmp_path)) > 5
+    assert [count_after(str(tmp_path), started.stamp, end, stream) for stream in ("OUT", "ERR")] == [40, 20]
+    assert count_after(str(tmp_path), started.stamp, started.end, "OUT") == 0
 
 
 def test_a_line_begins_with_its_stream_and_the_utc_time() -> None:
