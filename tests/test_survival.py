@@ -20,7 +20,7 @@ import pytest
 from core import logs
 from core.logs import PREFIX_BYTES
 from tests import fake_ollama, tied
-from tests.beds.ending import NO_SIGTERM, ask_to_end
+from tests.beds.ending import NO_SIGTERM, end
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import copy_models
@@ -268,8 +268,7 @@ def test_a_signal_ends_the_sidecar_and_the_settings_say_whether_ollama_too(
     sidecar = place.sidecar(settings).__enter__()
     pid = start(sidecar)
     tree = place.tree()
-    ask_to_end(sidecar.process, number)
-    assert sidecar.process.wait(DEADLINE) == 0
+    assert end(sidecar.process, DEADLINE, number) == 0
     assert psutil.pid_exists(pid) == lives_on
     assert listens(place.port) == lives_on
     if lives_on:

@@ -18,7 +18,7 @@ import pytest
 from core import __version__
 from core.platform import sockets
 from tests import fake_ollama, tied
-from tests.beds.ending import NO_SIGTERM, ask_to_end
+from tests.beds.ending import NO_SIGTERM, ask_to_end, end
 from tests.beds.sidecar import CHECKOUT, Sidecar
 from tests.beds.wire import Answer, JsonObject, call, free_port, listens
 
@@ -160,8 +160,7 @@ def test_an_orderly_end_is_silent_and_gives_the_folder_free(tmp_path: Path, numb
     with place.sidecar() as sidecar:
         note = json.loads((tmp_path / "AuraData/run/sidecar.json").read_text())
         assert note == {"url": sidecar.url, "pid": sidecar.process.pid}
-        ask_to_end(sidecar.process, number)
-        assert sidecar.process.wait(DEADLINE) == 0
+        assert end(sidecar.process, DEADLINE, number) == 0
         assert "Traceback" not in sidecar.errors.read_text()
         assert not (tmp_path / "AuraData/run/sidecar.json").exists()
     with place.sidecar() as following:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from core import platform
 from tests import tied
 
 ASK_DEADLINE = 20.0
+HEARD_SECONDS = 5.0
 NO_WINDOW = 0x08000000 if sys.platform == "win32" else 0
 """What Popen takes as `creationflags` for a program that has a console, so that it can be asked, and shows none.
 
@@ -35,3 +37,16 @@ def ask_to_end(
         subprocess.run(command, stdin=subprocess.DEVNULL, timeout=ASK_DEADLINE, check=False)
     else:
         process.send_signal(number)
+
+
+def end(
+    process: subprocess.Popen[bytes] | subprocess.Popen[str], timeout: float, number: signal.Signals = signal.SIGTERM
+) -> int:
+    """Ask it, and wait for its end, `timeout` seconds at most; the exit code. Raises `subprocess.TimeoutExpired`."""
+    ask_to_end(process, number)
+    if tied.ON_WINE:
+        # On a busy machine it loses one Ctrl-C in a hundred: sent, seen by its sender, and never heard by the program.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(min(timeout, HEARD_SECONDS))
+        ask_to_end(process, number)
+    return process.wait(timeout)

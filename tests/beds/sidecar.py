@@ -17,7 +17,7 @@ from typing import Self
 
 import psutil
 
-from tests.beds.ending import NO_WINDOW, ask_to_end
+from tests.beds.ending import NO_WINDOW, end
 from tests.beds.server import ollama_environment
 from tests.beds.wire import listens
 
@@ -110,9 +110,8 @@ class Sidecar:
 
         `RuntimeError` if it had to be killed after 30 s, or if its Ollama lived on; neither does any more.
         """
-        ask_to_end(self.process)
         try:
-            code = self.process.wait(STOP_DEADLINE)
+            code = end(self.process, STOP_DEADLINE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(STOP_DEADLINE)
