@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 
 from core import private_file
@@ -71,12 +72,20 @@ class LogHeir(Heir):
         self._redactor = redactor
         self._pipes = pipes
         self._shim_pid = os.getpid()
+        self._opening: threading.Thread | None = None
         self._log: LogWriter | None = None
         self._pumps: list[Pump] = []
 
     def begin(self) -> None:
         """Carry the log on, from the first line that the shim had not written, while the tree is stopped."""
-        with contextlib.suppress(OSError):
+        # Neither a disk that hangs nor a system that grants no thread may keep the tree alive.
+        opening = threading.Thread(target=self._carry_on, daemon=True)
+        with contextlib.suppress(RuntimeError):
+            opening.start()
+            self._opening = opening
+
+    def _carry_on(self) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
             self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp)
             self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
             for pump in self._pumps:
@@ -84,8 +93,13 @@ class LogHeir(Heir):
 
     def end(self) -> None:
         """Say how the run ended, now that the tree has."""
-        # A process outside the tree may still hold a pipe.
         deadline = time.monotonic() + _DRAIN_SECONDS
+        if self._opening:
+            self._opening.join(_DRAIN_SECONDS)
+            if self._opening.is_alive():
+                bury(self._record_path, self._shim_pid, None, GUARD_STOPPED_IT)
+                return
+        # A process outside the tree may still hold a pipe.
         for pump in self._pumps:
             pump.join(max(0.0, deadline - time.monotonic()))
         if self._log:
