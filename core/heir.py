@@ -66,6 +66,7 @@ class LogHeir(Heir):
     ) -> None:
         super().__init__([descriptor for descriptor, _, _ in pipes])
         self._stamp = log.stamp
+        self._untold = log.untold
         self._folder = folder
         self._caps = caps
         self._record_path = record_path
@@ -86,7 +87,7 @@ class LogHeir(Heir):
 
     def _carry_on(self) -> None:
         with contextlib.suppress(OSError, RuntimeError):
-            self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp)
+            self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp, untold=self._untold)
             self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
             for pump in self._pumps:
                 pump.start()
