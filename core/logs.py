@@ -105,9 +105,13 @@ def count_after(folder: str, stamp: str, end: tuple[int, int], stream: str) -> i
     mark = f"[{stream}]".encode()
     lines = 0
     for segment in (one for one in _listed(folder) if one.stamp == stamp and one.number >= number):
-        with open(segment.path, "rb") as file:
-            file.seek(size if segment.number == number else 0)
-            lines += sum(line.startswith(mark) for line in file)
+        try:
+            with open(segment.path, "rb") as file:
+                file.seek(size if segment.number == number else 0)
+                lines += sum(line.startswith(mark) for line in file)
+        except FileNotFoundError:
+            # The other stream's lines have opened a new one meanwhile.
+            continue
     return lines
 
 
