@@ -96,6 +96,9 @@ async def received(request: web.Request, handler: Handler) -> web.StreamResponse
                 await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
+        except ConnectionError as error:
+            # Whoever leaves in the midst of its body is no fault of ours to log.
+            raise web.RequestPayloadError from error
     with connection.at_work(is_change=request.method not in READS) if connection else nullcontext():
         response = await handler(request)
     if connection:

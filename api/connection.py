@@ -32,7 +32,7 @@ _SWEEP_SECONDS = 0.5
 class Connection(web.RequestHandler):
     """One caller's connection. Made by `Crowd`."""
 
-    __slots__ = ("_crowd", "_has_asked", "_is_at_work", "_is_changing", "_since")
+    __slots__ = ("_answer_bytes", "_crowd", "_has_asked", "_is_at_work", "_is_changing", "_since")
 
     def __init__(self, crowd: Crowd, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         # A refused body is not waited for long.
@@ -47,6 +47,7 @@ class Connection(web.RequestHandler):
         self._has_asked = False
         self._is_at_work = False
         self._is_changing = False
+        self._answer_bytes = 0
         self._since = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,6 +75,7 @@ class Connection(web.RequestHandler):
 
     def make_room(self, size: int) -> None:
         """Have room for an answer of `size` bytes: others that leave theirs unread are cut off if it takes that."""
+        self._answer_bytes = size
         self._crowd.make_room(size, self)
 
     @property
@@ -96,13 +98,23 @@ class Connection(web.RequestHandler):
 
     @property
     def unread_bytes(self) -> int:
-        """How much of its answers waits for it in our memory."""
-        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+        """How much of its answers waits in our memory: the last one stays whole until its rest is small."""
+        left = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        return max(left, self._answer_bytes) if left else 0
 
     def cut(self) -> None:
         """Close at once; what is unsent is lost."""
         if self.transport is not None:
             self.transport.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer, and let go of it: aiohttp would keep it until the next request or the connection's end."""
+        sent, is_reset = await super().finish_response(request, resp, start_time)
+        if isinstance(sent, web.Response):
+            sent.body = None
+        return sent, is_reset
 
     def handle_error(
         self,

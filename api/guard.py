@@ -126,7 +126,8 @@ async def origin(request: web.Request, ours: Pass) -> web.Response | None:
             "Pages of this origin may not use the sidecar.",
             "If it is yours, add it to allowedOrigins in ollama-sidecar.json.",
         )
-    if request.headers.get("Sec-Fetch-Site", "none").strip().lower() in {"none", "same-origin"}:
+    sites = {site.strip().lower() for site in request.headers.getall("Sec-Fetch-Site", [])}
+    if sites <= {"none", "same-origin"}:
         return None
     return _refuse("site_refused", "Another site's page may not use the sidecar.")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 
 from core import private_file
@@ -44,17 +45,28 @@ def write_record(path: str, record: Record) -> None:
 def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) -> None:
     """In place of a killed shim, once its tree has ended: say how in its record, and in these words in the newest log.
 
-    A record that is an earlier shim's stays as it is. Without a folder nothing is said in a log.
+    A record that is an earlier shim's stays as it is. Without a folder nothing is said in a log. Nothing is said at all
+    if the shim had told the end itself.
     """
-    try:
+    record = _record_of(record_path, shim_pid)
+    if record.get("endedAt"):
+        return
+    with contextlib.suppress(OSError):
         if log_folder:
             with open(newest(log_folder) or os.devnull, "ab") as log:
                 log.write(stamp_line("SYS", words))
-        record = json.loads(private_file.read(record_path))
-        if record.get("shimPid") == shim_pid:
+    with contextlib.suppress(OSError):
+        if record:
             write_record(record_path, record | {"exitCode": None, "endedAt": now(), "reason": SHIM_KILLED})
+
+
+def _record_of(path: str, shim_pid: int) -> Record:
+    """What that shim has recorded; empty if nothing."""
+    try:
+        record: Record = json.loads(private_file.read(path))
     except (OSError, ValueError):
-        return
+        return {}
+    return record if record.get("shimPid") == shim_pid else {}
 
 
 class LogHeir(Heir):
@@ -65,27 +77,43 @@ class LogHeir(Heir):
     ) -> None:
         super().__init__([descriptor for descriptor, _, _ in pipes])
         self._stamp = log.stamp
+        self._untold = log.untold
         self._folder = folder
         self._caps = caps
         self._record_path = record_path
         self._redactor = redactor
         self._pipes = pipes
         self._shim_pid = os.getpid()
+        self._opening: threading.Thread | None = None
         self._log: LogWriter | None = None
         self._pumps: list[Pump] = []
 
     def begin(self) -> None:
         """Carry the log on, from the first line that the shim had not written, while the tree is stopped."""
-        with contextlib.suppress(OSError):
-            self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp)
+        # Neither a disk that hangs nor a system that grants no thread may keep the tree alive.
+        opening = threading.Thread(target=self._carry_on, daemon=True)
+        with contextlib.suppress(RuntimeError):
+            opening.start()
+            self._opening = opening
+
+    def _carry_on(self) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            if _record_of(self._record_path, self._shim_pid).get("endedAt"):
+                return
+            self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp, untold=self._untold)
             self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
             for pump in self._pumps:
                 pump.start()
 
     def end(self) -> None:
         """Say how the run ended, now that the tree has."""
-        # A process outside the tree may still hold a pipe.
         deadline = time.monotonic() + _DRAIN_SECONDS
+        if self._opening:
+            self._opening.join(_DRAIN_SECONDS)
+            if self._opening.is_alive():
+                bury(self._record_path, self._shim_pid, None, GUARD_STOPPED_IT)
+                return
+        # A process outside the tree may still hold a pipe.
         for pump in self._pumps:
             pump.join(max(0.0, deadline - time.monotonic()))
         if self._log:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 
 from core.config import Paths
+from core.platform import disown
 from core.redact import Redactor, secrets_of
 
 _MOST_BYTES = 1 << 20
@@ -79,6 +80,8 @@ def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], N
     try:
         paths.logs.parent.mkdir(parents=True, exist_ok=True)
         file = paths.logs.parent / "sidecar.log"
+        # Through a link we would write elsewhere, and a FIFO would hold us.
+        disown(str(file))
         handlers.append(_File(file, maxBytes=_MOST_BYTES, backupCount=_OLD_FILES, encoding="utf-8", delay=True))
     except OSError as error:
         print(f"cannot log to {paths.logs.parent}: {error}", file=sys.stderr)

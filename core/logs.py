@@ -22,6 +22,8 @@ _TAIL_BYTES = 16 * 1024 * 1024
 # Windows would turn every \n into \r\n without O_BINARY. os.open there shares reading and writing, so readers may come.
 _REOPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _CREATE = _REOPEN | os.O_EXCL
+# A link in a log's place would show anybody what it leads to, and a FIFO would be waited for.
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 class Caps:
@@ -83,8 +85,8 @@ def total_bytes(folder: str) -> int:
 def tail(folder: str, max_lines: int) -> list[str]:
     """The last complete lines, oldest first, across segments and starts. The cost does not grow with the log.
 
-    A line still being written is left out, a file that cannot be read is skipped, and bytes that are not UTF-8 are
-    replaced. At most 16 MiB are read: of very long lines fewer than `max_lines` may come back.
+    A line still being written is left out, what cannot be read or is no plain file is skipped, and bytes that are not
+    UTF-8 are replaced. At most 16 MiB are read: of very long lines fewer than `max_lines` may come back.
     """
     lines: list[bytes] = []
     left = _TAIL_BYTES
@@ -103,9 +105,13 @@ def count_after(folder: str, stamp: str, end: tuple[int, int], stream: str) -> i
     mark = f"[{stream}]".encode()
     lines = 0
     for segment in (one for one in _listed(folder) if one.stamp == stamp and one.number >= number):
-        with open(segment.path, "rb") as file:
-            file.seek(size if segment.number == number else 0)
-            lines += sum(line.startswith(mark) for line in file)
+        try:
+            with open(segment.path, "rb") as file:
+                file.seek(size if segment.number == number else 0)
+                lines += sum(line.startswith(mark) for line in file)
+        except FileNotFoundError:
+            # The other stream's lines have opened a new one meanwhile.
+            continue
     return lines
 
 
@@ -272,13 +278,17 @@ def _deleted(path: str) -> bool:
         return False
 
 
+def _open_to_read(path: str, _: int) -> int:
+    return os.open(path, _READ)
+
+
 def _last_lines(path: str, wanted: int, most: int) -> tuple[list[bytes], int]:
     """The last `wanted` complete lines of one file and the number of bytes read for them, `most` at most."""
     parts: list[bytes] = []
     newlines = used = 0
     step = _FIRST_READ
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=_open_to_read) as file:
             position = file.seek(0, os.SEEK_END)
             # One newline more than lines: it ends the line before the first wanted one.
             while position and used < most and newlines <= wanted:

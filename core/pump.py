@@ -12,7 +12,7 @@ from collections import deque
 
 from core.lines import LineCutter, clean
 from core.logs import PREFIX_BYTES, Caps, SegmentedFile, count_after, line_prefix
-from core.spool import Spool
+from core.spool import Spool, shared_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ STALL_SECONDS = 1.0
 _QUEUE_BYTES = 128 * 1024
 _PORTION_BYTES = 32 * 1024
 _RECENT_BYTES = 16 * 1024
+_UNKNOWN = "the disk did not take them"
 _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
 
 
@@ -107,8 +108,9 @@ class LogWriter:
         caps: Caps | None = None,
         clock: Callable[[], float] = time.time,
         stamp: str | None = None,
+        untold: memoryview | None = None,
     ) -> None:
-        """The log of a new start, or with the `stamp` of a writer that was killed the rest of that one's."""
+        """The log of a new start, or with what a killed writer had as `stamp` and `untold` the rest of that one's."""
         caps = caps or Caps()
         self._clock = clock
         self._folder = folder
@@ -126,8 +128,9 @@ class LogWriter:
         self._is_closing = False
         self._dropped = 0
         # Of the writing thread alone.
-        self._lost = 0
-        self._reason = ""
+        self.untold = untold or shared_number()
+        self._lost = self.untold[0]
+        self._reason = _UNKNOWN
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -201,6 +204,7 @@ class LogWriter:
                 self._store(prefix, portion)
             if settle:
                 settle(*self._file.end)
+            self.untold[0] = self._lost
         self._note_loss(self._dropped, _STALLED)
         self._mark_loss()
         self._file.close()
@@ -236,7 +240,7 @@ class LogWriter:
         marker = line_prefix("SYS", self._clock()) + f"{count} lost: {self._reason}\n".encode()
         if self._file.append(marker):
             return False
-        self._lost = 0
+        self._lost = self.untold[0] = 0
         return True
 
 

@@ -23,6 +23,11 @@ _TAKEN, _BLANK_UNTIL, _LATEST = 0, 1, 2
 _SETTLED = (3, 6)
 
 
+def shared_number() -> memoryview:
+    """The place of a number, 0 as yet, that whoever is forked from us shares. It is stored in one piece."""
+    return memoryview(mmap.mmap(-1, 8)).cast("Q")
+
+
 class Settled:
     """Up to where a stream is settled: `position` in it, and where the log ended then, as segment and size in bytes."""
 

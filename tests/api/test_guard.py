@@ -312,6 +312,7 @@ async def test_names_and_origins_that_only_look_like_ours_are_refused(rig: Rig) 
         lines += [
             "Host: localhost:5173\r\nOrigin: http://evil.com",
             "Host: localhost:5173\r\nSec-Fetch-Site: same-site",
+            "Host: localhost:{port}\r\nSec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site",
         ]
         for headers in lines:
             answer = await speak(served.port, _request("POST", "/api/ollama/start", headers, served.port))

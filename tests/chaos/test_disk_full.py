@@ -29,7 +29,7 @@ from tests.chaos.place import Place, wait_until
 
 pytestmark = pytest.mark.timeout(30)  # a storm of lines, and several starts
 DISK_BYTES = 4 << 20
-LOST = re.compile(r"(\d+) lines? (?:was|were) lost: No space left on device")
+LOST = re.compile(r"(\d+) lines? (?:was|were) lost: (?:No space left on device|the disk did not take them)")
 
 
 @pytest.fixture
@@ -98,6 +98,30 @@ def test_a_full_log_disk_never_holds_ollama_and_what_is_lost_is_counted(
         assert total - int(count.read_bytes()) in (0, 1)
         assert lost >= 1000
         assert len([line for line in place.log() if LOST.search(line)]) == 2
+
+
+def test_what_a_full_disk_took_from_a_shim_that_is_killed_is_counted_by_its_guard(
+    disk: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    full = disk(tmp_path / "AuraData/logs/ollama")
+    count = tmp_path / "count"
+    program = fake_ollama.install(tmp_path / "bin", FAKE_COUNT=str(count))
+    with Place(tmp_path, program) as place:
+        place.start()
+        fill(full)
+        _print_on(count, 700)
+        (shim,) = place.shims()
+        # It must not tell of it itself as soon as there is room.
+        shim.suspend()
+        wait_until(lambda: shim.status() == psutil.STATUS_STOPPED, "a shim that is stopped")
+        make_room(full)
+        shim.kill()
+        wait_until(lambda: place.status()["state"] == "failed", "the end")
+        settle(place)
+        total, lost = _account(place.log())
+        assert total - int(count.read_bytes()) in (0, 1)
+        assert lost >= 500
+        assert any("the disk did not take them" in line for line in place.log())
 
 
 def test_a_storm_that_no_disk_holds_is_printed_at_once_and_accounted_for(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.heir import SHIM_KILLED
 from tests import fake_ollama
 from tests.beds.ollama import ollama
 from tests.beds.require import require
@@ -133,3 +136,21 @@ def test_what_a_stopped_guard_leaves_of_a_killed_shim_is_ended_by_the_sidecar(pl
     settle(place)
     assert place.processes() == []
     assert "The shim and its guard were killed" in place.newest_log()[-1]
+
+
+def test_a_log_disk_that_hangs_keeps_nothing_of_a_killed_shim_alive(place: Place) -> None:
+    record = place.record()
+    assert record is not None
+    log = Path(record.log)
+    _each(psutil.Process.suspend, place.shims())
+    # Who opens a FIFO that nobody reads waits, as for a disk of a network that is down.
+    log.unlink()
+    if sys.platform != "win32":
+        os.mkfifo(log)
+    _each(psutil.Process.kill, place.shims())
+    wait_until(lambda: not place.processes(), "the end of all", within=2.0)
+    log.unlink()
+    ended = place.record()
+    assert ended is not None
+    assert ended.reason == SHIM_KILLED
+    settle(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from pathlib import Path
 
@@ -193,6 +194,27 @@ async def test_nobody_is_told_to_go_on_before_the_guard_has_let_the_request_in(r
         finally:
             writer.close()
             await writer.wait_closed()
+
+
+async def test_whoever_leaves_in_the_midst_of_its_body_starts_nothing_and_is_no_fault_of_ours(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "api.app")
+    async with serving(rig) as served:
+        for length in ("Content-Length: 20", "Transfer-Encoding: chunked"):
+            caplog.clear()
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+            writer.write(fill(shape(START, HOST, KIND, "Expect: 100-continue", length, body="1\r\n"), served.port))
+            # By then it is being waited for.
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            writer.close()
+            await writer.wait_closed()
+            async with asyncio.timeout(5):
+                while not (told := [record for record in caplog.records if record.name == "api.app"]):
+                    await asyncio.sleep(0.01)
+            (record,) = told
+            assert (record.levelname, " 400 " in record.getMessage()) == ("INFO", True)
+        assert rig.starts == 0
 
 
 async def test_who_has_no_body_to_send_or_speaks_http_1_0_is_just_answered(rig: Rig) -> None:

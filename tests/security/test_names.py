@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from core import logs
 from core.client import Client
-from tests import fake_ollama
+from tests import fake_ollama, tied
 from tests.api.serving import serving, speak
 from tests.beds.wire import free_port
 from tests.rig import Rig
@@ -119,6 +120,20 @@ async def test_a_name_that_only_looks_like_a_logs_is_neither_read_nor_deleted(ri
             assert SECRET not in await response.text()
     assert {path.name for path in folder.iterdir()} >= set(names)
     assert len(await asyncio.to_thread(logs.segments, str(folder))) == 1
+
+
+@tied.posix("links and FIFOs that anybody may make")
+async def test_what_bears_a_logs_name_and_is_no_plain_file_is_neither_followed_nor_waited_for(rig: Rig) -> None:
+    folder = rig.paths.logs
+    folder.mkdir(parents=True)
+    (folder / "ollama-20240101-000000.log").write_text("[OUT] 2024-01-01 00:00:00 a log\n")
+    (rig.root / "secret.txt").write_text(f"{SECRET}\n")
+    (folder / "ollama-20240101-000001.log").symlink_to(rig.root / "secret.txt")
+    (folder / "ollama-20240101-000002.log").symlink_to("/dev/zero")
+    if sys.platform != "win32":
+        os.mkfifo(folder / "ollama-20240101-000003.log")
+    async with serving(rig) as served, served.http.get("/api/ollama/logs") as response:
+        assert (await response.json())["logs"] == ["[OUT] 2024-01-01 00:00:00 a log"]
 
 
 @pytest.mark.parametrize(

@@ -164,3 +164,17 @@ def test_a_planted_lock_keeps_nobody_out(tmp_path: Path, kind: str) -> None:
         with place.sidecar() as sidecar:
             assert call("GET", f"{sidecar.url}/healthz").status == 200
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("how", ["a link", "a pipe", "another user's"])
+def test_a_planted_log_of_ours_is_neither_written_through_nor_waited_for(tmp_path: Path, how: str) -> None:
+    place = Place(tmp_path / "place")
+    log = place.root / "AuraData" / "logs" / "sidecar.log"
+    log.parent.mkdir(parents=True)
+    plant(log, how, "before\n")
+    with place.sidecar() as sidecar:
+        assert call("GET", f"{sidecar.url}/api/ollama/status").status == 200
+    assert log.lstat().st_uid == os.geteuid()
+    assert "before" not in log.read_text()
+    if how == "a link":
+        assert log.with_name("elsewhere").read_text() == "before\n"

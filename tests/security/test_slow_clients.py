@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,7 @@ SLOW = 500
 CALLS = 40
 MARGIN_SECONDS = 5.0
 HOARDERS = 100
+STAYERS = 30
 HOARD_SECONDS = 40.0
 LINES = 10_000
 MOST_HELD = 2 * MOST_UNREAD_BYTES // (LINES * 1500)
@@ -34,7 +36,7 @@ MOST_HELD = 2 * MOST_UNREAD_BYTES // (LINES * 1500)
 MOST_MEMORY_BYTES = 384 << 20
 """What is unread, twice, as aiohttp keeps an answer until it is sent; and one answer in the making, several times."""
 HEAD = b"POST /api/app/show HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
-LOGS = b"GET /api/ollama/logs?maxLines=10000 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n"
+LOGS = b"GET /api/ollama/logs?maxLines=%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n"
 
 
 class Slow:
@@ -103,12 +105,12 @@ def write_long_log(root: Path) -> None:
     (logs / "ollama-20240101-000000.log").write_bytes((b"[OUT] 2024-01-01 00:00:00 " + b"x" * 1500 + b"\n") * LINES)
 
 
-def hoarder(port: int) -> socket.socket:
-    """Has asked for the whole log, and reads nothing of it."""
+def hoarder(port: int, lines: int = LINES, calls: int = 1) -> socket.socket:
+    """Has asked for so much of the log, so many times, and reads nothing of it."""
     caller = socket.socket()
     caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     caller.connect(("127.0.0.1", port))
-    caller.sendall(LOGS % port)
+    caller.sendall(LOGS % (lines, port) * calls)
     return caller
 
 
@@ -197,6 +199,37 @@ async def test_callers_that_ask_for_much_and_read_nothing_cost_no_memory_and_hol
                 most = max(most, process.memory_info().rss)
         assert [reader.result() for reader in readers] == [LINES] * 3
     assert most < MOST_MEMORY_BYTES
+
+
+async def test_an_answer_counts_whole_until_it_is_read_and_not_only_by_what_the_kernel_has_not_taken(
+    tmp_path: Path,
+) -> None:
+    """The kernel takes most of one that has a megabyte. Asked for twice, the second is held back by the first."""
+    write_long_log(tmp_path)
+    lines = 800
+    most = 0
+    with Place(tmp_path).sidecar() as sidecar, contextlib.ExitStack() as callers:
+        port = int(sidecar.url.rpartition(":")[2])
+        for _ in range(MOST_CONNECTIONS - 50):
+            callers.enter_context(hoarder(port, lines, calls=2))
+        async with asyncio.timeout(HOARD_SECONDS):
+            while established(sidecar) > 2 * MOST_UNREAD_BYTES // (lines * 1500):
+                await asyncio.to_thread(status_seconds, sidecar, 1)
+                most = max(most, psutil.Process(sidecar.process.pid).memory_info().rss)
+    assert most < MOST_MEMORY_BYTES
+
+
+async def test_whoever_has_read_a_large_answer_and_stays_costs_no_memory(tmp_path: Path) -> None:
+    write_long_log(tmp_path)
+    with Place(tmp_path).sidecar() as sidecar, contextlib.ExitStack() as callers:
+        for _ in range(STAYERS):
+            caller = HTTPConnection(sidecar.url.removeprefix("http://"), timeout=8)
+            callers.callback(caller.close)
+            await asyncio.to_thread(caller.request, "GET", f"/api/ollama/logs?maxLines={LINES}")
+            answer = await asyncio.to_thread(caller.getresponse)
+            assert len(await asyncio.to_thread(answer.read)) > LINES * 1500
+        assert established(sidecar) == STAYERS
+        assert psutil.Process(sidecar.process.pid).memory_info().rss < STAYERS * LINES * 1500 // 2
 
 
 async def test_whoever_asked_and_has_gone_is_not_read_for(tmp_path: Path) -> None:

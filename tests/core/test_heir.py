@@ -1,0 +1,39 @@
+"""What is said in place of a killed shim, and when nothing is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from core.heir import GUARD_STOPPED_IT, SHIM_KILLED, bury, write_record
+from core.logs import Caps
+from core.pump import LogWriter
+from core.shim import STOPPED
+
+ENDED = {"exitCode": 0, "endedAt": "2024-01-01T00:00:00Z", "reason": STOPPED}
+ALIVE = {"exitCode": None, "endedAt": None, "reason": None}
+
+
+@pytest.mark.parametrize(
+    ("before", "reason", "says"),
+    [
+        pytest.param({"shimPid": os.getpid(), **ALIVE}, SHIM_KILLED, True, id="its own"),
+        pytest.param({"shimPid": os.getpid(), **ENDED}, STOPPED, False, id="its own, told already"),
+        pytest.param({"shimPid": 1, **ENDED}, STOPPED, True, id="an earlier one's"),
+        pytest.param(None, None, True, id="none"),
+    ],
+)
+def test_a_shim_is_buried_once(
+    tmp_path: Path, before: dict[str, object] | None, reason: str | None, *, says: bool
+) -> None:
+    record = tmp_path / "ollama-1.json"
+    if before:
+        write_record(str(record), before)
+    log = LogWriter(str(tmp_path), Caps())
+    assert log.close(8)
+    bury(str(record), os.getpid(), str(tmp_path), GUARD_STOPPED_IT)
+    assert (json.loads(record.read_text())["reason"] if before else None) == reason
+    assert (GUARD_STOPPED_IT in Path(log.path).read_text()) is says
