@@ -30,6 +30,7 @@ _QUEUE_BYTES = 128 * 1024
 _PORTION_BYTES = 32 * 1024
 _RECENT_BYTES = 16 * 1024
 _UNKNOWN = "the disk did not take them"
+_GIVEN_UP = "Lines may be lost here: the killed shim had read more than it could leave to its guard."
 _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
 
 
@@ -73,7 +74,10 @@ class Pump:
 
     def _go_on(self, cutter: LineCutter) -> None:
         """Write what another pump had read and no more written; how far it came, the log itself tells."""
-        if not (unsettled := self._spool.unsettled()):
+        unsettled = self._spool.unsettled()
+        if unsettled is None:
+            self._writer.note(_GIVEN_UP)
+        if not unsettled:
             return
         written = self._writer.count_after(self._stream, self._spool)
         for block in cutter.feed(unsettled):

@@ -81,10 +81,10 @@ class Spool:
         numbers[at], numbers[at + 1], numbers[at + 2] = position, segment, size
         numbers[_LATEST] = spare
 
-    def unsettled(self) -> bytes:
+    def unsettled(self) -> bytes | None:
         """What is not settled of all that has been read; counted as taken from then on.
 
-        For whoever goes on in place of a killed reader. Empty if there was more than there is room for.
+        For whoever goes on in place of a killed reader. None if there was more than there is room for.
         """
         numbers = self._numbers
         taken, position = numbers[_TAKEN], self.settled.position
@@ -92,7 +92,7 @@ class Spool:
         numbers[_TAKEN] = numbers[_BLANK_UNTIL] = taken + len(uncounted)
         # A read may have begun to make room for itself.
         if taken + MOST_READ - position > _RING:
-            return b""
+            return None
         return self._between(position, taken) + uncounted
 
     def _room(self, position: int) -> memoryview:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core.logs import PREFIX_BYTES, segments
+from core.logs import PREFIX_BYTES, segments, tail
+from core.pump import LogWriter, Pump
+from core.spool import Spool
 from tests import tied
 from tests.core.dirt import cut
 
@@ -82,6 +85,29 @@ def test_a_chain_of_killed_readers_loses_no_line_and_doubles_none(tmp_path: Path
     for found, wanted in zip(logged(tmp_path), expected, strict=True):
         # A long line would be a long report.
         assert found == wanted, (found[:20], len(found), wanted[:20], len(wanted))
+
+
+@tied.posix("elsewhere there is no guard to go on")
+def test_what_is_more_than_a_killed_reader_can_leave_is_told_as_lost(tmp_path: Path) -> None:
+    reader, pipe = os.pipe()
+    spool = Spool()
+    with open(reader, "rb", buffering=0) as source:  # noqa: PTH123 - a descriptor
+        for _ in range(20):
+            os.write(pipe, b"x" * 30_000)
+            left = 30_000
+            while left:
+                left -= len(spool.read(source))
+        os.write(pipe, b"next\n")
+        os.close(pipe)
+        writer = LogWriter(str(tmp_path))
+        pump = Pump(reader, "OUT", writer, spool=spool)
+        pump.start()
+        assert pump.join(8)
+        assert writer.close(8)
+    lost, following = tail(str(tmp_path), 9)
+    assert lost.startswith("[SYS] ")
+    assert "may be lost" in lost
+    assert following[PREFIX_BYTES:] == "next"
 
 
 def logged(folder: Path) -> Iterator[bytes]:
