@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -69,6 +69,17 @@ def _account(log: list[str]) -> tuple[int, int]:
     return following, lost
 
 
+@contextmanager
+def _printing(disk: Callable[[Path], Path], root: Path) -> Iterator[tuple[Place, Path, Path]]:
+    """One that prints on and on, the small disk that its logs are on, and where it counts its lines."""
+    full = disk(root / "AuraData/logs/ollama")
+    count = root / "count"
+    program = fake_ollama.install(root / "bin", FAKE_COUNT=str(count))
+    with Place(root, program) as place:
+        place.start()
+        yield place, full, count
+
+
 def _print_on(count: Path, lines: int) -> None:
     """Return once Ollama has got rid of so many more."""
     before = int(count.read_bytes())
@@ -78,11 +89,7 @@ def _print_on(count: Path, lines: int) -> None:
 def test_a_full_log_disk_never_holds_ollama_and_what_is_lost_is_counted(
     disk: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    full = disk(tmp_path / "AuraData/logs/ollama")
-    count = tmp_path / "count"
-    program = fake_ollama.install(tmp_path / "bin", FAKE_COUNT=str(count))
-    with Place(tmp_path, program) as place:
-        place.start()
+    with _printing(disk, tmp_path) as (place, full, count):
         for _ in range(2):
             fill(full)
             _print_on(count, 700)
@@ -103,11 +110,7 @@ def test_a_full_log_disk_never_holds_ollama_and_what_is_lost_is_counted(
 def test_what_a_full_disk_took_from_a_shim_that_is_killed_is_counted_by_its_guard(
     disk: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    full = disk(tmp_path / "AuraData/logs/ollama")
-    count = tmp_path / "count"
-    program = fake_ollama.install(tmp_path / "bin", FAKE_COUNT=str(count))
-    with Place(tmp_path, program) as place:
-        place.start()
+    with _printing(disk, tmp_path) as (place, full, count):
         fill(full)
         _print_on(count, 700)
         (shim,) = place.shims()
