@@ -8,10 +8,13 @@ and org.freedesktop.Notifications.
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dbus_fast import Message, MessageType, Variant
@@ -26,22 +29,49 @@ _MENU = "com.canonical.dbusmenu"
 _TOASTS = "org.freedesktop.Notifications"
 
 
+_BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:tmpdir=/tmp</listen>
+  <auth>EXTERNAL</auth>
+  <servicedir>{services}</servicedir>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>
+"""
+
+
 @contextmanager
-def session_bus() -> Iterator[str]:
-    """A session bus of our own; yields its address. Raises BedMissing."""
+def session_bus(services: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A session bus of our own; yields its address. Raises BedMissing.
+
+    It starts by itself only `services`, a command for each name on the bus, with `env` added to their environment:
+    whatever this machine has installed, such as a notification daemon, is not there.
+    """
     found = program("dbus-daemon", "dbus")
-    process = subprocess.Popen(
-        [found, "--session", "--nofork", "--print-address"],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    with process, process.stdout:
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
+    with tempfile.TemporaryDirectory(prefix="aura-bus-") as folder:
+        root = Path(folder)
+        for name, command in (services or {}).items():
+            (root / f"{name}.service").write_text(f"[D-BUS Service]\nName={name}\nExec={command}\n")
+        config = root / "bus.conf"
+        config.write_text(_BUS.format(services=folder))
+        process = subprocess.Popen(
+            [found, f"--config-file={config}", "--nofork", "--print-address"],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | dict(env or {}),
+            text=True,
+        )
+        assert process.stdout is not None
+        with process, process.stdout:
+            try:
+                yield process.stdout.readline().strip()
+            finally:
+                process.terminate()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +121,11 @@ class Tray:
         path = (await self.properties())["Menu"]
         _, root = await self._call(path, _MENU, "GetLayout", "iias", 0, -1, [])
         return _entry(root)
+
+    async def tell(self, event: str) -> None:
+        """Tell the menu that a person has "opened" or "closed" it, as KDE and GNOME's extension do."""
+        path = (await self.properties())["Menu"]
+        await self._call(path, _MENU, "Event", "isvu", 0, event, Variant("i", 0), 0)
 
     async def click(self, *labels: str) -> None:
         """Click the entry whose label begins so, one text a level.
