@@ -53,6 +53,7 @@ class App:
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._facts = Facts(Status(), api_url, False, False, False, False)
         self._quit_confirmed_until = 0.0
+        self._is_choosing = False
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
@@ -66,6 +67,7 @@ class App:
                 act.add_done_callback(acting.discard)
             for task in (following, *acting):
                 task.cancel()
+            desktop.close_dialogs()
 
     def post(self, command: Command) -> None:
         """Have a command carried out. On the loop."""
@@ -164,6 +166,10 @@ class App:
             self._surface.toast(Toast("API address", url))
 
     async def _choose_executable(self, _: str | None) -> None:
+        if self._is_choosing:
+            self._surface.toast(Toast("Choose executable", "The dialog is open already."))
+            return
+        self._is_choosing = True
         try:
             path = await _in_daemon(lambda: desktop.choose_file("Choose the Ollama executable", None))
         except FileNotFoundError as error:
@@ -171,6 +177,8 @@ class App:
                 Toast("Choose executable", f"{error} Set ollamaExecutablePath in {self._paths.settings}.")
             )
             return
+        finally:
+            self._is_choosing = False
         if path is not None:
             await asyncio.to_thread(self._use_executable, path)
 

@@ -13,11 +13,14 @@ the time it names: call it in a thread, never on the UI's nor on the loop's.
 - `copy_text(text)`: put a text on the clipboard, 6 s at most; False if that is impossible.
 - `choose_file(title, folder)`: ask for a file, beginning in `folder`; its path, or None if the person cancels. Blocks
   as long as the dialog is open. Raises FileNotFoundError, with a sentence, where no dialog can be shown, and OSError.
+- `close_dialogs()`: end what `choose_file` has open, as if the person had cancelled; on Windows a dialog ends with the
+  program, and this does nothing. From any thread; does not block.
 - `notify(title, text, icon)`: show a toast, 2 s at most; False if nobody shows it. `icon` (Linux) is a theme's name for
   one or an absolute path.
 - `alert(title, text)`: show a box, on Windows, and return once the person has closed it, however long that takes; False
   where there is none. For programs that have no stderr, which exist there only.
-- `session_has_tray()`: whether a tray is there to show an icon, 1 s at most.
+- `has_screen()`: whether this session has a display at all. Does not block.
+- `session_has_tray()`: whether a tray is there to show an icon at this moment, 1 s at most.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ if sys.platform == "win32":
     from core.platform.desktop_windows import (
         alert,
         choose_file,
+        close_dialogs,
         copy_text,
+        has_screen,
         login_command,
         notify,
         open_path,
@@ -41,7 +46,9 @@ elif sys.platform == "darwin":
     from core.platform.desktop_darwin import (
         alert,
         choose_file,
+        close_dialogs,
         copy_text,
+        has_screen,
         login_command,
         notify,
         open_path,
@@ -54,7 +61,9 @@ else:
     from core.platform.desktop_linux import (
         alert,
         choose_file,
+        close_dialogs,
         copy_text,
+        has_screen,
         login_command,
         notify,
         open_path,
@@ -67,7 +76,9 @@ else:
 __all__ = [
     "alert",
     "choose_file",
+    "close_dialogs",
     "copy_text",
+    "has_screen",
     "login_command",
     "notify",
     "open_path",

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from core.platform import desktop_file, desktop_text
+from core.platform import desktop_dialog, desktop_file, desktop_text
 
 assert sys.platform == "darwin"
 
@@ -78,13 +78,18 @@ def copy_text(text: str) -> bool:
 
 def choose_file(title: str, folder: str | None = None) -> str | None:
     command = ["/usr/bin/osascript", "-", title, *([os.path.abspath(folder)] if folder else [])]
-    # As long as the person takes.
-    answer = subprocess.run(command, input=_CHOOSE, capture_output=True, check=False)
+    answer = desktop_dialog.ask(command, _CHOOSE)
+    if answer is None:
+        return None
     if answer.returncode == 0:
         return os.fsdecode(answer.stdout.removesuffix(b"\n")) or None
     if _USER_CANCELLED in answer.stderr:
         return None
     raise OSError(f"The file dialog failed: {os.fsdecode(answer.stderr).strip()}")
+
+
+def close_dialogs() -> None:
+    desktop_dialog.close_all()
 
 
 def notify(title: str, text: str, icon: str = "") -> bool:
@@ -93,6 +98,10 @@ def notify(title: str, text: str, icon: str = "") -> bool:
 
 def alert(title: str, text: str) -> bool:
     return False
+
+
+def has_screen() -> bool:
+    return True
 
 
 def session_has_tray() -> bool:

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from core.platform import desktop_bus, desktop_file, desktop_text
+from core.platform import desktop_bus, desktop_dialog, desktop_file, desktop_text
 
 assert sys.platform == "linux"
 
@@ -106,7 +106,7 @@ def _copy_with(command: Sequence[str], text: str) -> bool:
 
 
 def choose_file(title: str, folder: str | None = None) -> str | None:
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if not has_screen():
         raise FileNotFoundError("There is no display to ask on.")
     start = os.path.join(os.path.abspath(folder), "") if folder else None
     dialogs = [
@@ -122,13 +122,18 @@ def choose_file(title: str, folder: str | None = None) -> str | None:
 
 
 def _ask(dialog: list[str]) -> str | None:
-    # As long as the person takes.
-    answer = subprocess.run(dialog, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    answer = desktop_dialog.ask(dialog)
+    if answer is None:
+        return None
     if answer.returncode == 0:
         return os.fsdecode(answer.stdout.removesuffix(b"\n")) or None
     if answer.returncode == 1:
         return None
     raise OSError(f"{dialog[0]} failed (exit code {answer.returncode}): {os.fsdecode(answer.stderr).strip()}")
+
+
+def close_dialogs() -> None:
+    desktop_dialog.close_all()
 
 
 def notify(title: str, text: str, icon: str = "") -> bool:
@@ -137,6 +142,10 @@ def notify(title: str, text: str, icon: str = "") -> bool:
 
 def alert(title: str, text: str) -> bool:
     return False
+
+
+def has_screen() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def session_has_tray() -> bool:

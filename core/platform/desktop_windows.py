@@ -228,6 +228,10 @@ def choose_file(title: str, folder: str | None = None) -> str | None:
     return None
 
 
+def close_dialogs() -> None:
+    return
+
+
 @contextlib.contextmanager
 def _com() -> Iterator[None]:
     """What shell extensions in the dialog need of the thread; one that has it already keeps it."""
@@ -246,6 +250,10 @@ def notify(title: str, text: str, icon: str = "") -> bool:
 
 def alert(title: str, text: str) -> bool:
     return bool(_message_box(None, text, title, _MB_SETFOREGROUND))
+
+
+def has_screen() -> bool:
+    return True
 
 
 def session_has_tray() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import threading
@@ -156,6 +157,27 @@ async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> N
                 await asyncio.sleep(0.02)
         await tray.click("Start at login")
         await wait_for(lambda: not entry.exists())
+
+
+async def test_one_dialog_at_a_time_asks_for_the_executable_and_none_survives_quit(rig: Rig, desk: Desk) -> None:
+    """The dialog is a stand-in: the real ones bring half a desktop along."""
+    opened = rig.root / "opened"
+    zenity = rig.root / "bin" / "zenity"
+    zenity.parent.mkdir()
+    zenity.write_text(f'#!/bin/sh\necho $$ >>"{opened}"\nexec sleep 60\n')
+    zenity.chmod(0o755)
+    desk.env["PATH"] = f"{zenity.parent}:{os.environ['PATH']}"
+    async with running(rig, desk) as (program, tray):
+        await until_entry(tray, "Choose executable")
+        await tray.click("Choose executable")
+        await wait_for(lambda: opened.exists() and opened.read_text().endswith("\n"))
+        await tray.click("Choose executable")
+        assert (await desk.host.toast("Choose executable")).text == "The dialog is open already."
+        (pid,) = opened.read_text().split()
+        dialog = psutil.Process(int(pid))
+        await tray.click("Quit")
+        assert await program.ended(within=8) == 0, program.said
+        assert await gone([dialog], within=1) == []
 
 
 async def test_settings_that_break_while_it_runs_do_not_change_what_quit_does(rig: Rig, desk: Desk) -> None:
