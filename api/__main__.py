@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from api.hooks import HEADLESS, Hooks
 from api.server import sidecar
 from core import __version__, journal, token
 from core.config import Paths, Settings, SettingsReader
@@ -33,12 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace, hooks: Hooks = HEADLESS) -> None:
     """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
     keep_one_heap()
     paths = Paths.find(options.data_dir)
     reader = SettingsReader(paths, journal.configure(paths, verbose=options.verbose))
-    asyncio.run(serve(paths, reader, options.host, options.port))
+    asyncio.run(serve(paths, reader, options.host, options.port, hooks))
 
 
 def rotate_token(options: argparse.Namespace) -> int:
@@ -87,12 +88,14 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no port; give a whole number from 0 to 65535")
 
 
-async def serve(paths: Paths, reader: SettingsReader, host: str | None, port: int | None) -> None:
+async def serve(
+    paths: Paths, reader: SettingsReader, host: str | None, port: int | None, hooks: Hooks = HEADLESS
+) -> None:
     """Serve until a signal comes. Raises CoreError or OSError if serving cannot begin."""
     settings = await asyncio.to_thread(reader.read)
     supervisor = Supervisor(paths, reader)
     wanted = settings.sidecar
-    serving = sidecar(paths, wanted.port if port is None else port, supervisor, host=host or wanted.host)
+    serving = sidecar(paths, wanted.port if port is None else port, supervisor, hooks, host or wanted.host)
     with _stop_signals() as stopped:
         async with serving as url, asyncio.TaskGroup() as tasks:
             tasks.create_task(supervisor.run())

@@ -102,7 +102,8 @@ class Routes:
     @answers(ShownBody)
     async def show(self, request: web.Request) -> web.Response:
         """Have the tray show itself: what a second instance asks of the first."""
-        return _json(ShownBody(self._hooks.on_show()))
+        why_not = await self._hooks.on_show()
+        return _json(ShownBody(why_not is None, why_not))
 
     @answers(None)
     async def openapi(self, request: web.Request) -> web.Response:

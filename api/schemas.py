@@ -86,9 +86,10 @@ class HealthBody(msgspec.Struct, frozen=True):
 
 
 class ShownBody(msgspec.Struct, frozen=True):
-    """POST /api/app/show: whether there was a tray to show."""
+    """POST /api/app/show: whether there was a tray to show, and if not, why."""
 
     shown: bool
+    reason: str | None = None
 
 
 class ProblemBody(msgspec.Struct, frozen=True):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import signal
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Sequence
 from types import ModuleType
@@ -26,12 +26,14 @@ from core.errors import CoreError
 from core.platform import desktop, keep_one_heap
 from core.state import Status
 from core.supervisor import Supervisor
+from core.text import in_sentences
 from tray import icon, windowed
 from tray.app import App, Surface
 from tray.bridge import Bridge
 from tray.icon import NoTray, TrayIcon
 from tray.menu import Act, Command, Facts, view
 from tray.signals import SignalWatch
+from tray.toast_thread import ToastThread
 from tray.toasts import Toast
 
 log = logging.getLogger(__name__)
@@ -40,30 +42,38 @@ QUIT_SECONDS = 8.0
 SESSION_END_SECONDS = 3.0
 _SHOW_SECONDS = 5.0
 _TOOLKIT_SECONDS = 3.0
-_PANEL_SECONDS = 5.0
-_PANEL_POLL_SECONDS = 0.25
+_NO_HOST = (
+    "Nothing on this desktop shows tray icons; the icon appears as soon as something does. On GNOME that takes the "
+    "AppIndicator extension."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program until quit. The exit code: 0 also if another instance was there already, and shows itself."""
+    """Run the program until quit. The exit code: 0 also if another instance was there already, and shows itself.
+
+    1 if it could not serve, or another instance has nothing to show.
+    """
     parser = headless.parser()
     parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
     options = windowed.parse(parser, arguments)
     if options.rotate_token:
         return headless.rotate_token(options)
     if options.headless:
-        return _serve_alone(options)
+        return _serve_alone(options, "It was started with --headless.")
     try:
         program = _Program(options, _tray_backend())
     except NoTray as reason:
         print(f"aura-ollama: {reason}. Running without a tray.", file=sys.stderr)
-        return _serve_alone(options)
+        return _serve_alone(options, f"It runs without an icon: {reason}.")
     return program.run()
 
 
-def _serve_alone(options: argparse.Namespace) -> int:
+def _serve_alone(options: argparse.Namespace, why_hidden: str) -> int:
+    async def show() -> str:
+        return why_hidden
+
     try:
-        headless.run(options)
+        headless.run(options, Hooks(on_show=show))
     except AlreadyServed as error:
         return _defer_to(error, options)
     except (CoreError, OSError) as error:
@@ -78,30 +88,29 @@ def _serve_alone(options: argparse.Namespace) -> int:
 
 
 def _defer_to(other: AlreadyServed, options: argparse.Namespace) -> int:
-    """Have the instance that is there show itself. The exit code: 0 if it heard."""
-    if other.url and _show_other(Paths.find(options.data_dir), other.url):
-        print(f"aura-ollama: already running at {other.url}.", file=sys.stderr)
+    """Have the instance that is there show itself. The exit code: 0 if it does, else 1, and why has been told."""
+    if not other.url:
+        return _complain(other, options)
+    try:
+        why_hidden = _show_other(Paths.find(options.data_dir), other.url)
+    except (OSError, ValueError):
+        return _complain(other, options)
+    text = f"Already running at {other.url}."
+    print(f"aura-ollama: {in_sentences(text, why_hidden)}", file=sys.stderr)
+    if why_hidden is None:
         return 0
-    return _complain(other, options)
+    if not options.headless:
+        windowed.show(in_sentences(text, why_hidden))
+    return 1
 
 
 def _tray_backend() -> ModuleType:
-    # Naming a backend is a choice: then no tray host is asked for, and menus are not insisted on.
+    # Naming a backend is a choice: then menus are not insisted on.
     is_chosen = "PYSTRAY_BACKEND" in os.environ
-    if not is_chosen and not _tray_appears():
-        raise NoTray("no system tray was found on this desktop")
+    if not is_chosen and not desktop.has_screen():
+        raise NoTray("there is no display, and so no tray")
+    # Whether anybody shows icons is not asked: the icon waits for him, as long as we run.
     return icon.load(forced=is_chosen)
-
-
-def _tray_appears() -> bool:
-    """Whether there is a tray. Where there is a screen, one that comes a little later counts too, as at login."""
-    has_screen = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-    deadline = time.monotonic() + (_PANEL_SECONDS if has_screen else 0.0)
-    while not desktop.session_has_tray():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_PANEL_POLL_SECONDS)
-    return True
 
 
 class _Program:
@@ -119,6 +128,11 @@ class _Program:
         # A toolkit that failed leaves a thread behind that waits for ever. All else has ended by then.
         self._backstop = threading.Timer(_TOOLKIT_SECONDS, os._exit, [0])
         self._backstop.daemon = True
+        self._toasts = ToastThread(self._hand_over)
+        # Set as soon as the lock and the port are ours, or cannot be had.
+        self._is_decided = threading.Event()
+        self._is_served = False
+        self._why_hidden: str | None = None
         self._app: App | None = None
         self._ended: asyncio.Future[float] | None = None
 
@@ -126,7 +140,9 @@ class _Program:
         """Serve and show until quit. On the main thread."""
         with self._signals:
             self._bridge.start()
-            self._show_icon()
+            self._is_decided.wait()
+            if self._is_served:
+                self._show_icon()
             self._bridge.call(self._end, QUIT_SECONDS)
             self._bridge.join(timeout=None)
         return self._exit_code(self._bridge.error)
@@ -138,6 +154,7 @@ class _Program:
             self._backstop.cancel()
         except Exception:
             log.exception("the tray cannot be shown; running without")
+            self._why_hidden = "It runs without an icon: the tray cannot be shown. The log says why."
             print("aura-ollama: the tray cannot be shown. Running without a tray.", file=sys.stderr)
             self._signals.claim()
             self._bridge.join(timeout=None)
@@ -162,8 +179,11 @@ class _Program:
             host = self._options.host or settings.sidecar.host
             async with sidecar(self._paths, port, supervisor, hooks, host) as url:
                 log.info("listening on %s (data in %s)", url, self._paths.data)
+                self._is_served = True
+                self._is_decided.set()
                 await self._serve_until(self._ended, supervisor, url)
         finally:
+            self._is_decided.set()
             self._icon.stop()
             self._backstop.start()
 
@@ -209,37 +229,42 @@ class _Program:
         if self._app:
             self._app.desktop_refused()
 
-    def _show(self) -> bool:
+    async def _show(self) -> str | None:
         self._post(Command(Act.SHOW_STATUS))
-        return True
+        if self._why_hidden:
+            return self._why_hidden
+        return None if await asyncio.to_thread(desktop.session_has_tray) else _NO_HOST
 
     def _toast(self, toast: Toast) -> None:
         log.info("%s: %s", toast.title, toast.text)
-        asyncio.get_running_loop().run_in_executor(None, self._notify, toast)
+        self._toasts.show(toast)
 
-    def _notify(self, toast: Toast) -> None:
+    def _hand_over(self, toast: Toast) -> None:
         if not desktop.notify(toast.title, toast.text):
-            self._icon.notify(toast.title, toast.text)
+            self._icon.tell(toast)
 
 
-def _show_other(paths: Paths, url: str) -> bool:
-    """Ask the instance that is there already to show itself."""
+def _show_other(paths: Paths, url: str) -> str | None:
+    """Ask the instance that is there already to show itself; returns why nothing is to be seen of it, if so.
+
+    Raises OSError or ValueError if it does not answer as it should.
+    """
     request = urllib.request.Request(f"{url}/api/app/show", method="POST")  # noqa: S310 - our own loopback address
-    try:
-        request.add_header("X-Aura-Token", token.read_or_create(paths.run))
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(request, timeout=_SHOW_SECONDS):
-            return True
-    except OSError:
-        return False
+    request.add_header("X-Aura-Token", token.read_or_create(paths.run))
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=_SHOW_SECONDS) as answer:
+        body = json.load(answer)
+    # An older one gives no reason.
+    return None if body.get("shown") else body.get("reason") or "It runs without an icon."
 
 
 def _complain(error: CoreError | OSError, options: argparse.Namespace) -> int:
     if windowed.is_mute():
         log.error("%s", headless.in_words(error))
-        if not options.headless:
-            desktop.alert(windowed.TITLE, headless.in_words(error))
-    return headless.complain(error)
+    code = headless.complain(error)
+    if not options.headless:
+        windowed.show(headless.in_words(error))
+    return code
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The icon on the screen: the only importer of pystray. A view comes in from any thread, a command goes out.
+"""The icon on the screen. A view comes in from any thread, a command goes out. Only `icon*` import pystray.
 
 pystray belongs to the main thread. Each backend has its own way to get there: GLib's idle queue, a window message on
 Windows, the Cocoa main queue on macOS. Only `run` blocks.
@@ -11,19 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
-from PIL import Image
-
-import icons
-from tray.menu import SEPARATOR, Command, Item, View
+from tray.menu import Command, View
+from tray.toasts import Toast
 
 log = logging.getLogger(__name__)
 
 PAINT_SECONDS = 0.1
-_SIZE = 64
 
 
 class NoTray(Exception):
@@ -46,6 +42,26 @@ def load(*, forced: bool) -> ModuleType:
     return backend
 
 
+class Backend(Protocol):
+    """One way to show an icon. `paint` and `tell` are for the UI's thread, the rest is for any."""
+
+    icon: Any
+    """pystray's."""
+
+    @property
+    def post(self) -> Callable[[Callable[[], None]], None]:
+        """Has its argument called on the UI's thread, soon; never blocks."""
+
+    def paint(self, view: View) -> None:
+        """Show `view`."""
+
+    def tell(self, toast: Toast) -> None:
+        """Show a toast in this backend's own way, if it has one."""
+
+    def stop(self) -> None:
+        """Make the icon's `run` return."""
+
+
 class TrayIcon:
     """One icon. Make it, and `run` it, on the main thread."""
 
@@ -59,30 +75,22 @@ class TrayIcon:
     ) -> None:
         """All three are called on the UI's thread. `on_command` and `on_appeared` must return at once.
 
-        `on_close` is for Windows: the system asks for an end. With True the session ends as well, and the program with
-        it as soon as `on_close` has returned.
+        `on_close`: the system asks for an end. With True the session ends as well, and the program with it as soon as
+        `on_close` has returned.
         """
-        self._pystray = pystray
         self._on_appeared = on_appeared
-        self._on_command = on_command
         self._shown: View | None = None
         self._newest = view
         self._changed = threading.Condition()
         self._is_over = False
-        self._backend = pystray.Icon.__module__.rpartition(".")[2]
-        self._icon: Any = self._make(on_close)("aura-ollama", self._image(view), self._title(view), self._menu(view))
-        if self._backend == "_xorg":
-            # It notes its thread only after it has let the set-up thread go, which asks for it.
-            self._icon._thread = threading.current_thread()
-        self._hop = _hop_for(self._backend, self._icon)
+        self._backend = _backend(pystray, view, on_command, on_close)
         self.paints = 0
 
     def run(self) -> None:
         """Show the icon until `stop`. Blocks the main thread."""
         try:
-            self._icon.run(self._paint_until_over)
+            self._backend.icon.run(self._paint_until_over)
         except Exception as error:
-            # pystray takes its last notification back at the end, and there may be nobody to take it: GLib.GError.
             if not self._is_over:
                 raise
             log.debug("the tray backend complained at its end: %s", error)
@@ -99,29 +107,21 @@ class TrayIcon:
             self._newest = view
             self._changed.notify_all()
 
-    def notify(self, title: str, text: str) -> None:
-        """Show the icon's own balloon, on Windows. From any thread.
+    def tell(self, toast: Toast) -> None:
+        """Show a toast that no notification service shows: as a balloon or in a window. From any thread."""
+        self._backend.post(lambda: self._backend.tell(toast))
 
-        The gtk backends' way asks the bus on the UI's thread, and would freeze it together with a daemon that hangs.
-        """
-        if self._backend == "_win32":
-            self._hop(lambda: self._icon.notify(text, title))
-
-    def _paint_until_over(self, icon: Any) -> None:
+    def _paint_until_over(self, _: Any) -> None:
         """On pystray's set-up thread: paint each new view, the newest only and at most one in 100 ms."""
-        self._hop(self._appear)
+        self._backend.post(self._appear)
         while (view := self._next()) is not None:
-            self._hop(partial(self._paint, view))
+            self._backend.post(partial(self._paint, view))
             time.sleep(PAINT_SECONDS)
-        # The other backends take a stop from any thread, at once, and also while a menu is open.
-        if self._backend == "_xorg":
-            self._hop(icon.stop)
-        else:
-            icon.stop()
+        self._backend.stop()
 
     def _appear(self) -> None:
-        self._icon.visible = True
-        # The gtk backends give SIGINT its default action back when they begin: it would end us without a quit.
+        self._backend.icon.visible = True
+        # A toolkit may have taken the signals for itself as it began.
         self._on_appeared()
 
     def _next(self) -> View | None:
@@ -132,80 +132,27 @@ class TrayIcon:
 
     def _paint(self, view: View) -> None:
         self.paints += 1
-        self._icon.icon = self._image(view)
-        self._icon.title = self._title(view)
-        self._icon.menu = self._menu(view)
-
-    def _make(self, on_close: Callable[[bool], None]) -> Callable[..., Any]:
-        if self._backend != "_win32":
-            icon: Callable[..., Any] = self._pystray.Icon
-            return icon
-        from tray.icon_windows import WindowsIcon
-
-        return partial(WindowsIcon, on_close=on_close)
-
-    def _image(self, view: View) -> Image.Image | Path:
-        # Windows picks the size itself, from a file that has them all.
-        if self._backend == "_win32":
-            return icons.icon_file(view.look.value)
-        with Image.open(icons.path(view.look.value, _SIZE)) as image:
-            return image.convert("RGBA")
-
-    def _title(self, view: View) -> str:
-        # The xorg backend makes it a window's name, which the X protocol knows in Latin-1 only.
-        return view.tooltip.encode("latin-1", "replace").decode("latin-1") if self._backend == "_xorg" else view.tooltip
-
-    def _menu(self, view: View) -> Any:
-        return self._pystray.Menu(*map(self._menu_item, view.items))
-
-    def _menu_item(self, item: Item) -> Any:
-        if item is SEPARATOR:
-            return self._pystray.Menu.SEPARATOR
-        if item.children:
-            children = self._pystray.Menu(*map(self._menu_item, item.children))
-            return self._pystray.MenuItem(self._label(item), children, enabled=item.enabled)
-        checked = item.checked
-        return self._pystray.MenuItem(
-            self._label(item),
-            self._action(item.command),
-            checked=None if checked is None else lambda _: checked,
-            enabled=item.enabled,
-            default=item.is_default,
-        )
-
-    def _label(self, item: Item) -> str:
-        # A single one underlines the next letter there.
-        return item.label.replace("&", "&&") if self._backend == "_win32" else item.label
-
-    def _action(self, command: Command | None) -> Callable[[], None]:
-        def act() -> None:
-            if command is not None:
-                self._on_command(command)
-
-        return act
+        self._backend.paint(view)
 
 
-def _hop_for(backend: str, icon: Any) -> Callable[[Callable[[], None]], None]:
-    """How to have something done on the thread that this backend's UI runs on."""
-    if backend in ("_appindicator", "_gtk"):
-        from gi.repository import GLib
+def _backend(
+    pystray: ModuleType, view: View, on_command: Callable[[Command], None], on_close: Callable[[bool], None]
+) -> Backend:
+    """What shows the icon with the backend that pystray chose. Raises NoTray."""
+    match pystray.Icon.__module__.rpartition(".")[2]:
+        case "_appindicator":
+            from tray.icon_gtk import GtkBackend
+            from tray.icon_indicator import IndicatorIcon
 
-        return lambda action: GLib.idle_add(_once, action)
-    if backend == "_darwin":
-        from PyObjCTools import AppHelper
+            return GtkBackend(IndicatorIcon, view, on_command, on_close)
+        case "_gtk":
+            from tray.icon_gtk import GtkBackend
+            from tray.icon_status import StatusIcon
 
-        return lambda action: AppHelper.callAfter(action)
-    if backend == "_win32":
-        post: Callable[[Callable[[], None]], None] = icon.post
-        return post
-    if backend == "_xorg":
-        from tray.icon_xorg import hop as hop_xorg
+            return GtkBackend(StatusIcon, view, on_command, on_close)
+        case "_win32" | "_darwin" | "_xorg" as name:
+            from tray.icon_rebuilt import RebuiltBackend
 
-        return hop_xorg(icon)
-    raise NoTray(f"pystray's backend {backend.strip('_')} cannot show anything")
-
-
-def _once(action: Callable[[], None]) -> bool:
-    # GLib calls an idle source again as long as it returns true.
-    action()
-    return False
+            return RebuiltBackend(pystray, name, view, on_command, on_close)
+        case name:
+            raise NoTray(f"pystray's backend {name.strip('_')} cannot show anything")

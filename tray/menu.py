@@ -54,7 +54,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One menu entry. `checked` is None for one without a mark; one with children opens a submenu."""
+    """One menu entry. `checked` is None for one without a mark; one with children opens a submenu.
+
+    An entry is the same as long as its `name` is, whatever its label says: then it is changed where it stands. Without
+    a name it is known by its command, and without that by its label.
+    """
 
     label: str
     command: Command | None = None
@@ -62,6 +66,12 @@ class Item:
     checked: bool | None = None
     is_default: bool = False
     children: tuple[Item, ...] = ()
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """What this entry is known by among its neighbours."""
+        return self.name or (f"{self.command.act}:{self.command.argument}" if self.command else self.label)
 
 
 SEPARATOR = Item("")
@@ -163,14 +173,14 @@ def _look(facts: Facts) -> Look:
 
 def _items(facts: Facts, sentence: str) -> list[Item]:
     items = [
-        _note(sentence),
-        *([_note(f"Settings: {problem}")] if (problem := facts.status.settings_problem) else []),
+        _note(sentence, "status"),
+        *([_note(f"Settings: {problem}", "settings")] if (problem := facts.status.settings_problem) else []),
         SEPARATOR,
         _item("Start", Act.START, _why_not_start(facts)),
         _item("Stop", Act.STOP, _why_not_stop(facts)),
         _item("Restart", Act.RESTART, _why_not_restart(facts)),
         SEPARATOR,
-        Item("Models", children=tuple(_models(facts.status))),
+        Item("Models", children=tuple(_models(facts.status)), name="models"),
         _logs(facts),
         _item("Copy API address", Act.COPY_ADDRESS, None if facts.api_url else "not up yet"),
         Item("Choose executable…", Command(Act.CHOOSE_EXECUTABLE)),
@@ -195,8 +205,8 @@ def _item(label: str, act: Act, why_not: str | None) -> Item:
     return Item(shorten(text, LABEL_UNITS), Command(act), enabled=why_not is None)
 
 
-def _note(text: str) -> Item:
-    return Item(shorten(text, LABEL_UNITS), enabled=False)
+def _note(text: str, name: str = "") -> Item:
+    return Item(shorten(text, LABEL_UNITS), enabled=False, name=name)
 
 
 def _why_not_start(facts: Facts) -> str | None:
@@ -252,7 +262,9 @@ def _models(status: Status) -> list[Item]:
     loaded = [known.get(name, Model(name)) for name in dict.fromkeys(status.loaded)]
     others = [model for model in status.models if model.name not in status.loaded]
     room = max(0, MOST_MODELS - len(loaded))
-    items = [_loaded(model, status) for model in loaded] + [_note(_model_line(model)) for model in others[:room]]
+    items = [_loaded(model, status) for model in loaded] + [
+        _note(_model_line(model), model.name) for model in others[:room]
+    ]
     if others[room:]:
         items.append(_note(f"and {len(others) - room} more"))
     return items or [_note("none installed")]
@@ -262,7 +274,7 @@ def _loaded(model: Model, status: Status) -> Item:
     why_not = "Ollama does not answer" if status.error else None
     label = f"Unload ({why_not})" if why_not else "Unload"
     unload = Item(label, Command(Act.UNLOAD, model.name), enabled=why_not is None)
-    return Item(shorten(f"● {_model_line(model)}", LABEL_UNITS), children=(unload,))
+    return Item(shorten(f"● {_model_line(model)}", LABEL_UNITS), children=(unload,), name=model.name)
 
 
 def _model_line(model: Model) -> str:
@@ -271,6 +283,7 @@ def _model_line(model: Model) -> str:
 
 def _logs(facts: Facts) -> Item:
     if not facts.has_logs:
-        return _note("Open logs (none yet)")
+        return _note("Open logs (none yet)", "logs")
     folder = Item("Folder", Command(Act.OPEN_LOGS))
-    return Item("Open logs", children=(Item("Newest log", Command(Act.OPEN_NEWEST_LOG)), folder))
+    newest = Item("Newest log", Command(Act.OPEN_NEWEST_LOG))
+    return Item("Open logs", children=(newest, folder), name="logs")

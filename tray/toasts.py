@@ -23,10 +23,15 @@ _FAILURE_TITLES = {"crashed": "Ollama Crashed", "crash_loop": "Ollama Keeps Cras
 
 @dataclass(frozen=True, slots=True)
 class Toast:
-    """A title and one or two sentences, each made one line and cut to what the smallest balloon takes."""
+    """A title and one or two sentences, each made one line and cut to what the smallest balloon takes.
+
+    News are what the user waits for or the icon shows as well; without a place for toasts they are left out. The rest,
+    which answers a click or tells of a failure, must be told in any case.
+    """
 
     title: str
     text: str
+    is_news: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", shorten(self.title, TITLE_UNITS))
@@ -106,10 +111,12 @@ class Toaster:
             # It could not be stopped, which has been told.
             return None
         if old.state is State.UNKNOWN and new.adopted:
-            return Toast("Ollama Was Still Running", f"It went on without us (pid {new.pid}) and is ours again.")
+            return Toast(
+                "Ollama Was Still Running", f"It went on without us (pid {new.pid}) and is ours again.", is_news=True
+            )
         if self._is_recovering:
             return None
-        return Toast("Ollama Started", f"Ollama {new.version or ''} answers at {new.url}.")
+        return Toast("Ollama Started", f"Ollama {new.version or ''} answers at {new.url}.", is_news=True)
 
     def _hangs(self, new: Status) -> Toast | None:
         if new.pid == self._hang_told_of:
@@ -122,7 +129,7 @@ class Toaster:
         was_ours = old.is_managed or old.state is State.BACKOFF
         if not was_ours or self._is_restarting or new.wanted is Wish.UP:
             return None
-        return Toast("Ollama Stopped", "Nothing of it is left running.")
+        return Toast("Ollama Stopped", "Nothing of it is left running.", is_news=True)
 
 
 def _failure(error: CoreError, title: str) -> Toast:

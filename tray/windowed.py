@@ -1,6 +1,7 @@
-"""What a program without a console has to say: on Windows it has neither stdout nor stderr, and so shows a box.
+"""What a program has to say that nobody started in a terminal: before it has an icon, and once it has none any more.
 
-The frozen program is such a one, and so is `aura-ollamaw`. A box waits for somebody to close it.
+On Windows the frozen program and `aura-ollamaw` have neither stdout nor stderr, and show a box, which waits for
+somebody to close it. Elsewhere it is a toast, or where nobody shows toasts a window that closes by itself after 30 s.
 """
 
 from __future__ import annotations
@@ -29,7 +30,22 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
         raise
 
 
+def show(text: str) -> None:
+    """Show `text` on the desktop, unless a terminal shows what is printed. Blocks as long as it stands there."""
+    if is_mute():
+        desktop.alert(TITLE, text)
+        return
+    if sys.stderr.isatty() or not desktop.has_screen() or desktop.notify(TITLE, text):
+        return
+    try:
+        from tray import gtk_window
+    except (ImportError, ValueError):
+        # No bindings for GTK, or for another version only.
+        return
+    gtk_window.show_alone(TITLE, text)
+
+
 def is_mute() -> bool:
-    """Whether nobody hears what is printed."""
+    """Whether there is nothing to print to."""
     # The type checker is told that they always exist.
     return getattr(sys, "stderr", None) is None

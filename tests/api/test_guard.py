@@ -284,9 +284,8 @@ async def test_no_method_leads_past_the_guard_on_any_route_the_application_has(
 ) -> None:
     shown = []
 
-    def show() -> bool:
+    async def show() -> None:
         shown.append(1)
-        return True
 
     async with serving(rig, Hooks(on_show=show)) as served:
         router = build(served.supervisor, rig.paths).router

@@ -51,7 +51,7 @@ LOGS: Shape = {"logs": {"list"}, "totalLines": WHOLE}
 MODELS: Shape = {"models": {"list"}, "count": WHOLE, "error": TEXT | {"NoneType"}}
 MODEL: Shape = {"name": TEXT, "size": TEXT, "sizeBytes": WHOLE, "modifiedAt": TEXT}
 HEALTH: Shape = {"status": TEXT, "name": TEXT, "version": TEXT}
-SHOWN: Shape = {"shown": TRUTH}
+SHOWN: Shape = {"shown": TRUTH, "reason": TEXT | {"NoneType"}}
 PROBLEM: Shape = {
     "type": TEXT,
     "title": TEXT,

@@ -233,14 +233,14 @@ def _watcher_properties(message: Message) -> Message:
 
 
 @asynccontextmanager
-async def host(address: str) -> AsyncIterator[Host]:
-    """A tray host and a notification daemon on the bus at `address`."""
+async def host(address: str, *, has_toasts: bool = True) -> AsyncIterator[Host]:
+    """A tray host, and unless told otherwise a notification daemon, on the bus at `address`."""
     bus = await MessageBus(bus_address=address).connect()
     try:
         desk = Host(bus)
         answer: Callable[[Message], Any] = desk.answer
         bus.add_message_handler(answer)
-        for name in (_WATCHER, _TOASTS):
+        for name in (_WATCHER, _TOASTS) if has_toasts else (_WATCHER,):
             await bus.request_name(name)
         yield desk
     finally:

@@ -7,8 +7,10 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import Xlib.display
+import Xlib.error
 import Xlib.X
 from PIL import Image, ImageGrab
 
@@ -59,3 +61,21 @@ def shows(display: str, colour: tuple[int, int, int]) -> bool:
         if isinstance(pixel, tuple) and max(abs(a - b) for a, b in zip(pixel, colour, strict=True)) <= _TOLERANCE:
             near += count
     return near >= _ICON_PIXELS
+
+
+def windows(display: str) -> list[str]:
+    """The titles of the windows that stand on the screen, where no window manager puts them into frames."""
+    connection = Xlib.display.Display(display)
+    try:
+        return [name for window in connection.screen().root.query_tree().children if (name := _title(window))]
+    finally:
+        connection.close()
+
+
+def _title(window: Any) -> str | None:
+    try:
+        is_seen = window.get_attributes().map_state == Xlib.X.IsViewable
+        return str(window.get_wm_name() or "") if is_seen else None
+    except Xlib.error.XError:
+        # It went away between the list and the look.
+        return None

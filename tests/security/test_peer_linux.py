@@ -39,9 +39,8 @@ def post(port: int, path: str, *headers: str) -> bytes:
 async def test_another_users_program_cannot_change_anything_without_the_token(rig: Rig, path: str) -> None:
     shown = []
 
-    def show() -> bool:
+    async def show() -> None:
         shown.append(1)
-        return True
 
     async with serving(rig, Hooks(on_show=show)) as served:
         pid = (await served.supervisor.start()).pid

@@ -54,9 +54,12 @@ async def desktop() -> AsyncIterator[Desk]:
 class Program:
     """One run of `python -m tray` for a rig's settings; what it says goes to a file."""
 
-    def __init__(self, rig: Rig, env: Mapping[str, str], *, script: Path | None = None) -> None:
+    def __init__(
+        self, rig: Rig, env: Mapping[str, str], *arguments: str, script: Path | None = None, into: str = "tray.txt"
+    ) -> None:
+        """`arguments` come after those for a free port and the rig's folder; it speaks into the file `into` there."""
         self.paths = Paths(rig.root)
-        self._said = rig.root / "tray.txt"
+        self._said = rig.root / into
         command = [str(script)] if script else ["-m", "tray"]
         own = {"HOME": str(rig.root), "XDG_CONFIG_HOME": str(rig.root / "config"), "PYTHONPATH": str(CHECKOUT)}
         kept = {
@@ -64,7 +67,7 @@ class Program:
         }
         with self._said.open("ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, *command, "--port", "0", "--data-dir", str(rig.root)],
+                [sys.executable, *command, "--port", "0", "--data-dir", str(rig.root), *arguments],
                 cwd=CHECKOUT,
                 env=kept | own | dict(env),
                 stdin=subprocess.DEVNULL,

@@ -75,7 +75,7 @@ class Shown:
         self.tray = icon.TrayIcon(
             backend, looks(State.STOPPED), self.commands.append, self._appeared.set, self.closes.append
         )
-        self.icon: Any = self.tray._icon
+        self.icon: Any = self.tray._backend.icon
         self._made.set()
         self.tray.run()
 

@@ -1,0 +1,94 @@
+"""Toasts of the real program on a real notification daemon; one that hangs, and none at all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.beds.desktop import Tray, host, session_bus
+from tests.beds.dunst import Dunst, dunst, installed
+from tests.beds.ollama import ollama
+from tests.beds.panel import windows
+from tests.beds.require import require
+from tests.beds.screen import screen
+from tests.beds.wire import call
+from tests.rig import Rig
+from tests.tray.program import Program, until_entry, until_look, wait_for
+
+pytestmark = pytest.mark.timeout(40)  # a screen, a daemon and a program with GTK start one after the other
+
+WINDOW = "Aura Ollama"
+
+
+class Shown:
+    """The program with its icon, and the screen that it is on."""
+
+    def __init__(self, program: Program, tray: Tray, display: str, bus: str) -> None:
+        self.program = program
+        self.tray = tray
+        self.display = display
+        self.bus = bus
+
+
+@pytest.fixture
+async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
+    """The program where nobody shows toasts yet."""
+    rig = Rig(tmp_path, require(ollama).executable)
+    with session_bus() as bus, screen() as display:
+        async with host(bus, has_toasts=False) as desk:
+            program = Program(rig, {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"})
+            try:
+                tray = await desk.tray()
+                await until_look(tray, "down")
+                await until_entry(tray, "Quit")
+                yield Shown(program, tray, display, bus)
+            finally:
+                await program.end()
+
+
+@asynccontextmanager
+async def daemon(shown: Shown) -> AsyncIterator[Dunst]:
+    """A real daemon for it."""
+    require(installed)
+    async with dunst(shown.program.paths.root, shown.display, shown.bus) as found:
+        yield found
+
+
+async def test_a_real_daemon_shows_what_was_asked_for(shown: Shown) -> None:
+    async with daemon(shown) as dunst:
+        await shown.tray.click("About")
+        assert "Data in" in (await dunst.toast("Aura Ollama")).text
+        assert WINDOW not in windows(shown.display)
+
+
+async def test_a_daemon_that_hangs_holds_up_nothing_and_gets_the_newest_only(shown: Shown) -> None:
+    url = await shown.program.url()
+    async with daemon(shown) as dunst:
+        dunst.process.suspend()
+        for _ in range(7):
+            await shown.tray.click("Show status")
+            began = time.monotonic()
+            assert (await asyncio.to_thread(call, "GET", f"{url}/api/ollama/status")).status == 200
+            assert time.monotonic() - began < 1.0
+        await shown.tray.click("About")
+        # What the daemon does not take in 2 s goes to the window.
+        await wait_for(lambda: WINDOW in windows(shown.display))
+        dunst.process.resume()
+        await shown.tray.click("Show status")
+        await dunst.toast("Aura Ollama")
+
+
+async def test_without_a_daemon_a_window_says_what_was_asked_for_and_no_mere_news(shown: Shown) -> None:
+    await shown.tray.click("Start")
+    await until_look(shown.tray, "up")
+    await shown.tray.click("Stop")
+    await until_look(shown.tray, "down")
+    assert WINDOW not in windows(shown.display)
+    for _ in range(2):
+        await shown.tray.click("About")
+        await wait_for(lambda: windows(shown.display).count(WINDOW) == 1)

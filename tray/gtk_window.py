@@ -1,0 +1,67 @@
+"""A small window for a text that nobody else shows: where no notification service is there, it must not be lost.
+
+Everything here is on GTK's thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gi
+
+gi.require_version("Gtk", "3.0")
+from gi.repository import Gdk, GLib, Gtk  # noqa: E402 - only after the version is chosen
+
+import icons  # noqa: E402
+
+_WIDTH_SIGNS = 48
+_MARGIN = 18
+_ALONE_SECONDS = 30
+
+
+def show_alone(title: str, text: str) -> None:
+    """Show the text until the window is closed, 30 s at most. On the main thread of a program without an icon."""
+    if not Gtk.init_check(None)[0]:
+        return
+    window = TextWindow()
+    window.show(title, text)
+    window.widget.connect("hide", lambda _: Gtk.main_quit())
+    GLib.timeout_add_seconds(_ALONE_SECONDS, window.widget.hide)
+    Gtk.main()
+
+
+class TextWindow:
+    """One window; a new text takes the place of the one before. Closing it hides it."""
+
+    def __init__(self) -> None:
+        window = self.widget = Gtk.Window(title="Aura Ollama", resizable=False)
+        window.set_icon_from_file(str(icons.path(icons.APP, 64)))
+        window.set_position(Gtk.WindowPosition.CENTER)
+        window.set_focus_on_map(False)
+        window.set_keep_above(True)
+        window.connect("delete-event", lambda *_: window.hide_on_delete())
+        window.connect("key-press-event", self._close_by_key)
+        self._title, self._text = Gtk.Label(xalign=0), Gtk.Label(xalign=0, selectable=True)
+        for label in (self._title, self._text):
+            label.set_line_wrap(True)
+            label.set_max_width_chars(_WIDTH_SIGNS)
+        self._close = Gtk.Button.new_with_mnemonic("_Close")
+        self._close.set_halign(Gtk.Align.END)
+        self._close.connect("clicked", lambda _: window.hide())
+        rows = Gtk.Box(orientation=Gtk.Orientation.VERTICAL, spacing=_MARGIN // 2, margin=_MARGIN)
+        for row in (self._title, self._text, self._close):
+            rows.pack_start(row, False, False, 0)
+        window.add(rows)
+
+    def show(self, title: str, text: str) -> None:
+        """Show the text, in front of other windows but without taking the keyboard from them."""
+        self._title.set_markup(f"<b>{GLib.markup_escape_text(title)}</b>")
+        self._text.set_text(text)
+        # A text that has the focus is selected, all of it.
+        self._close.grab_focus()
+        self.widget.show_all()
+
+    def _close_by_key(self, window: Any, event: Any) -> bool:
+        if event.keyval == Gdk.KEY_Escape:
+            window.hide()
+        return False
