@@ -27,8 +27,10 @@ from tray.menu import SEPARATOR, Command, Item  # noqa: E402
 
 QUIET_SECONDS = 0.5
 """How long after a click, or after the menu was closed, entries neither come nor go."""
-OPEN_SECONDS = 10.0
-"""How long a menu counts as open on hosts that tell of the opening alone, as Xfce's does."""
+ASKED_SECONDS = 10.0
+"""How long a menu counts as open after a host has asked for it: Xfce's panel does not tell when it is closed."""
+OPEN_SECONDS = 120.0
+"""How long at most it counts as open on hosts that tell when it is opened and when it is closed."""
 
 _Shape = tuple[str, bool, bool, bool]
 
@@ -66,21 +68,26 @@ class LiveMenu:
         bus_root.connect("event", self._event)
 
     def _about_to_show(self, _: Any) -> bool:
-        self._hold(OPEN_SECONDS)
+        self._hold_at_least(ASKED_SECONDS)
         # Nothing was changed on account of it.
         return False
 
     def _event(self, _: Any, name: str, *__: Any) -> bool:
         if name == "opened":
-            self._hold(OPEN_SECONDS)
+            self._hold_at_least(OPEN_SECONDS)
         elif name == "closed":
             self._hold(QUIET_SECONDS)
+        # Others are to hear of it too.
         return False
 
     def _clicked(self, item: Item) -> None:
         self._hold(QUIET_SECONDS)
         if item.command:
             self._on_command(item.command)
+
+    def _hold_at_least(self, seconds: float) -> None:
+        """Let no entry come or go for that long from now, or as long as was said before."""
+        self._hold(max(seconds, self._calm_at - time.monotonic()))
 
     def _hold(self, seconds: float) -> None:
         """Let no entry come or go for that long from now; what was said before no longer counts."""

@@ -11,7 +11,11 @@ from typing import Any
 
 import Xlib.display
 import Xlib.error
+import Xlib.ext.xtest
+import Xlib.protocol.event
 import Xlib.X
+import Xlib.Xatom
+import Xlib.XK
 from PIL import Image, ImageGrab
 
 from tests.beds.screen import program
@@ -70,6 +74,74 @@ def windows(display: str) -> list[str]:
         return [name for window in connection.screen().root.query_tree().children if (name := _title(window))]
     finally:
         connection.close()
+
+
+def menus(connection: Xlib.display.Display) -> list[int]:
+    """The heights in pixels of the menus, a menu and its submenus, that are on the screen."""
+    kinds = {connection.intern_atom(f"_NET_WM_WINDOW_TYPE_{name}_MENU") for name in ("POPUP", "DROPDOWN")}
+    kind = connection.intern_atom("_NET_WM_WINDOW_TYPE")
+    heights = []
+    for window in connection.screen().root.query_tree().children:
+        try:
+            found = window.get_full_property(kind, Xlib.Xatom.ATOM)
+            is_seen = window.get_attributes().map_state == Xlib.X.IsViewable
+            if found and is_seen and kinds.intersection(found.value):
+                heights.append(int(window.get_geometry().height))
+        except Xlib.error.XError:
+            # It went away between the list and the look.
+            continue
+    return heights
+
+
+def close_window(display: str, title: str) -> None:
+    """Ask the window with that title to close, as a window manager does for a click on its cross."""
+    connection = Xlib.display.Display(display)
+    try:
+        protocols, delete = map(connection.intern_atom, ("WM_PROTOCOLS", "WM_DELETE_WINDOW"))
+        for window in connection.screen().root.query_tree().children:
+            if _title(window) == title:
+                message = Xlib.protocol.event.ClientMessage(
+                    window=window, client_type=protocols, data=(32, [delete, Xlib.X.CurrentTime, 0, 0, 0])
+                )
+                window.send_event(message)
+        connection.sync()
+    finally:
+        connection.close()
+
+
+def click(display: str, colour: tuple[int, int, int], button: int) -> None:
+    """Click with a mouse button in the midst of all that has that colour."""
+    image = seen(display)
+    near = [
+        (x, y)
+        for x in range(image.width)
+        for y in range(image.height)
+        if max(abs(a - b) for a, b in zip(image.getpixel((x, y)), colour, strict=True)) <= _TOLERANCE  # type: ignore[arg-type]
+    ]
+    connection = Xlib.display.Display(display)
+    try:
+        x, y = (sum(each) // len(near) for each in zip(*near, strict=True))
+        press_button(connection, x, y, button)
+    finally:
+        connection.close()
+
+
+def press_button(connection: Xlib.display.Display, x: int, y: int, button: int = 1) -> None:
+    """Move the mouse there and press a button of it."""
+    Xlib.ext.xtest.fake_input(connection, Xlib.X.MotionNotify, x=x, y=y)
+    _press(connection, Xlib.X.ButtonPress, Xlib.X.ButtonRelease, button)
+
+
+def press_key(connection: Xlib.display.Display, name: str) -> None:
+    """Press a key of the keyboard, by its X name."""
+    code = connection.keysym_to_keycode(Xlib.XK.string_to_keysym(name))
+    _press(connection, Xlib.X.KeyPress, Xlib.X.KeyRelease, code)
+
+
+def _press(connection: Xlib.display.Display, down: int, up: int, detail: int) -> None:
+    for kind in (down, up):
+        Xlib.ext.xtest.fake_input(connection, kind, detail)
+    connection.sync()
 
 
 def _title(window: Any) -> str | None:

@@ -17,15 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import Xlib.display
-import Xlib.ext.xtest
-import Xlib.X
-import Xlib.XK
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
 from tests.beds import BedMissing
 from tests.beds.desktop import DEADLINE, Entry, Tray, session_bus
-from tests.beds.panel import seen
+from tests.beds.panel import menus, press_button, press_key, seen
 from tests.beds.screen import program, screen
 
 _SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
@@ -53,7 +50,6 @@ _COMPLAINT = re.compile(r"CRITICAL|WARNING.*(invalid|assert)|crash|removed unexp
 _ICON = (11, 16)
 # The panel itself has two or three.
 _ICON_COLOURS = 12
-_LEAST_MENU_PIXELS = 40
 _LEAST_ENTRY_PIXELS = 20
 
 
@@ -120,14 +116,13 @@ class Xfce:
     async def open_menu(self, tray: Tray) -> None:
         """Click the icon, and return once its menu is there with all its entries: the panel asks for them late."""
         entries = [entry for entry in (await tray.menu()).children if not entry.is_separator]
-        self._move_to(*_ICON)
-        self._press(Xlib.X.ButtonPress, Xlib.X.ButtonRelease, 1)
+        press_button(self._screen, *_ICON)
         await _until(lambda: sum(self._menus()) > len(entries) * _LEAST_ENTRY_PIXELS)
 
     async def close_menu(self) -> None:
         """Leave the menu by the keyboard."""
         while self.is_menu_open():
-            self._key("Escape")
+            press_key(self._screen, "Escape")
             await asyncio.sleep(0.02)
 
     async def click(self, tray: Tray, *labels: str) -> None:
@@ -145,7 +140,7 @@ class Xfce:
                 break
             # It changed under our keys, which may have led elsewhere.
             await self.close_menu()
-        self._key("Return")
+        press_key(self._screen, "Return")
         await _until(lambda: not self.is_menu_open())
 
     async def _walk_to(self, level: Entry, *labels: str) -> None:
@@ -154,10 +149,10 @@ class Xfce:
             choice = [each for each in level.children if each.enabled and not each.is_separator]
             # The first entry of a submenu is chosen as it opens.
             for _ in range(choice.index(entry) + (depth == 0)):
-                self._key("Down")
+                press_key(self._screen, "Down")
             level = entry
             if depth + 1 < len(labels):
-                self._key("Right")
+                press_key(self._screen, "Right")
                 await _until(lambda levels=depth + 1: len(self._menus()) > levels)  # type: ignore[misc]
 
     def close(self) -> None:
@@ -165,33 +160,7 @@ class Xfce:
         self._screen.close()
 
     def _menus(self) -> list[int]:
-        """The heights of the menus, a menu and its submenus, that are on the screen."""
-        heights = map(_menu_height, self._screen.screen().root.query_tree().children)
-        return [height for height in heights if height]
-
-    def _move_to(self, x: int, y: int) -> None:
-        Xlib.ext.xtest.fake_input(self._screen, Xlib.X.MotionNotify, x=x, y=y)
-        self._screen.sync()
-
-    def _key(self, name: str) -> None:
-        code = self._screen.keysym_to_keycode(Xlib.XK.string_to_keysym(name))
-        self._press(Xlib.X.KeyPress, Xlib.X.KeyRelease, code)
-
-    def _press(self, down: int, up: int, detail: int) -> None:
-        for kind in (down, up):
-            Xlib.ext.xtest.fake_input(self._screen, kind, detail)
-        self._screen.sync()
-
-
-def _menu_height(window: Any) -> int:
-    """The height of a top-level window that is an open menu, 0 for any other. A menu asks no window manager."""
-    try:
-        looks, place = window.get_attributes(), window.get_geometry()
-    except Xlib.error.XError:
-        # It went away between the list and the look.
-        return 0
-    is_menu = looks.override_redirect and looks.map_state == Xlib.X.IsViewable and place.height > _LEAST_MENU_PIXELS
-    return int(place.height) if is_menu else 0
+        return menus(self._screen)
 
 
 async def _until(holds: Callable[[], bool | Awaitable[bool]]) -> None:

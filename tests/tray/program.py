@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -112,6 +112,31 @@ async def running(rig: Rig, desk: Desk) -> AsyncIterator[tuple[Program, Tray]]:
         yield program, await desk.host.tray()
     finally:
         await program.end()
+
+
+@contextmanager
+def wishes(env: Mapping[str, str], models: int) -> Iterator[subprocess.Popen[str]]:
+    """An icon of ours that carries out wishes at once; a line on its stdin is a change of status."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("wishes.py")), str(models)],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        bufsize=1,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def change(process: subprocess.Popen[str], version: str, problem: str = "") -> None:
+    """Have an icon of `wishes` show an Ollama of that version, and a problem with the settings if there is one."""
+    assert process.stdin is not None
+    process.stdin.write(f"{version}\t{problem}\n")
 
 
 async def wait_for(holds: Callable[[], bool], within: float = DEADLINE) -> None:

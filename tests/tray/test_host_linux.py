@@ -11,7 +11,7 @@ import pytest
 
 from tests.beds.desktop import Tray, host, session_bus
 from tests.beds.ollama import ollama
-from tests.beds.panel import RED, panel, shows
+from tests.beds.panel import RED, close_window, panel, shows, windows
 from tests.beds.require import require
 from tests.beds.screen import screen
 from tests.beds.wire import call
@@ -39,7 +39,7 @@ async def second(rig: Rig, env: dict[str, str], *arguments: str) -> tuple[int, s
 async def test_a_host_that_comes_late_gets_the_icon_and_until_then_a_second_start_says_why_there_is_none(
     rig: Rig,
 ) -> None:
-    with require(session_bus) as bus, require(screen) as display:
+    with session_bus() as bus, screen() as display:
         env = {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"}
         first = Program(rig, env)
         try:
@@ -60,7 +60,7 @@ async def test_a_host_that_comes_late_gets_the_icon_and_until_then_a_second_star
 
 
 async def test_an_x11_tray_that_comes_late_gets_the_icon(rig: Rig) -> None:
-    with require(session_bus) as bus, require(screen) as display:
+    with session_bus() as bus, screen() as display:
         first = Program(rig, {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"})
         try:
             await first.url()
@@ -98,10 +98,22 @@ async def test_on_a_port_that_is_taken_it_says_so_in_a_toast_and_shows_no_icon(r
             assert desk.host.trays.empty()
 
 
+async def test_without_a_place_for_toasts_it_says_so_in_a_window_that_can_be_closed(rig: Rig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, session_bus() as bus, screen() as display:
+        env = {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"}
+        other = Program(rig, env, "--port", str(taken.getsockname()[1]))
+        try:
+            await wait_for(lambda: "Aura Ollama" in windows(display))
+            close_window(display, "Aura Ollama")
+            assert await other.ended(within=5) == 1
+        finally:
+            await other.end()
+
+
 async def test_a_screen_that_goes_away_is_a_session_that_ends(rig: Rig) -> None:
-    with require(session_bus) as bus:
+    with session_bus() as bus:
         display = screen()
-        env = {"DISPLAY": require(display.__enter__), "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"}
+        env = {"DISPLAY": display.__enter__(), "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"}
         async with host(bus) as desk:
             first = Program(rig, env)
             try:
@@ -119,10 +131,7 @@ async def test_a_screen_that_goes_away_is_a_session_that_ends(rig: Rig) -> None:
 async def test_a_notification_service_that_fails_or_hangs_as_it_starts_costs_nothing_of_the_icon(
     rig: Rig, service: str
 ) -> None:
-    with (
-        require(lambda: session_bus({"org.freedesktop.Notifications": service})) as bus,
-        require(screen) as display,
-    ):
+    with session_bus({"org.freedesktop.Notifications": service}) as bus, screen() as display:
         # The host of the bed would be the notification service as well.
         async with host(bus, has_toasts=False) as desk:
             first = Program(rig, {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"})

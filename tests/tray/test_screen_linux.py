@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import Xlib.display
 
 from tests.beds.desktop import host, session_bus
 from tests.beds.ollama import ollama
-from tests.beds.panel import GREEN, RED, panel, shows
+from tests.beds.panel import GREEN, RED, click, menus, panel, press_key, shows
 from tests.beds.require import require
 from tests.beds.screen import screen
 from tests.beds.wire import call
 from tests.rig import Rig
-from tests.tray.program import Program, wait_for
+from tests.tray.program import Program, change, wait_for, wishes
 
 pytestmark = pytest.mark.timeout(40)  # a screen, a panel and a program start one after the other
 
@@ -80,3 +82,26 @@ async def test_the_icon_on_the_screen_is_red_until_an_ollama_answers_and_green_t
                 await wait_for(lambda: shows(display, RED))
             finally:
                 await program.end()
+
+
+@pytest.mark.parametrize(("backend", "button"), [("appindicator", 1), ("gtk", 3)])
+async def test_a_menu_that_is_open_on_the_screen_stays_and_gets_its_new_entries_once_it_is_closed(
+    backend: str, button: int
+) -> None:
+    """Where no host shows it, GTK itself does."""
+    with session_bus() as bus, screen("1024x768x24") as display, panel(display):
+        env = {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "PYSTRAY_BACKEND": backend, "NO_AT_BRIDGE": "1"}
+        connection = Xlib.display.Display(display)
+        with wishes(env, models=3) as icon, closing(connection):
+            await wait_for(lambda: shows(display, RED))
+            click(display, RED, button)
+            await wait_for(lambda: len(menus(connection)) == 1)
+            (height,) = menus(connection)
+            change(icon, "1.0", problem="line 3: no comma")
+            await wait_for(lambda: shows(display, GREEN))
+            assert menus(connection) == [height]
+            press_key(connection, "Escape")
+            await wait_for(lambda: menus(connection) == [])
+            click(display, GREEN, button)
+            await wait_for(lambda: len(menus(connection)) == 1 and menus(connection)[0] > height)
+            press_key(connection, "Escape")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from tests.beds.require import require
 from tests.beds.sidecar import CHECKOUT
 from tests.beds.xfce import Xfce, installed, xfce
 from tests.rig import Rig
-from tests.tray.program import Program, desktop, until_entry, wait_for
+from tests.tray.program import Program, change, desktop, until_entry, wait_for, wishes
 
 # After a click, by turns: at once, while entries may not come yet, about when they do, and after it.
 PAUSES = (0.0, 0.25, 0.5, 0.7)
@@ -27,7 +25,7 @@ CLICKS = 200
 MODELS = 60
 # Bytes, 1 KB a change.
 MOST_GROWTH = 2_000_000
-# Xfce's panel tells when it opens a menu, and not when it closes it: `tray.gtk_menu.OPEN_SECONDS`.
+# Xfce's panel tells when it opens a menu, and not when it closes it: `tray.gtk_menu.ASKED_SECONDS`.
 HELD_SECONDS = 10.0
 
 
@@ -37,31 +35,6 @@ async def desk(tmp_path: Path) -> AsyncIterator[Xfce]:
     require(installed)
     async with xfce(tmp_path / "desk") as found:
         yield found
-
-
-@contextmanager
-def wishes(env: Mapping[str, str], models: int) -> Iterator[subprocess.Popen[str]]:
-    """An icon of ours that carries out wishes at once; a line on its stdin is a change of status."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("wishes.py")), str(models)],
-        cwd=CHECKOUT,
-        env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | dict(env),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        bufsize=1,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-
-
-def change(process: subprocess.Popen[str], version: str) -> None:
-    """Have the icon show an Ollama of that version, or none for an empty one."""
-    assert process.stdin is not None
-    process.stdin.write(version + "\n")
 
 
 async def models(tray: Tray) -> tuple[Entry, ...]:

@@ -1,7 +1,8 @@
 """A tray icon for an Ollama that starts and stops at once. Run by `test_xfce_linux`, ends on SIGTERM.
 
 Each click makes two changes, as in the program: at once that the wish is pending, and a little later the new status.
-The first argument is the number of models it has while it runs. A line on stdin makes one more change of status.
+The first argument is the number of models it has while it runs. A line on stdin makes it run as well: its version and,
+after a tab, a problem with the settings, if there is one.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Wishes:
 
     def _read(self) -> None:
         for line in sys.stdin:
-            version = line.strip()
-            self._show(status=replace(self._up, version=version) if version else DOWN)
+            version, _, problem = line.rstrip("\n").partition("\t")
+            self._show(status=replace(self._up, version=version, settings_problem=problem or None))
 
     def _show(self, **changes: object) -> None:
         self._facts = replace(self._facts, **changes)  # type: ignore[arg-type]
