@@ -7,28 +7,24 @@ Each waits for its host by itself, as long as it runs.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import gi
+from gi.repository import GLib
 
-gi.require_version("Gtk", "3.0")
-from gi.repository import Gdk, GLib  # noqa: E402 - only after the version is chosen
-
-import icons  # noqa: E402
-from tray.gtk_menu import LiveMenu  # noqa: E402
-from tray.gtk_window import TextWindow  # noqa: E402
-from tray.menu import Command, View  # noqa: E402
-from tray.toasts import Toast  # noqa: E402
+import icons
+from tray import gtk_screen
+from tray.gtk_menu import LiveMenu
+from tray.gtk_window import TextWindow
+from tray.menu import Command, View
+from tray.toasts import Toast
 
 log = logging.getLogger(__name__)
 
 _SIZE = 64
-_X_ERROR_HANDLER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
 
 
 class QuietStart:
@@ -59,16 +55,12 @@ class GtkBackend:
     def __init__(
         self, make_icon: _IconClass, view: View, on_command: Callable[[Command], None], on_close: Callable[[bool], None]
     ) -> None:
-        """`on_close` is called with True, and may block for some seconds, when the X server has ended."""
+        """`on_close` is called with True, and may block for some seconds, when the screen is gone."""
         self._menu = LiveMenu(view.items, on_command)
         self.icon: Any = make_icon(_image(view), view.tooltip, self._menu)
         self._window = TextWindow()
         self._on_close = on_close
-        # Xlib keeps a pointer only.
-        self._on_x_error = _X_ERROR_HANDLER(self._end_with_x)
-        display = Gdk.Display.get_default()
-        if display is not None and display.__gtype__.name == "GdkX11Display":
-            ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(self._on_x_error)
+        self._screen = gtk_screen.watch(self._end_with_screen)
 
     def post(self, action: Callable[[], None]) -> None:
         """Have `action` called on GTK's thread, soon. From any thread."""
@@ -89,9 +81,8 @@ class GtkBackend:
         """Make the icon's `run` return. From any thread, also while a menu is open."""
         self.icon.stop()
 
-    def _end_with_x(self, _: int | None) -> int:
-        # The session is over. When this returns Xlib ends the program at once, with status 1.
-        log.info("the X server has ended")
+    def _end_with_screen(self) -> None:
+        log.info("the screen is gone, and so is the session")
         self._on_close(True)
         logging.shutdown()
         os._exit(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from tests.beds.desktop import Tray, host, session_bus
 from tests.beds.ollama import ollama
 from tests.beds.panel import RED, close_window, panel, shows, windows
 from tests.beds.require import require
-from tests.beds.screen import screen
+from tests.beds.screen import compositor, screen
 from tests.beds.wire import call
 from tests.rig import Rig
 from tests.tray.program import Program, desktop, running, until_entry, until_look, wait_for
@@ -110,17 +112,27 @@ async def test_without_a_place_for_toasts_it_says_so_in_a_window_that_can_be_clo
             await other.end()
 
 
-async def test_a_screen_that_goes_away_is_a_session_that_ends(rig: Rig) -> None:
+@contextmanager
+def x_screen(_: Path) -> Iterator[dict[str, str]]:
+    """An X server; yields the environment of its programs."""
+    with screen() as display:
+        yield {"DISPLAY": display}
+
+
+@pytest.mark.parametrize("make", [x_screen, compositor])
+async def test_a_screen_that_goes_away_is_a_session_that_ends(
+    rig: Rig, make: Callable[[Path], AbstractContextManager[dict[str, str]]]
+) -> None:
     with session_bus() as bus:
-        display = screen()
-        env = {"DISPLAY": display.__enter__(), "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"}
+        desktop_on = make(rig.root / "runtime")
+        env = require(desktop_on.__enter__) | {"DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"}
         async with host(bus) as desk:
             first = Program(rig, env)
             try:
                 tray = await desk.tray()
                 await tray.click("Start")
                 await until_look(tray, "up")
-                display.__exit__(None, None, None)
+                desktop_on.__exit__(None, None, None)
                 assert await first.ended(within=5) == 0, first.said
                 assert not rig.is_listening
             finally:
