@@ -140,7 +140,9 @@ class _Program:
         """Serve and show until quit. On the main thread."""
         with self._signals:
             self._bridge.start()
-            self._is_decided.wait()
+            # A loop that never began decides nothing.
+            if self._bridge.error is None:
+                self._is_decided.wait()
             if self._is_served:
                 self._show_icon()
             self._bridge.call(self._end, QUIT_SECONDS)

@@ -58,15 +58,17 @@ class App:
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
         await self._read_preferences()
-        async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._follow())
-            acting = set()
-            while (command := await self._commands.get()) is not None:
-                act = tasks.create_task(self._carry_out(command))
-                acting.add(act)
-                act.add_done_callback(acting.discard)
-            for task in (following, *acting):
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                following = tasks.create_task(self._follow())
+                acting = set()
+                while (command := await self._commands.get()) is not None:
+                    act = tasks.create_task(self._carry_out(command))
+                    acting.add(act)
+                    act.add_done_callback(acting.discard)
+                for task in (following, *acting):
+                    task.cancel()
+        finally:
             desktop.close_dialogs()
 
     def post(self, command: Command) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import gi
 
+gi.require_version("Gdk", "3.0")
 gi.require_version("Gtk", "3.0")
-from gi.repository import Gdk, GLib, Gtk  # noqa: E402 - only after the version is chosen
+from gi.repository import Gdk, GLib, Gtk, Pango  # noqa: E402 - only after the versions are chosen
 
 import icons  # noqa: E402
 
@@ -44,6 +45,8 @@ class TextWindow:
         self._title, self._text = Gtk.Label(xalign=0), Gtk.Label(xalign=0, selectable=True)
         for label in (self._title, self._text):
             label.set_line_wrap(True)
+            # A path has no spaces.
+            label.set_line_wrap_mode(Pango.WrapMode.WORD_CHAR)
             label.set_max_width_chars(_WIDTH_SIGNS)
         self._close = Gtk.Button.new_with_mnemonic("_Close")
         self._close.set_halign(Gtk.Align.END)

@@ -87,7 +87,9 @@ class TrayIcon:
         self.paints = 0
 
     def run(self) -> None:
-        """Show the icon until `stop`. Blocks the main thread."""
+        """Show the icon until `stop`, or not at all if that came first. Blocks the main thread."""
+        if self._is_over:
+            return
         try:
             self._backend.icon.run(self._paint_until_over)
         except Exception as error:

@@ -69,6 +69,7 @@ class GtkBackend:
     def paint(self, view: View) -> None:
         """Show `view`."""
         self._menu.show(view.items)
+        # The indicator's image bears its title, so this order.
         self.icon.title = view.tooltip
         self.icon.icon = _image(view)
 

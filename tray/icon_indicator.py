@@ -23,13 +23,13 @@ class IndicatorIcon(QuietStart, Icon):  # type: ignore[misc]  # pystray has no t
         server = self._appindicator.get_property("dbus-menu-server")
         self._live_menu.watch(server.get_property("root-node"))
         self._update_title()
+        self._update_icon()
         self._appindicator.set_status(AppIndicator.IndicatorStatus.ACTIVE)
 
     def _update_icon(self) -> None:
         self._icon_valid = True
+        # The title is what a screen reader says of the image.
         self._appindicator.set_icon_full(str(self.icon), self.title)
 
     def _update_title(self) -> None:
         self._appindicator.set_title(self.title)
-        # The description is what a screen reader says; it goes with the image.
-        self._update_icon()
