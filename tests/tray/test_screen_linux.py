@@ -34,11 +34,12 @@ async def test_a_toolkit_that_shows_nothing_leaves_the_sidecar_serving(tmp_path:
         assert program.process.returncode == 0
 
 
-async def test_the_icon_of_gtk_needs_no_session_bus(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["appindicator", "gtk"])
+async def test_the_icon_needs_no_session_bus(tmp_path: Path, backend: str) -> None:
     rig = Rig(tmp_path, require(ollama).executable)
     with screen() as display, panel(display):
         program = Program(
-            rig, {"DISPLAY": display, "PYSTRAY_BACKEND": "gtk", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
+            rig, {"DISPLAY": display, "PYSTRAY_BACKEND": backend, "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
         )
         try:
             await wait_for(lambda: shows(display, RED))
