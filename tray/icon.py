@@ -111,20 +111,32 @@ class TrayIcon:
 
     def tell(self, toast: Toast) -> None:
         """Show a toast that no notification service shows: as a balloon or in a window. From any thread."""
-        self._backend.post(lambda: self._backend.tell(toast))
+        self._on_ui(partial(self._backend.tell, toast))
+
+    def _on_ui(self, action: Callable[[], None]) -> None:
+        """Have `action` called on the UI's thread. What goes wrong there, or on the way, is logged, and the icon stays.
+
+        Left to the backends, it would end some of them, and with them the program.
+        """
+        try:
+            self._backend.post(partial(_attempt, action))
+        except Exception:
+            log.exception("the UI's thread cannot be reached")
 
     def _paint_until_over(self, _: Any) -> None:
         """On pystray's set-up thread: paint each new view, the newest only and at most one in 100 ms."""
-        self._backend.post(self._appear)
+        self._on_ui(self._appear)
         while (view := self._next()) is not None:
-            self._backend.post(partial(self._paint, view))
+            self._on_ui(partial(self._paint, view))
             time.sleep(PAINT_SECONDS)
         self._backend.stop()
 
     def _appear(self) -> None:
-        self._backend.icon.visible = True
-        # A toolkit may have taken the signals for itself as it began.
-        self._on_appeared()
+        try:
+            self._backend.icon.visible = True
+        finally:
+            # A toolkit may have taken the signals for itself as it began.
+            self._on_appeared()
 
     def _next(self) -> View | None:
         with self._changed:
@@ -135,6 +147,13 @@ class TrayIcon:
     def _paint(self, view: View) -> None:
         self.paints += 1
         self._backend.paint(view)
+
+
+def _attempt(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except Exception:
+        log.exception("the icon cannot be changed")
 
 
 def _backend(
