@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -159,7 +160,8 @@ def _entry(node: Any) -> Entry:
     value = {name: variant.value for name, variant in properties.items()}
     return Entry(
         number,
-        value.get("label", "").replace("_", ""),
+        # One underscore marks a letter, two are one.
+        re.sub("_(_?)", r"\1", value.get("label", "")),
         value.get("enabled", True),
         value.get("toggle-state") == 1 if value.get("toggle-type") else None,
         value.get("type") == "separator",

@@ -40,10 +40,10 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def program(python: Path, root: Path) -> Iterator[subprocess.Popen[bytes]]:
+def program(python: Path, root: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """The tray program on a console of its own, once it serves."""
     process = subprocess.Popen(
-        [python, "-m", "tray", "--port", "0", "--data-dir", root],
+        [python, "-m", "tray", "--port", "0", "--data-dir", root, *options],
         cwd=CHECKOUT,
         env=environment(),
         stdin=subprocess.DEVNULL,
@@ -69,6 +69,14 @@ def test_ctrl_c_is_a_quit_also_while_the_window_has_the_main_thread(tmp_path: Pa
         )
         assert helper.returncode == 0
         assert process.wait(DEADLINE_SECONDS) == 0
+
+
+def test_a_second_start_of_one_that_has_no_icon_says_so(tmp_path: Path) -> None:
+    with program(Path(sys.executable), tmp_path, "--headless"):
+        command = [sys.executable, "-m", "tray", "--port", "0", "--data-dir", str(tmp_path)]
+        second = subprocess.run(command, cwd=CHECKOUT, env=environment(), stderr=subprocess.PIPE, text=True, timeout=30)
+    assert second.returncode == 1
+    assert second.stderr.rpartition(". ")[2].strip() == "It was started with --headless."
 
 
 def test_it_needs_no_console_and_a_request_to_close_is_a_quit(tmp_path: Path) -> None:

@@ -80,8 +80,8 @@ async def test_entries_come_when_a_host_has_told_that_the_menu_was_closed() -> N
             tray = await desk.host.tray()
             await until_entry(tray, "Models", "Ollama is not running")
             await tray.tell("opened")
-            change(icon, "1.0")
-            await until_entry(tray, "Ollama 1.0 is running")
+            change(icon, "1_0")
+            await until_entry(tray, "Ollama 1_0 is running")
             assert len(await models(tray)) == 1
             await tray.tell("closed")
             await wait_for_models(tray, within=3)
