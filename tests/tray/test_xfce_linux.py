@@ -79,12 +79,15 @@ async def test_entries_come_when_a_host_has_told_that_the_menu_was_closed() -> N
         with wishes(desk.env, MODELS) as icon:
             tray = await desk.host.tray()
             await until_entry(tray, "Models", "Ollama is not running")
+            last = (await tray.menu()).find("Quit")
             await tray.tell("opened")
             change(icon, "1_0")
             await until_entry(tray, "Ollama 1_0 is running")
             assert len(await models(tray)) == 1
             await tray.tell("closed")
             await wait_for_models(tray, within=3)
+            # What stays is the same entry to the host, and so to a click that is on its way.
+            assert (await tray.menu()).find("Quit") == last
 
 
 @pytest.mark.timeout(120)  # 2,500 changes, on two busy cores
