@@ -51,7 +51,7 @@ _NO_HOST = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program until quit. The exit code: 0 also if another instance was there already, and shows itself.
 
-    1 if it could not serve, or another instance has nothing to show.
+    1 if it could not serve, or another instance was to show itself and cannot.
     """
     parser = headless.parser()
     parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
@@ -88,19 +88,18 @@ def _serve_alone(options: argparse.Namespace, why_hidden: str) -> int:
 
 
 def _defer_to(other: AlreadyServed, options: argparse.Namespace) -> int:
-    """Have the instance that is there show itself. The exit code: 0 if it does, else 1, and why has been told."""
+    """Have the instance that is there show itself. The exit code: 0 if it does, or nobody wants to see it, else 1."""
     if not other.url:
         return _complain(other, options)
     try:
         why_hidden = _show_other(Paths.find(options.data_dir), other.url)
     except (OSError, ValueError):
         return _complain(other, options)
-    text = f"Already running at {other.url}."
-    print(f"aura-ollama: {in_sentences(text, why_hidden)}", file=sys.stderr)
-    if why_hidden is None:
+    words = in_sentences(f"already running at {other.url}.", why_hidden)
+    print(f"aura-ollama: {words}", file=sys.stderr)
+    if why_hidden is None or options.headless:
         return 0
-    if not options.headless:
-        windowed.show(in_sentences(text, why_hidden))
+    windowed.show(f"Aura Ollama is {words}")
     return 1
 
 
