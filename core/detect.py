@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -14,13 +14,12 @@ import aiohttp
 import msgspec
 import psutil
 
-from core.client import Client, HttpStatus, Model
+from core.client import Client, HttpStatus
 from core.endpoint import Endpoint
-from core.platform import sockets
+from core.platform import EXECUTABLE_NAMES, sockets
 from core.state import NOT_REACHABLE, TIMED_OUT
 
 PROBE_SECONDS = 2.0
-_LIST_SECONDS = 1.0
 CLIENT_ERRORS = (aiohttp.ClientError, msgspec.MsgspecError, HttpStatus, TimeoutError)
 """Everything that a `Client` raises."""
 _WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - looked for, not bound to
@@ -45,14 +44,13 @@ class Answer(Enum):
 class Probe:
     """One look at the endpoint. `error` is a text that the Aura app knows, None if an Ollama answers.
 
-    `models` are the installed ones, None if it did not list them in time; `loaded` are the names in memory.
+    `cause` says in words what kept us from asking, None if nothing did.
     """
 
     answer: Answer
     error: str | None = None
     version: str | None = None
-    models: tuple[Model, ...] | None = None
-    loaded: tuple[str, ...] = ()
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +60,22 @@ class Listener:
     pid: int | None
     owner: str
     by_hand: str
+    executable: Path | None = None
+    """The program that runs there, None if it may not be known or lies in a container's own file system."""
+
+    @property
+    def is_ollama(self) -> bool:
+        """Whether its program bears Ollama's name, which says who is there while nothing answers."""
+        return self.executable is not None and os.path.normcase(self.executable.name) in EXECUTABLE_NAMES
 
 
 async def probe(client: Client) -> Probe:
-    """Ask for the version, then for the models. Ends within 4 s and raises nothing for what it meets."""
+    """Ask for the version. Ends within 2 s and raises nothing for what it meets."""
     try:
         version = await client.version(PROBE_SECONDS)
     except CLIENT_ERRORS as error:
         return Probe(_answer_of(error), error_text(error))
-    models = await _listed(client.tags)
-    loaded = await _listed(client.loaded) or ()
-    return Probe(Answer.OLLAMA, None, version, models, tuple(model.name for model in loaded))
-
-
-async def _listed(ask: Callable[[float], Awaitable[list[Model]]]) -> tuple[Model, ...] | None:
-    try:
-        return tuple(await ask(_LIST_SECONDS))
-    except CLIENT_ERRORS:
-        return None
+    return Probe(Answer.OLLAMA, None, version)
 
 
 def _answer_of(error: Exception) -> Answer:
@@ -126,10 +122,18 @@ def describe(pid: int) -> Listener:
         return Listener(pid, f"container {container} ({label})", f"Stop it with: docker stop {container}")
     if unit:
         systemctl = "systemctl --user" if "/user@" in cgroup else "sudo systemctl"
-        return Listener(pid, f"system service {unit} ({label})", f"Stop it with: {systemctl} stop {unit}")
+        by_hand = f"Stop it with: {systemctl} stop {unit}"
+        return Listener(pid, f"system service {unit} ({label})", by_hand, _executable(pid))
     if app := _desktop_app(pid):
-        return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.")
-    return Listener(pid, label, f"Stop process {pid} where it was started.")
+        return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.", _executable(pid))
+    return Listener(pid, label, f"Stop process {pid} where it was started.", _executable(pid))
+
+
+def _executable(pid: int) -> Path | None:
+    try:
+        return Path(found) if (found := psutil.Process(pid).exe()) else None
+    except (psutil.Error, OSError):
+        return None
 
 
 def _name_and_user(pid: int) -> tuple[str | None, str | None]:

@@ -47,23 +47,22 @@ async def _probe(url: str) -> Probe:
         return await detect.probe(client)
 
 
-async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_path: Path) -> None:
+async def test_a_real_ollama_is_known_by_its_version_and_tells_its_models(tmp_path: Path) -> None:
     require(ollama)
     server = await asyncio.to_thread(OllamaServer, tmp_path, models=copy_models(tmp_path / "models"))
     with server:
         await asyncio.to_thread(server.wait_ready)
-        before = await _probe(server.url)
-        assert (before.answer, before.error, before.version, before.loaded) == (Answer.OLLAMA, None, "0.9.3", ())
-        assert before.models is not None
-        assert [model.name for model in before.models] == ["tiny:latest"]
-        body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
-        await asyncio.to_thread(call, "POST", f"{server.url}/api/generate", body)
-        assert (await _probe(server.url)).loaded == ("tiny:latest",)
+        assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3")
         async with Client(server.url, is_local=True) as client:
+            assert [model.name for model in await client.tags(5)] == ["tiny:latest"]
+            assert await client.loaded(5) == []
+            body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
+            await asyncio.to_thread(call, "POST", f"{server.url}/api/generate", body)
+            assert [model.name for model in await client.loaded(5)] == ["tiny:latest"]
             await client.unload("tiny:latest", timeout=5)
-        async with asyncio.timeout(5):
-            while (await _probe(server.url)).loaded:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(5):
+                while await client.loaded(5):
+                    await asyncio.sleep(0.01)
     asked = [line for line in server.log.read_text().splitlines() if line.startswith("[GIN]")]
     ours = {line.rpartition(" ")[2] for line in asked if "by=aura-ollama" in line}
     assert ours == {f'"/api/{call}?by=aura-ollama"' for call in ("version", "tags", "ps", "generate")}
