@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from core.detect import Answer, Probe
+from core.detect import Answer, Listing, Probe
 from core.errors import CoreError
 from core.look import Look
 from core.state import RESTING, State, Status
@@ -51,15 +51,19 @@ def common(look: Look) -> dict[str, Any]:
     }
 
 
-def answered(status: Status, probe: Probe) -> dict[str, Any]:
-    """What the answer of an Ollama changes."""
-    models = status.models if probe.models is None else probe.models
-    return {"version": probe.version, "models": models, "loaded": probe.loaded, "error": None}
+def answered(probe: Probe, listing: Listing | None) -> dict[str, Any]:
+    """What the answer of an Ollama changes. Models that could not be listed are those of before."""
+    changes: dict[str, Any] = {"version": probe.version, "error": None}
+    if listing and listing.models is not None:
+        changes["models"] = listing.models
+    if listing and listing.loaded is not None:
+        changes["loaded"] = listing.loaded
+    return changes
 
 
 def _managed(status: Status, look: Look, always: dict[str, Any]) -> News:
     if look.probe.answer is Answer.OLLAMA:
-        return News(always | answered(status, look.probe), is_fresh=True)
+        return News(always | answered(look.probe, look.listing), is_fresh=True)
     # It lives, as far as its shim says, but it does not answer: the last good snapshot grows old.
     return News(always | {"error": look.probe.error})
 
@@ -72,7 +76,7 @@ def _resting(status: Status, look: Look, always: dict[str, Any]) -> News:
             "owner": listener.owner if listener else None,
             "by_hand": listener.by_hand if listener else None,
         }
-        news = always | whose | answered(status, probe) | {"url": look.url, "failure": None}
+        news = always | whose | answered(probe, look.listing) | {"url": look.url, "failure": None}
         return News(news, State.EXTERNAL)
     if status.state is State.EXTERNAL and probe.answer is Answer.SILENCE and status.url == look.url:
         return News(always | {"error": probe.error})

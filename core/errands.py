@@ -13,10 +13,11 @@ from contextlib import suppress
 from core import detect, launch, mail
 from core.adopt import adopt
 from core.config import Paths, SettingsReader
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, Probe
 from core.endpoint import Endpoint
 from core.errors import CoreError, SpawnFailed, StartTimedOut, StopFailed
 from core.launch import Memory
+from core.listener import Listener, find_listener
 from core.look import Look, Looker
 from core.platform import birth
 from core.process import Managed, wait_end
@@ -123,13 +124,13 @@ class Errands:
 
     async def _ready_probe(self, managed: Managed, endpoint: Endpoint) -> Probe | None:
         probe = await detect.probe(self.looker.client(endpoint))
-        if probe.answer is not Answer.OLLAMA or probe.models is None:
+        if probe.answer is not Answer.OLLAMA:
             return None
         return None if await self._stranger(managed, endpoint) else probe
 
     async def _stranger(self, managed: Managed, endpoint: Endpoint) -> Listener | None:
         """Who listens there, if that is known not to be ours."""
-        listener = await asyncio.to_thread(detect.find_listener, endpoint)
+        listener = await asyncio.to_thread(find_listener, endpoint)
         if listener is None or listener.pid is None:
             # Nobody lets us see whose it is: the port was free just before the spawn, and the child lives.
             return None
@@ -154,7 +155,7 @@ class Errands:
     async def _who_took_the_port(self, managed: Managed, otherwise: CoreError) -> CoreError:
         endpoint = Endpoint.parse(managed.record.url)
         probe = await detect.probe(self.looker.client(endpoint))
-        listener = await asyncio.to_thread(detect.find_listener, endpoint)
+        listener = await asyncio.to_thread(find_listener, endpoint)
         if probe.answer is Answer.OLLAMA:
             return launch.already_running(listener)
         return launch.port_in_use(endpoint.port, listener) if listener else otherwise

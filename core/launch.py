@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from core.config import Paths
-from core.detect import Answer, Listener
+from core.detect import Answer
 from core.endpoint import Endpoint
 from core.errors import (
     AlreadyRunning,
@@ -20,6 +20,7 @@ from core.errors import (
     RunsElsewhere,
     SpawnFailed,
 )
+from core.listener import Listener
 from core.look import Look
 from core.process import WAYS_OUT
 from core.run_record import RunRecord

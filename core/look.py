@@ -15,13 +15,15 @@ from pathlib import Path
 from core import detect, locate
 from core.client import Client
 from core.config import Settings, SettingsReader
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, Listing, Probe
 from core.endpoint import Endpoint, redacted
 from core.errors import ConfigError, CoreError
+from core.listener import Listener, find_listener
 from core.platform import birth
 from core.state import NOT_REACHABLE
 
 _UNREADABLE_SECONDS = 5.0
+_LISTING_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,13 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen, and where: `url` is the endpoint that was probed."""
+    """What was seen, and where: `url` is the endpoint that was probed. `listing` is None if no Ollama answers there."""
 
     setup: Setup
     url: str
     probe: Probe
     listener: Listener | None
+    listing: Listing | None = None
 
 
 def _stamp(executable: Path | CoreError) -> Hashable:
@@ -124,7 +127,7 @@ class Looker:
         return Setup(settings, endpoint, executable, self._reader.problem, fingerprint)
 
     async def look(self, managed_url: str | None) -> Look:
-        """Look once, within 4 s. With a managed Ollama its own URL is probed, and nobody else can be the listener."""
+        """Look once, within 5 s. With a managed Ollama its own URL is probed, and nobody else can be the listener."""
         setup = await self.setup()
         endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
         if isinstance(endpoint, ConfigError):
@@ -134,7 +137,10 @@ class Looker:
         is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
         if not managed_url and endpoint.is_local and is_anybody_there:
             listener = await asyncio.to_thread(self._find_listener, endpoint)
-        return Look(setup, endpoint.base_url, probe, listener)
+        listing = None
+        if probe.answer is Answer.OLLAMA:
+            listing = await detect.listing(self.client(endpoint), _LISTING_SECONDS)
+        return Look(setup, endpoint.base_url, probe, listener, listing)
 
     def _find_listener(self, endpoint: Endpoint) -> Listener | None:
         # The socket table is read again only once the last listener may be another.
@@ -142,7 +148,7 @@ class Looker:
             where, listener, born, seen_at = self._listener
             if where == endpoint and _is_still_there(listener, born, seen_at):
                 return listener
-        found = detect.find_listener(endpoint)
+        found = find_listener(endpoint)
         if found is None:
             self._listener = None
         else:

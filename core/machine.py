@@ -244,7 +244,7 @@ class Machine:
         if not self._is_starting(news.managed):
             return
         self._ready_at = time.monotonic()
-        self._move(State.RUNNING, **conclude.answered(self.hub.current, news.probe))
+        self._move(State.RUNNING, **conclude.answered(news.probe, None))
         self._settle(self._up)
 
     def _on_not_ready(self, news: mail.NotReady) -> None:

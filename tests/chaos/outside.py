@@ -13,10 +13,11 @@ from pathlib import Path
 
 from core import mail
 from core.config import Paths, Settings, SettingsReader
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, Probe
 from core.endpoint import Endpoint
 from core.errands import Errands
 from core.errors import PathInvalid, SpawnFailed, StartTimedOut, StopFailed
+from core.listener import Listener
 from core.look import Look, Looker, Setup
 from core.process import Managed
 from core.run_record import RunRecord
@@ -28,7 +29,7 @@ from core.state import NOT_REACHABLE, TIMED_OUT, Exit
 ENDPOINT = Endpoint.parse("http://127.0.0.1:11434")
 THEIR_PID = 1
 ANSWERS = {
-    Answer.OLLAMA: Probe(Answer.OLLAMA, None, "0.9.3", ()),
+    Answer.OLLAMA: Probe(Answer.OLLAMA, None, "0.9.3"),
     Answer.SILENCE: Probe(Answer.SILENCE, TIMED_OUT),
     Answer.SOMETHING_ELSE: Probe(Answer.SOMETHING_ELSE, "HTTP 501"),
     Answer.NOBODY: Probe(Answer.NOBODY, NOT_REACHABLE),
