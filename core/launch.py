@@ -42,10 +42,7 @@ def plan(look: Look, paths: Paths) -> Plan:
     if look.probe.answer is Answer.OLLAMA:
         raise already_running(look.listener)
     if not setup.endpoint.is_manageable:
-        raise RemoteOllama(
-            f"ollamaUrl is {look.url}, which this machine cannot start an Ollama for.",
-            action="Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
-        )
+        raise _remote(setup.endpoint)
     if look.probe.answer is not Answer.NOBODY:
         raise port_in_use(setup.endpoint.port, look.listener)
     if isinstance(setup.executable, CoreError):
@@ -60,6 +57,16 @@ def plan(look: Look, paths: Paths) -> Plan:
         logs=paths.logs,
         caps=sidecar.log_caps,
         grace=sidecar.stop_timeout,
+    )
+
+
+def _remote(endpoint: Endpoint) -> RemoteOllama:
+    meant = endpoint.suggestion
+    return RemoteOllama(
+        f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for.",
+        action=f'Set ollamaUrl to "{meant}": Ollama\'s own address, by plain http and without a path.'
+        if meant
+        else "Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
     )
 
 

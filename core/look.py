@@ -92,7 +92,8 @@ class Looker:
 
     def __init__(self, reader: SettingsReader) -> None:
         self._reader = reader
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[Endpoint, Client] = {}
+        self._endpoint: Endpoint | None = None
         self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
 
     async def close(self) -> None:
@@ -102,14 +103,21 @@ class Looker:
         self._clients.clear()
 
     def client(self, endpoint: Endpoint) -> Client:
-        """The client for an endpoint, made on first use and kept."""
-        if endpoint.base_url not in self._clients:
-            self._clients[endpoint.base_url] = Client(endpoint.base_url, is_local=endpoint.is_local)
-        return self._clients[endpoint.base_url]
+        """The client for an endpoint, made on first use and kept.
+
+        It logs in as the settings say, also if `endpoint` was made of a URL that we show, which holds no login.
+        """
+        if self._endpoint and self._endpoint.base_url == endpoint.base_url:
+            endpoint = self._endpoint
+        if endpoint not in self._clients:
+            self._clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
+        return self._clients[endpoint]
 
     async def setup(self) -> Setup:
         """The settings as they are on disk now, or the last good ones with their `problem`."""
-        return await asyncio.to_thread(self._setup)
+        setup = await asyncio.to_thread(self._setup)
+        self._endpoint = setup.endpoint if isinstance(setup.endpoint, Endpoint) else None
+        return setup
 
     def _setup(self) -> Setup:
         settings = self._reader.read()
