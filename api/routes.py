@@ -24,8 +24,8 @@ from api.schemas import (
     status_body,
 )
 from core import __version__, detect, logs
+from core.call import CallFailed
 from core.config import Paths
-from core.detect import CLIENT_ERRORS
 from core.errors import ConfigError
 from core.supervisor import Supervisor
 
@@ -93,8 +93,8 @@ class Routes:
         """The installed models. 200 also while Ollama does not answer, so that no client's breaker opens over it."""
         try:
             client = await self._supervisor.client()
-            return _json(models_body(await client.tags(_MODELS_SECONDS)))
-        except CLIENT_ERRORS as error:
+            return _json(models_body((await client.tags(_MODELS_SECONDS)).models))
+        except CallFailed as error:
             return _json(ModelsBody([], 0, detect.error_text(error)))
         except ConfigError as error:
             return _json(ModelsBody([], 0, str(error)))

@@ -6,6 +6,7 @@ Sources: the feature document's "API Endpoints", and RFC 9457 for errors. Nulls 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -137,7 +138,7 @@ def _reason(status: Status) -> str | None:
     return None
 
 
-def models_body(models: list[client.Model]) -> ModelsBody:
+def models_body(models: Sequence[client.Model]) -> ModelsBody:
     """The wire's view of Ollama's list."""
     rows = [ModelBody(model.name, size_text(model.size), model.size, utc_text(model.modified_at)) for model in models]
     return ModelsBody(rows, len(rows))

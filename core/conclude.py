@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.detect import Answer, Probe
+from core.endpoint import Endpoint
 from core.errors import CoreError, PathInvalid
 from core.look import Look
 from core.state import RESTING, State, Status
@@ -60,6 +61,13 @@ def answered(probe: Probe) -> dict[str, Any]:
     return {"version": probe.version, "error": None, "cause": None}
 
 
+def _cause(look: Look) -> str | None:
+    """What more there is to say about an Ollama that does not answer. That nobody listens at loopback needs no words."""
+    endpoint = look.setup.endpoint
+    is_plain = isinstance(endpoint, Endpoint) and endpoint.is_loopback and look.probe.answer is Answer.NOBODY
+    return None if is_plain else look.probe.reason
+
+
 def _program_of(known: Status | Look) -> dict[str, Any]:
     """The executable of an Ollama that is not ours is that of the process that listens, where it may be known."""
     if isinstance(known, Status):
@@ -71,7 +79,7 @@ def _managed(look: Look, always: dict[str, Any]) -> News:
     if look.probe.answer is Answer.OLLAMA:
         return News(always | answered(look.probe), is_fresh=True)
     # It lives, as far as its shim says, but it does not answer: the last good snapshot grows old.
-    return News(always | {"error": look.probe.error, "cause": look.probe.cause})
+    return News(always | {"error": look.probe.error, "cause": _cause(look)})
 
 
 def _resting(status: Status, look: Look, always: dict[str, Any]) -> News:
@@ -92,7 +100,7 @@ def _resting(status: Status, look: Look, always: dict[str, Any]) -> News:
         news = always | _program_of(look) | whose | {"url": look.url, "error": probe.error, "failure": None}
         return News(news, State.EXTERNAL)
     holder = {"owner": listener.owner, "by_hand": listener.by_hand} if listener else {}
-    nobody = always | NOBODY | holder | {"url": look.url, "error": probe.error, "cause": probe.cause}
+    nobody = always | NOBODY | holder | {"url": look.url, "error": probe.error, "cause": _cause(look)}
     return News(nobody, _without(status, look))
 
 

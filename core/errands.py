@@ -14,9 +14,10 @@ from contextlib import suppress
 from core import launch, mail
 from core.activity import LogGrowth
 from core.adopt import adopt
-from core.client import Client, Model
+from core.call import CallFailed
+from core.client import Client, Model, ModelList
 from core.config import Paths, SettingsReader
-from core.detect import CLIENT_ERRORS, Answer, error_text
+from core.detect import Answer, error_text
 from core.endpoint import Endpoint
 from core.errors import CoreError, SpawnFailed, StopFailed
 from core.launch import Memory
@@ -90,11 +91,11 @@ class Errands:
         await self._settled(lambda done: mail.Loaded(names, epoch, done))
 
     async def _listed(
-        self, url: str, ask: Callable[[Client], Awaitable[list[Model]]]
+        self, url: str, ask: Callable[[Client], Awaitable[ModelList]]
     ) -> tuple[tuple[Model, ...] | None, str | None]:
         try:
-            return tuple(await ask(self.looker.client(Endpoint.parse(url)))), None
-        except CLIENT_ERRORS as error:
+            return (await ask(self.looker.client(Endpoint.parse(url)))).models, None
+        except CallFailed as error:
             return None, error_text(error)
         except Exception as error:
             log.debug("%s cannot be asked for models", url, exc_info=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from core.conclude import is_hanging_external
 from core.config import Paths
-from core.detect import Answer, Listener
+from core.detect import Answer
 from core.endpoint import Endpoint
 from core.errors import (
     AlreadyRunning,
@@ -21,6 +21,7 @@ from core.errors import (
     RunsElsewhere,
     SpawnFailed,
 )
+from core.listener import Listener
 from core.look import Look
 from core.process import WAYS_OUT
 from core.run_record import RunRecord
@@ -50,14 +51,9 @@ def plan(look: Look, status: Status, paths: Paths) -> Plan:
         # The executable that the user has chosen may stand in the file that cannot be read.
         raise setup.problem.fresh()
     if not setup.endpoint.is_manageable:
-        raise RemoteOllama(
-            f"ollamaUrl is {look.url}, which this machine cannot start an Ollama for.",
-            action="Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
-        )
+        raise _remote(setup.endpoint)
     if look.probe.answer is not Answer.NOBODY:
         raise port_in_use(setup.endpoint.port, look.listener)
-    if look.probe.cause:
-        raise not_asked(look)
     if isinstance(setup.executable, CoreError):
         raise setup.executable.fresh()
     sidecar = setup.settings.sidecar
@@ -73,9 +69,19 @@ def plan(look: Look, status: Status, paths: Paths) -> Plan:
     )
 
 
+def _remote(endpoint: Endpoint) -> RemoteOllama:
+    meant = endpoint.suggestion
+    return RemoteOllama(
+        f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for.",
+        action=f'Set ollamaUrl to "{meant}": Ollama\'s own address, by plain http and without a path.'
+        if meant
+        else "Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
+    )
+
+
 def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
     """Why a start cannot be called a success though our Ollama runs; None if it can."""
-    if look.probe.answer is Answer.NOT_ASKED or look.probe.cause:
+    if look.probe.answer is Answer.NOT_ASKED:
         return not_asked(look)
     if look.probe.answer is not Answer.OLLAMA:
         return NotAnswering(

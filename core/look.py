@@ -14,20 +14,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import detect, locate
+from core import detect
 from core.client import Client
 from core.config import Settings, SettingsReader
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, Probe
 from core.endpoint import Endpoint, redacted
-from core.errors import ConfigError, CoreError, PathInvalid
+from core.errors import ConfigError, CoreError
+from core.listener import Listener, find_listener
+from core.locate import Locator
 from core.platform import birth
 from core.state import NOT_REACHABLE
-from core.threads import SingleFlight
 
 log = logging.getLogger(__name__)
 
 _UNREADABLE_SECONDS = 5.0
-_DISK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +66,6 @@ class Look:
     listener: Listener | None
 
 
-def _located(configured: str | None) -> tuple[Path | CoreError, Hashable]:
-    """The executable and what changes with its file. Blocks on the disk."""
-    try:
-        executable = locate.locate(configured)
-    except CoreError as error:
-        return error, error.code
-    try:
-        stat = executable.stat()
-    except OSError:
-        return executable, None
-    return executable, (executable, stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode)
-
-
 def _born(listener: Listener) -> str | None:
     with suppress(OSError):
         return birth(listener.pid) if listener.pid else None
@@ -100,9 +87,9 @@ class Looker:
 
     def __init__(self, reader: SettingsReader) -> None:
         self._reader = reader
-        self._configured: str | None = None
-        self._locating = SingleFlight("executable", lambda: _located(self._configured))
-        self._clients: dict[str, Client] = {}
+        self._locator = Locator()
+        self._clients: dict[Endpoint, Client] = {}
+        self._endpoint: Endpoint | None = None
         self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
 
     async def close(self) -> None:
@@ -112,10 +99,15 @@ class Looker:
         self._clients.clear()
 
     def client(self, endpoint: Endpoint) -> Client:
-        """The client for an endpoint, made on first use and kept."""
-        if endpoint.base_url not in self._clients:
-            self._clients[endpoint.base_url] = Client(endpoint.base_url, is_local=endpoint.is_local)
-        return self._clients[endpoint.base_url]
+        """The client for an endpoint, made on first use and kept.
+
+        It logs in as the settings say, also if `endpoint` was made of a URL that we show, which holds no login.
+        """
+        if self._endpoint and self._endpoint.base_url == endpoint.base_url:
+            endpoint = self._endpoint
+        if endpoint not in self._clients:
+            self._clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
+        return self._clients[endpoint]
 
     async def setup(self) -> Setup:
         """The settings as they are on disk now, or the last good ones with their `problem`. Takes 2 s at most."""
@@ -126,21 +118,10 @@ class Looker:
             endpoint = Endpoint.parse(settings.ollama_url)
         except ConfigError as error:
             endpoint = error
-        executable, stamp = await self._locate(settings.ollama_executable_path)
-        fingerprint = settings.fingerprint, stamp
-        return Setup(settings, endpoint, executable, reading.problem, fingerprint, reading.is_unknown)
-
-    async def _locate(self, configured: str | None) -> tuple[Path | CoreError, Hashable]:
-        self._configured = configured
-        try:
-            return await self._locating.run(_DISK_SECONDS)
-        except TimeoutError:
-            cause = "its disk does not answer"
-        except Exception as fault:
-            log.debug("the executable cannot be looked for", exc_info=True)
-            cause = f"{type(fault).__name__}: {fault}"
-        error = PathInvalid(f"Ollama path {configured or '(not configured)'} cannot be looked at: {cause}")
-        return error, error.code
+        self._endpoint = endpoint if isinstance(endpoint, Endpoint) else None
+        found = await self._locator.find(settings.ollama_executable_path)
+        fingerprint = settings.fingerprint, found.stamp
+        return Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
 
     async def look(self, managed_url: str | None) -> Look:
         """Look once, within 4 s. With a managed Ollama its own URL is probed, and nobody else can be the listener."""
@@ -162,14 +143,14 @@ class Looker:
         except Exception as fault:
             # Whatever a proxy variable, a name or a stranger's answer brings about is news, not the end.
             log.debug("%s cannot be asked", endpoint.base_url, exc_info=True)
-            return Probe(Answer.NOBODY, NOT_REACHABLE, cause=f"{type(fault).__name__}: {fault}")
+            return Probe(Answer.NOT_ASKED, NOT_REACHABLE, reason=f"It could not be asked: {type(fault).__name__}")
 
     async def listener(self, endpoint: Endpoint, *, known_will_do: bool = False) -> Listener | None:
         """Who listens there, None if nobody does or it cannot be found out.
 
         With `known_will_do` whoever was seen there last is the answer, as long as that process lives.
         """
-        find = self._known_or_found if known_will_do else detect.find_listener
+        find = self._known_or_found if known_will_do else find_listener
         try:
             return await asyncio.to_thread(find, endpoint)
         except Exception:
@@ -182,7 +163,7 @@ class Looker:
             where, listener, born, seen_at = self._listener
             if where == endpoint and _is_still_there(listener, born, seen_at):
                 return listener
-        found = detect.find_listener(endpoint)
+        found = find_listener(endpoint)
         if found is None:
             self._listener = None
         else:

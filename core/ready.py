@@ -13,9 +13,10 @@ from contextlib import suppress
 
 from core import launch
 from core.activity import LogGrowth
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, Probe
 from core.endpoint import Endpoint
 from core.errors import CoreError, StartTimedOut
+from core.listener import Listener
 from core.look import Looker
 from core.process import Managed
 

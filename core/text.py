@@ -1,13 +1,17 @@
-"""Numbers in words, for people."""
+"""Numbers and sentences, for people."""
 
 from __future__ import annotations
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+_MOST = 2**63 - 1
 
 
-def size_text(size: int) -> str:
-    """Bytes as the Aura app prints them: base 1024, at most two digits after the point, none in vain."""
-    value, unit = float(size), 0
+def size_text(size: float) -> str:
+    """Bytes as the Aura app prints them: base 1024, at most two digits after the point, none in vain.
+
+    Holds for any number: what is less than 0 or not a number counts as 0, and what is more than 2^63-1 as that.
+    """
+    value, unit = float(min(size, _MOST)) if size > 0 else 0.0, 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value /= 1024
         unit += 1

@@ -14,10 +14,11 @@ from pathlib import Path
 from core import mail
 from core.client import Model
 from core.config import Paths, Settings, SettingsReader
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, Probe
 from core.endpoint import Endpoint
 from core.errands import Errands
 from core.errors import PathInvalid, SpawnFailed, StartTimedOut, StopFailed
+from core.listener import Listener
 from core.look import Look, Looker, Setup
 from core.process import Managed
 from core.run_record import RunRecord
