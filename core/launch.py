@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -105,9 +106,9 @@ def still_ending(record: RunRecord) -> NotAnswering:
 
 def not_asked(look: Look) -> SpawnFailed:
     """The error for a look that could not be had."""
-    if look.probe.cause:
-        return SpawnFailed(f"{look.url} cannot be looked at: {look.probe.cause}.")
-    return SpawnFailed(f"{look.url} cannot be looked at: Too many open files.", action=WAYS_OUT[errno.EMFILE])
+    reason = look.probe.reason or "It could not be asked."
+    is_full = os.strerror(errno.EMFILE) in reason
+    return SpawnFailed(f"{look.url}: {reason}", action=WAYS_OUT[errno.EMFILE] if is_full else None)
 
 
 def already_running(listener: Listener | None, *, is_hanging: bool = False) -> AlreadyRunning:
