@@ -62,7 +62,7 @@ def answered(probe: Probe) -> dict[str, Any]:
 
 
 def _cause(look: Look) -> str | None:
-    """What more there is to say about an Ollama that does not answer. That nobody listens at loopback needs no words."""
+    """What more there is to say about one that does not answer. That nobody listens at loopback needs no words."""
     endpoint = look.setup.endpoint
     is_plain = isinstance(endpoint, Endpoint) and endpoint.is_loopback and look.probe.answer is Answer.NOBODY
     return None if is_plain else look.probe.reason

@@ -377,20 +377,20 @@ class Machine:
     def _on_seen(self, news: mail.Seen) -> None:
         if news.epoch == self._epoch:
             self._see(news.look)
-        news.done.set_result(None)
+        _conclude(news.done)
 
     def _on_listed(self, news: mail.Listed) -> None:
         if news.epoch == self._epoch and self.hub.current.state in UP:
             self.list_models.news_at = time.monotonic()
             models = self.hub.current.models if news.models is None else news.models
             self._change(models=models, models_error=news.error)
-        news.done.set_result(None)
+        _conclude(news.done)
 
     def _on_loaded(self, news: mail.Loaded) -> None:
         if news.epoch == self._epoch and self.hub.current.state in UP and news.names is not None:
             self.list_loaded.news_at = time.monotonic()
             self._change(loaded=news.names)
-        news.done.set_result(None)
+        _conclude(news.done)
 
     def _see(self, look: Look) -> None:
         """Draw the conclusions of a look that belongs to this epoch."""
@@ -457,3 +457,9 @@ class Machine:
             else:
                 done.set_result(self.hub.current)
         waiters.clear()
+
+
+def _conclude(done: asyncio.Future[None]) -> None:
+    """Tell that the conclusions have been drawn; nobody waits any more for an errand that was given up meanwhile."""
+    if not done.done():
+        done.set_result(None)
