@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
@@ -27,6 +28,7 @@ MARK = "by=aura-ollama"
 _MOST_INTERIM = 10
 _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SWITCHING_PROTOCOLS = 101
+_RECEIVE_BYTES = 32 << 10
 # Ollama keeps an idle connection open. A connection that lives from one hang check to the next saves the handshake, and
 # proves that the server is still the one that was asked before.
 _KEEP_ALIVE_SECONDS = 60.0
@@ -95,7 +97,9 @@ class Caller:
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._count_connection)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            connector=aiohttp.TCPConnector(
+                resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS, socket_factory=_small_socket
+            ),
             auth=aiohttp.BasicAuth(*login, encoding="utf-8") if login else None,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -164,6 +168,13 @@ class Caller:
 
     async def _count_connection(self, *_: object) -> None:
         self._connections += 1
+
+
+def _small_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that hands over little at once: all that a read brings is parsed in one turn of the event loop."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+    return made
 
 
 def _failure(error: Exception) -> CallFailed | None:  # noqa: C901 - one line a kind
