@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import socket
+from base64 import b64encode
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
@@ -94,16 +95,18 @@ class Caller:
         self._is_local = is_local
         self._connections = 0
         self._last_surprise = ""
+        headers = {"Accept-Encoding": "identity"}
+        if login:
+            headers["Authorization"] = f"Basic {b64encode(':'.join(login).encode()).decode()}"
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._count_connection)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS, socket_factory=_small_socket
             ),
-            auth=aiohttp.BasicAuth(*login, encoding="utf-8") if login else None,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity"},
+            headers=headers,
             response_class=_Response,
             trace_configs=[trace],
         )

@@ -13,6 +13,7 @@ Windows), and with 1 and the real one's words if the port is taken.
 | FAKE_LISTEN_AFTER  | seconds | listens only then                                                                   |
 | FAKE_VERSION       | text    | the version it says it is (0.9.3)                                                   |
 | FAKE_VERSION_DELAY | seconds | `/api/version` answers that late                                                    |
+| FAKE_TAGS_DELAY    | seconds | `/api/tags` answers that late                                                       |
 | FAKE_STATUS        | code    | `/api/version` and `/api/tags` answer with this status                              |
 | FAKE_NOT_OLLAMA    | 1       | every path answers 200 with a page of some other program                            |
 | FAKE_MODELS        | names   | what `/api/tags` lists, divided by commas; `/api/ps` says that the first is loaded  |
@@ -259,6 +260,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
                 time.sleep(_number("FAKE_VERSION_DELAY"))
                 self._answer(_status(), {"version": _version()})
             case "/api/tags":
+                time.sleep(_number("FAKE_TAGS_DELAY"))
                 self._answer(_status(), {"models": _models()})
             case "/api/ps":
                 self._answer(200, {"models": _models()[:1]})

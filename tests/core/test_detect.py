@@ -14,14 +14,15 @@ import pytest
 from core import detect
 from core.client import Client
 from core.detect import Answer, Listing, Probe
-from core.errors import PortInUse
+from core.errors import PortInUse, RemoteOllama
 from core.launch import is_port_taken
-from core.state import Exit
+from core.state import Exit, State
 from tests import fake_ollama, tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer, copy_models
 from tests.beds.wire import call, free_port
+from tests.core.stranger import ok, stranger
 from tests.rig import Rig
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -133,3 +134,36 @@ async def test_one_that_loses_the_race_for_the_port_names_the_winner(tmp_path: P
         taken = pytest.raises(PortInUse, match=f"Port {rig.port} is held by {winner}")
         with socket.create_server(("127.0.0.1", rig.port)), taken:
             await starting
+
+
+async def test_a_program_that_only_has_a_version_holds_the_port_and_is_named(tmp_path: Path) -> None:
+    """As Open WebUI does: no "already running", and nothing is started beside it."""
+    async with stranger({"/api/version": ok({"version": "0.6.5", "deployment_id": ""})}) as other:
+        rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+        rig.port, rig.url = other.port, other.url
+        rig.configure()
+        async with rig.supervising() as supervisor:
+            holder = "unknown" if tied.ON_WINE else f".*pid {os.getpid()}"
+            with pytest.raises(PortInUse, match=f"Port {other.port} is held by {holder}"):
+                await supervisor.start()
+            assert (await supervisor.status()).state is State.STOPPED
+        assert rig.starts == 0
+
+
+@pytest.mark.parametrize("path", ["/v1", "/api"])
+async def test_a_start_for_an_address_that_is_none_of_ollamas_says_what_to_write(tmp_path: Path, path: str) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    meant = rig.url
+    rig.url += path
+    rig.configure()
+    async with rig.supervising() as supervisor:
+        with pytest.raises(RemoteOllama) as caught:
+            await supervisor.start()
+    assert f'Set ollamaUrl to "{meant}"' in f"{caught.value.action}"
+    assert rig.starts == 0
+
+
+async def test_a_slow_list_of_models_holds_up_no_start(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_TAGS_DELAY="60"))
+    async with rig.supervising() as supervisor:
+        assert (await supervisor.start()).state is State.RUNNING
