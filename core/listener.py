@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from core.endpoint import WILDCARDS, Endpoint
-from core.platform import sockets
+from core.platform import EXECUTABLE_NAMES, sockets
 from core.platform.cgroup import Container, Engine, Unit
 from core.platform.owner import owner
 
@@ -25,6 +27,13 @@ class Listener:
     pid: int | None
     owner: str
     by_hand: str
+    executable: Path | None = None
+    """The program that runs there, None if it may not be known or lies in a container's own file system."""
+
+    @property
+    def is_ollama(self) -> bool:
+        """Whether its program bears Ollama's name, which says who is there while nothing answers."""
+        return self.executable is not None and os.path.normcase(self.executable.name) in EXECUTABLE_NAMES
 
 
 def find_listener(endpoint: Endpoint) -> Listener | None:
@@ -60,16 +69,21 @@ def describe(pid: int, port: int) -> Listener:
             by_hand = f"Stop it with: {sudo}{container.engine.value} stop {container.id}"
             return Listener(pid, f"container {container.id} ({label})", by_hand)
         case Unit() as unit:
-            systemctl = "systemctl --user" if unit.is_user else "sudo systemctl"
-            whose = "user service" if unit.is_user else "system service"
-            return Listener(
-                pid, f"{whose} {unit.name} ({label})", f"Stop it with: {systemctl} stop {shlex.quote(unit.name)}"
-            )
+            whose, systemctl = ("user", "systemctl --user") if unit.is_user else ("system", "sudo systemctl")
+            by_hand = f"Stop it with: {systemctl} stop {shlex.quote(unit.name)}"
+            return Listener(pid, f"{whose} service {unit.name} ({label})", by_hand, _executable(pid))
         case None:
             pass
     if app := _desktop_app(pid):
-        return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.")
-    return Listener(pid, label, f"Stop process {pid} where it was started.")
+        return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.", _executable(pid))
+    return Listener(pid, label, f"Stop process {pid} where it was started.", _executable(pid))
+
+
+def _executable(pid: int) -> Path | None:
+    try:
+        return Path(found) if (found := psutil.Process(pid).exe()) else None
+    except (psutil.Error, OSError):
+        return None
 
 
 def _by_its_port(engine: Engine, port: int) -> str:
