@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from core import detect
 from core.call import BadAnswer, CallFailed, Complaint, HttpStatus
 from core.client import Client, Model, ModelList
-from core.detect import Answer, Listing, Probe
+from core.detect import Answer, Probe
 from tests.core.stranger import NOT_FOUND, ok, stranger
 
 Call = Callable[[Client], Awaitable[object]]
@@ -91,12 +91,16 @@ async def test_an_error_that_comes_with_success_is_that_error(path: str) -> None
             await CALLS[path](client)
 
 
-async def test_a_listing_tells_each_error_by_itself() -> None:
-    answers = {"/api/tags": ok({"error": "x" * 1000}), "/api/ps": ok({"models": [{"name": "tiny"}]})}
-    async with stranger(answers) as server, Client(server.url, is_local=True) as client:
-        assert await detect.listing(client) == Listing(loaded=("tiny",), models_error="x" * 200)
+async def test_a_long_error_is_cut_and_a_list_of_nothing_is_empty() -> None:
+    async with (
+        stranger({"/api/tags": ok({"error": "x" * 1000})}) as server,
+        Client(server.url, is_local=True) as client,
+    ):
+        with pytest.raises(Complaint) as caught:
+            await client.tags(5)
+    assert detect.error_text(caught.value) == "x" * 200
     async with stranger({"/api/tags": ok({"models": None})}) as server, Client(server.url, is_local=True) as client:
-        assert await detect.listing(client) == Listing(models=(), loaded_error="HTTP 404")
+        assert await client.tags(5) == ModelList()
 
 
 @pytest.mark.parametrize(
@@ -140,15 +144,15 @@ async def test_a_size_of_any_length_is_a_size(size: bytes) -> None:
     assert found == ModelList((Model("a", 0), Model("b", 7)))
 
 
-async def test_a_list_is_cut_to_what_anybody_has() -> None:
-    """10,000 installed models and 100 loaded; how many were left out is said."""
+async def test_a_list_is_cut_to_what_anybody_has(caplog: pytest.LogCaptureFixture) -> None:
+    """10,000 installed models and 100 loaded; how many were left out is said, and logged once."""
     rows = ok({"models": [{"name": f"m{number}"} for number in range(150_000)]})
     async with stranger({}, otherwise=rows) as server, Client(server.url, is_local=True) as client:
         installed, loaded = await client.tags(5), await client.loaded(5)
-        listed = await detect.listing(client)
+        assert (await client.tags(5), await client.loaded(5)) == (installed, loaded)
     assert (len(installed.models), installed.left_out) == (10_000, 140_000)
     assert (len(loaded.models), loaded.left_out) == (100, 149_900)
-    assert listed.left_out == 140_000 + 149_900
+    assert [record.args for record in caplog.records] == [("/api/tags", 140_000), ("/api/ps", 149_900)]
 
 
 async def test_a_version_is_cut_and_an_endless_one_is_none() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from core import detect
 from core.client import Client
-from core.detect import Answer, Listing, Probe
+from core.detect import Answer, Probe
 from core.errors import PortInUse, RemoteOllama
 from core.launch import is_port_taken
 from core.state import Exit, State
@@ -46,9 +46,9 @@ async def _probe(url: str) -> Probe:
         return await detect.probe(client)
 
 
-async def _listing(url: str) -> Listing:
+async def _loaded(url: str) -> list[str]:
     async with Client(url, is_local=True) as client:
-        return await detect.listing(client)
+        return [model.name for model in (await client.loaded(5)).models]
 
 
 async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_path: Path) -> None:
@@ -57,17 +57,18 @@ async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_p
     with server:
         await asyncio.to_thread(server.wait_ready)
         assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3")
-        before = await _listing(server.url)
-        assert (before.loaded, before.models_error, before.loaded_error, before.left_out) == ((), None, None, 0)
-        assert before.models is not None
-        assert [model.name for model in before.models] == ["tiny:latest"]
+        assert await _loaded(server.url) == []
+        async with Client(server.url, is_local=True) as client:
+            installed = await client.tags(5)
+        assert [model.name for model in installed.models] == ["tiny:latest"]
+        assert installed.models[0].size > 100_000
         body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
         await asyncio.to_thread(call, "POST", f"{server.url}/api/generate", body)
-        assert (await _listing(server.url)).loaded == ("tiny:latest",)
+        assert await _loaded(server.url) == ["tiny:latest"]
         async with Client(server.url, is_local=True) as client:
             await client.unload("tiny:latest", timeout=5)
         async with asyncio.timeout(5):
-            while (await _listing(server.url)).loaded:
+            while await _loaded(server.url):
                 await asyncio.sleep(0.01)
     asked = [line for line in server.log.read_text().splitlines() if line.startswith("[GIN]")]
     ours = {line.rpartition(" ")[2] for line in asked if "by=aura-ollama" in line}

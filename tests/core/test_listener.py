@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,15 +66,13 @@ def test_a_wildcard_is_held_by_whoever_listens_anywhere_on_its_port() -> None:
 @pytest.fixture
 def service() -> Iterator[Path]:
     """The control group of a service of ours, as systemd makes one, for processes to be put into."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("tied to Linux and root: makes control groups")
     root = next(path for path in (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup")) if path.is_dir())
     parent = root / "aura-test.slice"
     group = parent / "aura-test.service"
     try:
         group.mkdir(parents=True)
     except OSError as error:
-        pytest.skip(f"no control groups can be made here: {error}")
+        pytest.skip(f"needs root, to make control groups: {error}")
     yield group
     deadline = time.monotonic() + 5
     while (group / "cgroup.procs").read_text():
@@ -85,6 +82,7 @@ def service() -> Iterator[Path]:
     parent.rmdir()
 
 
+@tied.linux("control groups")
 def test_a_service_is_named_only_if_all_it_runs_is_ollama(service: Path, tmp_path: Path) -> None:
     """So is no `docker.service`, `ssh.service` or `lightdm.service` that an Ollama was started from."""
     require(ollama)
