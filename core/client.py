@@ -75,7 +75,7 @@ class Client:
 
     def __init__(self, base_url: str, *, is_local: bool, login: tuple[str, str] | None = None) -> None:
         self._caller = Caller(base_url, is_local=is_local, login=login)
-        self._identified_at = 0
+        self._identified_at = -1
         self._left_out: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:

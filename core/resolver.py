@@ -18,7 +18,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 Addresses = list[tuple[socket.AddressFamily, str]]
 LookUp = Callable[..., list[tuple[Any, ...]]]
 
-_LOOPBACK: Addresses = [(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")]
+# Where Ollama is told to listen at `localhost` it takes the IPv4 one; and Windows needs 2 s to be refused at the other.
+_LOOPBACK: Addresses = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 
 
 class Resolver(AbstractResolver):

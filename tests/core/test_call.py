@@ -190,7 +190,7 @@ async def test_a_name_server_that_hangs_holds_up_only_who_waits_for_it() -> None
             await asyncio.wait_for(resolver.resolve("gpu-box", 1), 0.05)
     assert asked == ["gpu-box"]
     assert [thread.daemon for thread in threading.enumerate() if thread.name == "resolver"] == [True]
-    assert [found["host"] for found in await resolver.resolve("localhost", 1, socket.AF_UNSPEC)] == ["::1", "127.0.0.1"]
+    assert [found["host"] for found in await resolver.resolve("localhost", 1, socket.AF_UNSPEC)] == ["127.0.0.1", "::1"]
     waiting = asyncio.create_task(resolver.resolve("gpu-box", 1))
     answered.set()
     assert [found["host"] for found in await waiting] == ["192.0.2.1"]
