@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import logging
 import os
 import signal
@@ -227,11 +228,18 @@ def _show_other(paths: Paths, url: str) -> bool:
     request = urllib.request.Request(f"{url}/api/app/show", method="POST")  # noqa: S310 - our own loopback address
     try:
         request.add_header("X-Aura-Token", token.read_or_create(paths.run))
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
         with direct.open(request, timeout=_SHOW_SECONDS):
             return True
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for the error that it is here: it would bring the token to somebody else."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nothing to ask for instead."""
 
 
 def _complain(error: CoreError | OSError, options: argparse.Namespace) -> int:
