@@ -23,7 +23,7 @@ from core import detect, private_file, token
 from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errors import CoreError
-from core.platform import disown, make_private_dir
+from core.platform import disown, make_private_dir, unlink_private, who_else_may_write
 from core.supervisor import Supervisor
 from core.threads import within
 
@@ -97,6 +97,9 @@ async def _on_disk(paths: Paths, work: Callable[[], T]) -> T:
 
 def _lock(paths: Paths, note: Path) -> BaseFileLock:
     make_private_dir(str(paths.run))
+    if who := who_else_may_write(str(paths.data), paths.data.stat()):
+        # The settings in it could have us run any program of somebody else's choice.
+        raise PermissionError(errno.EPERM, f"This folder is not used: {who}", str(paths.data))
     disown(str(paths.run / "sidecar.lock"))
     # Worker threads come and go, so the lock must not belong to one.
     lock = FileLock(paths.run / "sidecar.lock", timeout=0, thread_local=False)
@@ -107,12 +110,12 @@ def _lock(paths: Paths, note: Path) -> BaseFileLock:
         where = f": {url} (pid {pid})" if url else ""
         raise AlreadyServed(f"Another sidecar serves {paths.data}{where}.", url) from None
     # Whoever met a killed sidecar's note would bring the token to whatever listens there now.
-    note.unlink(missing_ok=True)
+    unlink_private(str(note))
     return lock
 
 
 def _unlock(lock: BaseFileLock, note: Path) -> None:
-    note.unlink(missing_ok=True)
+    unlink_private(str(note))
     lock.release()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from core.platform import close_to_others, open_private, replace_file, unlink_file
+from core.platform import close_to_others, create_private, open_private, replace_private, unlink_private
 
 _MOST_BYTES = 1 << 20
 
@@ -14,13 +14,13 @@ def write(path: str, text: str) -> None:
     """Put `text` there at once, whole. Raises OSError that names a file, with what was there before left as it was."""
     draft = f"{path}.{os.getpid()}.new"
     # One that a killed process left, or that somebody planted, is not written through.
-    unlink_file(draft)
+    unlink_private(draft)
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with os.fdopen(create_private(draft), "w", encoding="utf-8") as file:
             file.write(text)
-        replace_file(draft, path)
+        replace_private(draft, path)
     except OSError as error:
-        unlink_file(draft)
+        unlink_private(draft)
         # A write that fails does not say where.
         error.filename = error.filename or path
         raise
@@ -45,5 +45,9 @@ def read_secret(path: str) -> str:
 def _read(path: str) -> tuple[str, bool]:
     # All is asked of the one open file, so that nothing can take its place in between.
     with os.fdopen(open_private(path), "rb") as file:
-        was_closed = close_to_others(file.fileno())
+        try:
+            was_closed = close_to_others(file.fileno())
+        except OSError as error:
+            error.filename = path
+            raise
         return file.read(_MOST_BYTES).decode("utf-8", "replace"), was_closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -163,12 +164,17 @@ def leave_bundle() -> None:
 def make_private_dir(path: str) -> None:
     """Create the folder with its parents; this user, SYSTEM and administrators alone may enter it and what is below.
 
-    Also if it was there before. Raises OSError, also where the file system keeps no access lists; PermissionError also
-    if it is a link or another user's, who could undo whatever is done here.
+    Also if it was there before. Raises OSError, ENOTSUP where the file system keeps no access lists, as FAT does not;
+    PermissionError also if it is a link or another user's, who could undo whatever is done here.
     """
     path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
     try:
+        if not win32.keeps_access_lists(parent):
+            raise OSError(
+                errno.ENOTSUP, "It lies on a file system that keeps no rights, so other users could get at it"
+            )
         win32.create_private_directory(path)
     except OSError as error:
         # What the system itself refuses does not say where.
@@ -178,6 +184,11 @@ def make_private_dir(path: str) -> None:
 
 def disown(path: str) -> None:
     """Nothing: nobody else makes a file in a folder that is closed to him."""
+
+
+def create_private(path: str) -> int:
+    """Open a new file to write it, in a folder that `make_private_dir` has closed. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_BINARY | os.O_NOINHERIT, 0o600)
 
 
 def open_private(path: str) -> int:
@@ -222,6 +233,25 @@ def unlink_file(path: str) -> bool:
     except PermissionError:
         return False
     return True
+
+
+def replace_private(source: str, target: str) -> None:
+    """As `replace_file`: nobody else can exchange a folder that is closed to him."""
+    replace_file(source, target)
+
+
+def unlink_private(path: str) -> bool:
+    """As `unlink_file`, for the same reason."""
+    return unlink_file(path)
+
+
+def who_else_may_write(path: str, status: os.stat_result) -> str | None:
+    """Whose that file or folder is, in words, if it is another user's who is no administrator; None if not.
+
+    What its access list grants to whom is not asked.
+    """
+    stranger = win32.stranger_who_owns(path)
+    return None if stranger is None else f"it belongs to another user ({stranger})"
 
 
 class ExitWatch:
