@@ -376,6 +376,70 @@ def test_a_file_that_was_never_usable_asks_for_the_token_if_it_speaks_of_it(tmp_
 
 
 @posix_only
+@pytest.mark.parametrize("how", ["a pipe", "a folder", "too large", "not ours to read", "UTF-16"])
+def test_a_file_that_was_never_readable_asks_for_the_token(paths: Paths, how: str) -> None:
+    """It may hold `requireToken`: whoever asked for it must not lose it because a disk fails."""
+    if how == "a pipe" and sys.platform != "win32":
+        os.mkfifo(paths.sidecar)
+    elif how == "a folder":
+        paths.sidecar.mkdir()
+    elif how == "too large":
+        paths.sidecar.write_text(" " * (4 << 20) + '{"requireToken": true}')
+    elif how == "UTF-16":
+        paths.sidecar.write_text('{"requireToken": true}', encoding="utf-16")
+    else:
+        paths.sidecar.write_text('{"requireToken": true}')
+        paths.sidecar.chmod(0o666)
+    reader = SettingsReader(paths)
+    assert reader.read().sidecar.require_token is True
+    assert reader.problem is not None
+
+
+@posix_only
+@pytest.mark.parametrize("link", ["the file", "the data folder"])
+def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path, link: str) -> None:
+    """What it leads to may be on a disk that is not there at present: the last good values stay, nothing is written."""
+    paths = Paths(tmp_path / "root")
+    paths.root.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "settings.json").write_text('{"ollamaExecutablePath": "/mine/ollama"}')
+    if link == "the file":
+        paths.data.mkdir()
+        paths.settings.symlink_to(elsewhere / "settings.json")
+    else:
+        paths.data.symlink_to(elsewhere)
+    place = paths.settings if link == "the file" else paths.data
+    reader = SettingsReader(paths)
+    assert reader.read().ollama_executable_path == "/mine/ollama"
+    elsewhere.rename(tmp_path / "away")
+    assert reader.read().ollama_executable_path == "/mine/ollama"
+    assert f"{place} is a link to {place.readlink()}, which does not exist" in problem_of(reader).message
+    with pytest.raises(ConfigError, match="which does not exist"):
+        write_settings(paths, {"ollamaModel": "m"})
+    assert not elsewhere.exists()
+    (tmp_path / "away").rename(elsewhere)
+    assert reader.read().ollama_executable_path == "/mine/ollama"
+    assert reader.problem is None
+
+
+def test_a_data_folder_that_is_gone_leaves_the_last_good_values(paths: Paths) -> None:
+    """A file that is removed means the defaults; one that goes with its folder was on a disk that was taken away."""
+    paths.settings.write_text('{"ollamaModel": "m"}')
+    reader = SettingsReader(paths)
+    assert reader.read().ollama_model == "m"
+    paths.data.rename(paths.root / "away")
+    assert reader.read().ollama_model == "m"
+    assert "is gone" in problem_of(reader).message
+    (paths.root / "away").rename(paths.data)
+    assert reader.read().ollama_model == "m"
+    assert reader.problem is None
+    paths.settings.unlink()
+    assert reader.read().ollama_model is None
+    assert reader.problem is None
+
+
+@posix_only
 def test_what_is_no_file_is_reported_without_being_opened(paths: Paths) -> None:
     """Opening a pipe would block."""
     if sys.platform != "win32":
