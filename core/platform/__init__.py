@@ -33,6 +33,7 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `GUARDED`: whether a killed shim leaves a guard behind that stops the tree and says so in the run record; where not,
   the kernel itself ends the tree with the shim.
 - `merged_environment(additions)`: our own environment with additions, by the platform's rule for equal names.
+- `forbids_programs(path)`: whether the disk that holds it is mounted so that nothing on it may be run.
 - `known_executables()`: absolute paths to look at, in order, before PATH.
 """
 
@@ -52,6 +53,7 @@ if sys.platform == "win32":
         create_private,
         disown,
         end_orphans,
+        forbids_programs,
         has_guard,
         keep_one_heap,
         kill,
@@ -80,6 +82,7 @@ else:
         create_private,
         disown,
         end_orphans,
+        forbids_programs,
         has_guard,
         keep_one_heap,
         kill,
@@ -108,6 +111,7 @@ __all__ = [
     "create_private",
     "disown",
     "end_orphans",
+    "forbids_programs",
     "has_guard",
     "keep_one_heap",
     "kill",

@@ -42,6 +42,14 @@ def known_executables() -> list[str]:
     return ["/usr/local/bin/ollama", "/usr/bin/ollama"]
 
 
+def forbids_programs(path: str) -> bool:
+    """Whether what lies there cannot be run, because its disk is mounted so (`noexec`). False where nobody can tell."""
+    try:
+        return bool(os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0))
+    except OSError:
+        return False
+
+
 def birth(pid: int) -> str | None:
     """What tells this process from any other that had or will have its pid; None if no such process lives."""
     process = kernel.look(pid)

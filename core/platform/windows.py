@@ -35,6 +35,11 @@ def known_executables() -> list[str]:
     return [os.path.join(folder, tail) for folder, tail in places if folder]
 
 
+def forbids_programs(path: str) -> bool:
+    """False: no disk is mounted so here."""
+    return False
+
+
 def _open_live(pid: int) -> win32.Handle | None:
     """That process, if it lives and may be looked at. While the handle is open its pid names no other."""
     try:
