@@ -1,4 +1,4 @@
-"""`python -m api`: the sidecar without a tray, until SIGINT or SIGTERM."""
+"""`python -P -m api`: the sidecar without a tray, until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 

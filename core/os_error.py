@@ -14,6 +14,7 @@ WAYS_OUT = {
     errno.ENFILE: _CLOSE_FILES,
     errno.ENOMEM: _FREE_MEMORY,
     errno.ENOBUFS: _FREE_MEMORY,
+    errno.E2BIG: "Make `env` in ollama-sidecar.json smaller, or our own environment.",
     errno.ENOTSUP: "Keep AuraData on another disk: choose its folder with --data-dir or AURA_DATA_PATH.",
 }
 

@@ -7,7 +7,8 @@ import os
 
 from core.platform import close_to_others, create_private, open_private, replace_private, unlink_private
 
-_MOST_BYTES = 1 << 20
+# A start's specification, with an environment of 512 KiB in which JSON writes each byte as six.
+_MOST_BYTES = 4 << 20
 
 
 def write(path: str, text: str) -> None:
@@ -27,7 +28,7 @@ def write(path: str, text: str) -> None:
 
 
 def read(path: str) -> str:
-    """What is there, 1 MiB at most. Raises OSError, PermissionError also if others may have written it.
+    """What is there. Raises OSError; EFBIG if it is more than 4 MiB, PermissionError if others may have written it.
 
     Bytes that are no UTF-8 are replaced. If others could read it, they no longer can.
     """
@@ -50,4 +51,8 @@ def _read(path: str) -> tuple[str, bool]:
         except OSError as error:
             error.filename = path
             raise
-        return file.read(_MOST_BYTES).decode("utf-8", "replace"), was_closed
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        # The first part of it would be taken for damaged JSON.
+        raise OSError(errno.EFBIG, f"It is larger than {_MOST_BYTES >> 20} MiB", path)
+    return content.decode("utf-8", "replace"), was_closed

@@ -268,7 +268,9 @@ def test_value_error_names_file_line_field_value_and_way_out(paths: Paths, field
 @pytest.mark.parametrize("key", OWN_KEYS)
 def test_wrong_type_in_aura_settings_is_an_error(paths: Paths, key: str) -> None:
     paths.settings.write_text(f'{{"{key}": 5}}')
-    assert problem_of(SettingsReader(paths)).message == f"{paths.settings}, line 1: `{key}` is 5, but must be a text"
+    most = 2048 if key == "ollamaUrl" else 32_767
+    expected = f"{paths.settings}, line 1: `{key}` is 5, but must be a text of at most {most} characters"
+    assert problem_of(SettingsReader(paths)).message == expected
 
 
 def test_half_characters_are_refused_in_our_keys_only(paths: Paths) -> None:
@@ -304,6 +306,42 @@ def test_environment_error_names_the_entry_and_its_line(paths: Paths, entry: str
     assert field in problem.message
     assert "hunter2" not in problem.message
     assert problem.message.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("env", "message", "way_out"),
+    [
+        ({"A": "x" * 32_766}, "`env.A` takes 32768 bytes with its name, but 32767 at most", "`env.A`"),
+        ({"A": "ü" * 16_383}, "`env.A` takes 32768 bytes with its name, but 32767 at most", "`env.A`"),
+        ({"N" * 40_000: "x"}, f"`env.{'N' * 80}…` takes 40002 bytes", "Shorten or remove"),
+        (
+            {f"A{number:02}": "x" * 32_763 for number in range(17)},
+            "`env` takes 557039 bytes, but 524288 at most",
+            "its largest entry is `env.A00`",
+        ),
+    ],
+    ids=["an entry", "an entry of two-byte letters", "a name", "all together"],
+)
+def test_an_environment_that_no_program_takes_is_refused_with_its_size(
+    paths: Paths, env: dict[str, str], message: str, way_out: str
+) -> None:
+    paths.sidecar.write_text(json.dumps({"env": env}, ensure_ascii=False), encoding="utf-8")
+    problem = problem_of(SettingsReader(paths))
+    assert message in problem.message
+    assert way_out in str(problem.action)
+    assert len(problem.message) < 1000
+    with pytest.raises(ConfigError, match="takes"):
+        write_sidecar(Paths(paths.root / "other"), {"env": env})
+
+
+@pytest.mark.parametrize("key", OWN_KEYS)
+def test_a_text_without_bounds_is_refused_and_takes_no_time(paths: Paths, key: str) -> None:
+    """As a URL this one took minutes to be shown without its credentials, on the loop."""
+    paths.settings.write_text(json.dumps({key: "://" * 1_100_000}))
+    problem = problem_of(SettingsReader(paths))
+    assert f"`{key}` is " in problem.message
+    assert "but must be a text of at most" in problem.message
+    assert len(problem.message) < 1000
 
 
 def test_ollama_host_in_the_environment_points_to_ollama_url(paths: Paths) -> None:
