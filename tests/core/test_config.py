@@ -23,6 +23,7 @@ from core.logs import Caps
 from tests import tied
 
 BOM = b"\xef\xbb\xbf"
+ROUNDS = 50
 LONG_AGO_NS = 1_600_000_000_000_000_000
 OWN_KEYS = ("ollamaUrl", "ollamaModel", "ollamaExecutablePath")
 
@@ -667,82 +668,103 @@ def test_file_may_not_grow_too_large(paths: Paths) -> None:
 # --- At the same time -----------------------------------------------------------------------------------------------
 
 
+Background = Callable[[Callable[[int], None]], threading.Event]
+
+
 @pytest.fixture
-def background() -> Iterator[Callable[[Callable[[], None]], threading.Event]]:
-    """Run something over and over in a thread until the returned event, or the test's end, stops it."""
-    running: list[tuple[threading.Event, threading.Thread]] = []
+def background() -> Iterator[Background]:
+    """Do something `ROUNDS` times in a thread, with the numbers from 1 on; the returned event says that it is done."""
+    threads: list[threading.Thread] = []
     errors: list[BaseException] = []
 
-    def repeat(work: Callable[[], None], stop: threading.Event) -> None:
+    def repeat(work: Callable[[int], None], done: threading.Event) -> None:
         try:
-            while not stop.is_set():
-                work()
+            for number in range(1, ROUNDS + 1):
+                work(number)
         except BaseException as error:
             errors.append(error)
             raise
+        finally:
+            done.set()
 
-    def start(work: Callable[[], None]) -> threading.Event:
-        stop = threading.Event()
-        thread = threading.Thread(target=repeat, args=(work, stop))
-        running.append((stop, thread))
-        thread.start()
-        return stop
+    def start(work: Callable[[int], None]) -> threading.Event:
+        done = threading.Event()
+        threads.append(threading.Thread(target=repeat, args=(work, done)))
+        threads[-1].start()
+        return done
 
     yield start
-    for stop, _ in running:
-        stop.set()
-    for _, thread in running:
-        thread.join(5)
-        assert not thread.is_alive()
+    for thread in threads:
+        thread.join()
     assert not errors
-
-
-Background = Callable[[Callable[[], None]], threading.Event]
 
 
 def test_reader_beside_a_writer_sees_whole_settings_only(paths: Paths, background: Background) -> None:
     """Our writer replaces at once: no reader ever meets a problem, a missing file or a mixture."""
     write_settings(paths, {"ollamaModel": "0", "ollamaExecutablePath": "/0"})
-    number = iter(range(1, 10**9))
 
-    def write() -> None:
-        text = str(next(number))
-        write_settings(paths, {"ollamaModel": text, "ollamaExecutablePath": f"/{text}"})
+    def write(number: int) -> None:
+        write_settings(paths, {"ollamaModel": str(number), "ollamaExecutablePath": f"/{number}"})
 
-    background(write)
+    done = background(write)
     reader = SettingsReader(paths)
-    seen: set[str | None] = set()
-    while len(seen) < 50:
+    while True:
+        is_last = done.is_set()
         settings = reader.read()
         assert reader.problem is None
         assert settings.ollama_executable_path == f"/{settings.ollama_model}"
-        seen.add(settings.ollama_model)
+        if is_last:
+            break
+    assert settings.ollama_model == str(ROUNDS)
+
+
+def in_place(number: int) -> list[str]:
+    """What Aura writes into the file it has truncated, part by part."""
+    digit = str(number % 10)
+    content = f'{{"ollamaModel": "{digit * 3000}", "ollamaExecutablePath": "/{digit}"}}'
+    return [content[start : start + 500] for start in range(0, len(content), 500)]
+
+
+def assert_whole(settings: Settings) -> str:
+    """The digit of which all is made."""
+    assert settings.ollama_model is not None
+    digit = settings.ollama_model[0]
+    assert (settings.ollama_model, settings.ollama_executable_path) == (digit * 3000, f"/{digit}")
+    return digit
+
+
+def test_each_moment_of_a_write_in_place_gives_the_old_value_or_the_new(paths: Paths) -> None:
+    """What it is caught at is a problem until the file is whole again, and nothing more."""
+    paths.settings.write_text("".join(in_place(1)))
+    reader = SettingsReader(paths)
+    assert assert_whole(reader.read()) == "1"
+    with paths.settings.open("w") as file:
+        for part in in_place(2):
+            assert assert_whole(reader.read()) == "1"
+            assert reader.problem is not None
+            file.write(part)
+            file.flush()
+    assert assert_whole(reader.read()) == "2"
+    assert reader.problem is None
 
 
 def test_reader_beside_an_in_place_writer_never_takes_a_torn_value(paths: Paths, background: Background) -> None:
-    """Aura truncates and writes. What it is caught at is a problem until the next read, and nothing more."""
-    digits = itertools.cycle("0123456789")
+    """Whatever moments it meets, and though it may begin in one and end in another."""
 
-    def write_in_place() -> None:
-        digit = next(digits)
-        content = f'{{"ollamaModel": "{digit * 3000}", "ollamaExecutablePath": "/{digit}"}}'
+    def write_in_place(number: int) -> None:
         with paths.settings.open("w") as file:
-            for start in range(0, len(content), 500):
-                file.write(content[start : start + 500])
+            for part in in_place(number):
+                file.write(part)
                 file.flush()
 
-    write_in_place()
-    reader, problems = SettingsReader(paths), 0
-    seen: set[str] = set()
-    reader.read()
-    background(write_in_place)
-    while len(seen) < 5 or problems < 5:
-        settings = reader.read()
-        problems += reader.problem is not None
-        assert settings.ollama_model is not None
-        digit = settings.ollama_model[0]
-        assert (settings.ollama_model, settings.ollama_executable_path) == (digit * 3000, f"/{digit}")
-        seen.add(digit)
+    write_in_place(0)
+    reader = SettingsReader(paths)
+    assert_whole(reader.read())
+    done = background(write_in_place)
+    while not done.is_set():
+        assert_whole(reader.read())
+    assert assert_whole(reader.read()) == str(ROUNDS % 10)
+    assert reader.problem is None
 
 
 class Interrupted(dict[str, object]):
