@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from api.server import sidecar
-from core import __version__, journal, os_error, token
+from core import __version__, journal, os_error, threads, token
 from core.config import FIRST_READ_SECONDS, Paths, Settings, SettingsReader
 from core.errors import CoreError
 from core.platform import keep_one_heap
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     keep_one_heap()
     paths = Paths.find(options.data_dir)
     reader = SettingsReader(paths, journal.configure(paths, verbose=options.verbose))
-    asyncio.run(serve(paths, reader, options.host, options.port))
+    threads.run(serve(paths, reader, options.host, options.port))
 
 
 def rotate_token(options: argparse.Namespace) -> int:

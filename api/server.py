@@ -105,6 +105,8 @@ def _lock(paths: Paths, note: Path) -> BaseFileLock:
     lock = FileLock(paths.run / "sidecar.lock", timeout=0, thread_local=False)
     try:
         lock.acquire()
+    except NotImplementedError:
+        raise OSError(errno.ENOTSUP, "Its file system keeps no locks", str(paths.run)) from None
     except Timeout:
         url, pid = _who(note)
         where = f": {url} (pid {pid})" if url else ""
