@@ -29,7 +29,7 @@ from core.threads import within
 
 ADDRESS = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0
-_DISK_SECONDS = 10.0
+_DISK_SECONDS = 5.0
 _GOODBYE_SECONDS = 1.0
 # So many are accepted at once, before any can be cut off: they must not use up our descriptors.
 _BACKLOG = 128
@@ -85,7 +85,7 @@ async def only_instance(paths: Paths) -> AsyncIterator[Path]:
 
 
 async def _on_disk(paths: Paths, work: Callable[[], T]) -> T:
-    """What `work` returns or raises, from a thread of its own. Raises DataOutOfReach after 10 s."""
+    """What `work` returns or raises, from a thread of its own. Raises DataOutOfReach after 5 s."""
     try:
         return await within(_DISK_SECONDS, "data folder", work)
     except TimeoutError:
