@@ -32,7 +32,7 @@ class SingleFlight(Generic[T]):
     """
 
     def __init__(self, name: str, work: Callable[[], T]) -> None:
-        """`name` is the thread's."""
+        """`name` is the thread's, and what a TimeoutError names."""
         self._name = name
         self._work = work
         self._running: asyncio.Future[T] | None = None
@@ -50,8 +50,9 @@ class SingleFlight(Generic[T]):
         Raises TimeoutError if that is not there within `seconds`, at once if a run under way has lasted longer than
         that already; OSError if the system gives us no thread.
         """
+        late = f"{self._name}: no answer within {seconds:g} s"
         if self.running_for > seconds:
-            raise TimeoutError
+            raise TimeoutError(late)
         if self._next is None:
             loop = asyncio.get_running_loop()
             self._next = loop.create_future()
@@ -61,7 +62,7 @@ class SingleFlight(Generic[T]):
         # Unlike `wait_for`, this leaves the future alone when it gives up: others wait for it too.
         await asyncio.wait([awaited], timeout=seconds)
         if not awaited.done():
-            raise TimeoutError
+            raise TimeoutError(late)
         return awaited.result()
 
     def _begin(self) -> None:
