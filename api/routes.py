@@ -78,7 +78,7 @@ class Routes:
         await self._supervisor.stop()
         return _json(StoppedBody(True, "Ollama stopped successfully"))
 
-    @answers(LogsBody, query={"maxLines": MAX_LINES})
+    @answers(LogsBody, query={"maxLines": MAX_LINES}, is_private=True)
     async def logs(self, request: web.Request) -> web.Response:
         """The last lines of the managed Ollama's log, over as many starts as it takes."""
         wanted = _max_lines(request)
