@@ -92,6 +92,17 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsNews:
+    """The installed models, as last listed. `error` says why that list may be out of date, None if it is fresh.
+
+    While no Ollama is up there are no models, and `error` says that.
+    """
+
+    models: tuple[Model, ...]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One consistent look at Ollama.
 

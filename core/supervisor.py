@@ -18,13 +18,16 @@ from core import mail
 from core.broadcast import Subscription
 from core.client import Client
 from core.config import Paths, SettingsReader
+from core.detect import CLIENT_ERRORS, error_text
 from core.endpoint import Endpoint
 from core.errands import Errands
+from core.errors import ConfigError
 from core.machine import GOODBYE, Machine
-from core.state import TRANSIENT, Status
+from core.state import TIMED_OUT, TRANSIENT, ModelsNews, Status
 
 FRESH_SECONDS = 0.25
 POLL_SECONDS = 1.0
+_MODELS_SECONDS = 2.0
 
 
 class Supervisor:
@@ -36,6 +39,8 @@ class Supervisor:
         self._machine = Machine(self._errands, self._do)
         self._looked = asyncio.Event()
         self._is_over = False
+        self._news = ModelsNews((), None)
+        self._listing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -95,6 +100,26 @@ class Supervisor:
         if self._machine.hub.current.is_managed:
             await self.stop()
         return await self.start(by_user=True)
+
+    async def models(self) -> ModelsNews:
+        """The installed models: listed anew, or as they were when they were last listed if that takes over 2 s.
+
+        All who ask at the same time share one call. Does not raise for what Ollama does.
+        """
+        await self._looked.wait()
+        if self._listing is None or self._listing.done():
+            self._listing = self._do(self._list_models())
+        await asyncio.wait([self._listing], timeout=_MODELS_SECONDS)
+        return self._news if self._listing.done() else replace(self._news, error=TIMED_OUT)
+
+    async def _list_models(self) -> None:
+        try:
+            models = await (await self.client()).tags(_MODELS_SECONDS)
+            self._news = ModelsNews(tuple(models), None)
+        except CLIENT_ERRORS as error:
+            self._news = replace(self._news, error=error_text(error))
+        except ConfigError as error:
+            self._news = ModelsNews((), str(error))
 
     async def client(self) -> Client:
         """A client for the endpoint that `status` describes. Raises ConfigError if that is no valid URL."""
