@@ -13,7 +13,7 @@ from types import FrameType
 
 from api.server import sidecar
 from core import __version__, journal, token
-from core.config import Paths, Settings, SettingsReader
+from core.config import FIRST_READ_SECONDS, Paths, Settings, SettingsReader
 from core.errors import CoreError
 from core.platform import keep_one_heap
 from core.settings_rules import is_ip_address
@@ -89,16 +89,15 @@ def _port(text: str) -> int:
 
 async def serve(paths: Paths, reader: SettingsReader, host: str | None, port: int | None) -> None:
     """Serve until a signal comes. Raises CoreError or OSError if serving cannot begin."""
-    settings = await asyncio.to_thread(reader.read)
+    wanted = (await reader.fresh(seconds=FIRST_READ_SECONDS)).settings.sidecar
     supervisor = Supervisor(paths, reader)
-    wanted = settings.sidecar
     serving = sidecar(paths, wanted.port if port is None else port, supervisor, host=host or wanted.host)
     with _stop_signals() as stopped:
         async with serving as url, asyncio.TaskGroup() as tasks:
             tasks.create_task(supervisor.run())
             print(f"aura-ollama sidecar listening on {url} (data in {paths.data})", flush=True)
             number = await stopped
-            supervisor.close(stop_ollama=_stops_ollama(number, await asyncio.to_thread(reader.read)))
+            supervisor.close(stop_ollama=_stops_ollama(number, (await reader.fresh()).settings))
 
 
 def _stops_ollama(number: int, settings: Settings) -> bool:

@@ -30,7 +30,7 @@ _MOST_PATH = 200
 
 def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.Application:
     """The sidecar's application, for one supervisor on the running loop."""
-    guard = Guard(paths, hooks.on_null_refused)
+    guard = Guard(paths, supervisor.settings, hooks.on_null_refused)
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:

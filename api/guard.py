@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -26,6 +26,7 @@ from api.throttle import Throttle
 from core import token
 from core.config import Paths, Settings, SettingsReader
 from core.platform.peer import socket_owner_is_us
+from core.threads import SingleFlight
 
 MOST_BODY_BYTES = 64 << 10
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -44,6 +45,7 @@ _ALWAYS_ALLOWED = frozenset(
     }
 )
 _FRESH_SECONDS = 0.25
+_TOKEN_SECONDS = 0.25
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -215,15 +217,14 @@ def _is_preflight(request: web.Request) -> bool:
 class Guard:
     """The middleware that runs `CHECKS` and answers preflights. One for each application."""
 
-    def __init__(self, paths: Paths, on_null_refused: Callable[[], None]) -> None:
+    def __init__(self, paths: Paths, settings: SettingsReader, on_null_refused: Callable[[], None]) -> None:
         """`on_null_refused` is called when a page without an origin of its own was refused for that."""
         self._on_null_refused = on_null_refused
-        self._run_dir = paths.run
-        self._reader = SettingsReader(paths)
+        self._settings = settings
+        self._token = SingleFlight("token", lambda: token.read_or_create(paths.run))
+        self._last_token: str | None = None
         self._throttle = Throttle()
         self._looking = asyncio.Lock()
-        self._settings = Settings()
-        self._read_at = float("-inf")
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse, answer a preflight, or let the handler answer; an allowed Origin may read whatever it is."""
@@ -239,20 +240,20 @@ class Guard:
 
     async def _measure(self, request: web.Request) -> Pass:
         own, peer = (_end(request, name) for name in ("sockname", "peername"))
-        return Pass(own, peer, await self._fresh_settings(), await self._proof(request), self._throttle, self._looking)
-
-    async def _fresh_settings(self) -> Settings:
-        if time.monotonic() - self._read_at > _FRESH_SECONDS:
-            self._settings = await asyncio.to_thread(self._reader.read)
-            self._read_at = time.monotonic()
-        return self._settings
+        reading = await self._settings.fresh(max_age=_FRESH_SECONDS)
+        return Pass(own, peer, reading.settings, await self._proof(request), self._throttle, self._looking)
 
     async def _proof(self, request: web.Request) -> Proof:
         offered = _offered(request)
         if not offered:
             return Proof.NONE
-        # Read each time, so that a rotated token counts from the next call on.
-        secret = await asyncio.to_thread(token.read_or_create, self._run_dir)
+        # Read each time, so that a rotated token counts from the next call on. While the disk does not let us, the
+        # last one stands; without one nothing can be proved.
+        with suppress(TimeoutError, OSError):
+            self._last_token = await self._token.run(_TOKEN_SECONDS)
+        secret = self._last_token
+        if secret is None:
+            return Proof.NONE
         return Proof.RIGHT if any(token.matches(secret, text) for text in offered) else Proof.WRONG
 
 

@@ -154,7 +154,7 @@ async def sidecar(
     Raises AlreadyServed, AddressTaken, AddressUnusable, or OSError if the data folder cannot be used.
     """
     if not ipaddress.ip_address(host).is_loopback:
-        await asyncio.to_thread(_demand_token, paths, host)
+        await _demand_token(supervisor.settings, host)
     async with only_instance(paths) as note:
         await asyncio.to_thread(token.read_or_create, paths.run)
         async with listening(build(supervisor, paths, hooks), host, port) as url:
@@ -162,8 +162,8 @@ async def sidecar(
             yield url
 
 
-def _demand_token(paths: Paths, host: str) -> None:
-    if not SettingsReader(paths).read().sidecar.require_token:
+async def _demand_token(settings: SettingsReader, host: str) -> None:
+    if not (await settings.fresh()).settings.sidecar.require_token:
         raise AddressUnusable(
             f"The sidecar does not listen on {host}, where other machines can reach it, without a token.",
             action='Set "requireToken": true in ollama-sidecar.json, or stay on 127.0.0.1.',

@@ -31,11 +31,15 @@ _MODELS_SECONDS = 2.0
 
 
 class Supervisor:
-    """Supervises the one Ollama that the settings in `paths` describe. `reader` is whoever reads these already."""
+    """Supervises the one Ollama that the settings in `paths` describe.
+
+    `settings` is the program's one reader of these: the one that is given, or one of its own.
+    """
 
     def __init__(self, paths: Paths, reader: SettingsReader | None = None) -> None:
         self._mail: asyncio.Queue[mail.Message] = asyncio.Queue()
-        self._errands = Errands(paths, self._mail.put_nowait, reader)
+        self.settings = reader or SettingsReader(paths)
+        self._errands = Errands(paths, self._mail.put_nowait, self.settings)
         self._machine = Machine(self._errands, self._do)
         self._looked = asyncio.Event()
         self._is_over = False

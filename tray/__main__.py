@@ -21,7 +21,7 @@ from api import __main__ as headless
 from api.hooks import Hooks
 from api.server import AlreadyServed, sidecar
 from core import journal, token
-from core.config import Paths, SettingsReader
+from core.config import FIRST_READ_SECONDS, Paths, SettingsReader
 from core.errors import CoreError
 from core.platform import desktop, keep_one_heap
 from core.state import Status
@@ -155,7 +155,7 @@ class _Program:
         """On the loop, from beginning to end."""
         self._ended = asyncio.get_running_loop().create_future()
         try:
-            settings = await asyncio.to_thread(self._reader.read)
+            settings = (await self._reader.fresh(seconds=FIRST_READ_SECONDS)).settings
             supervisor = Supervisor(self._paths, self._reader)
             hooks = Hooks(on_null_refused=self._null_refused, on_show=self._show)
             port = settings.sidecar.port if self._options.port is None else self._options.port
@@ -174,7 +174,7 @@ class _Program:
             self._app = App(supervisor, self._paths, self._reader, url, surface)
             tasks.create_task(self._app.run())
             limit = await ended
-            settings = await asyncio.to_thread(self._reader.read)
+            settings = (await self._reader.fresh()).settings
             supervisor.close(stop_ollama=settings.sidecar.stop_on_quit)
             # The shim was asked by then, and goes on by itself if we have to leave before it is done.
             await asyncio.wait([supervising], timeout=limit)

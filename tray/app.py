@@ -96,7 +96,7 @@ class App:
             self._surface.show(view(self._facts))
 
     async def _read_preferences(self) -> None:
-        settings = await asyncio.to_thread(self._reader.read)
+        settings = (await self._reader.fresh()).settings
         at_login = await asyncio.to_thread(desktop.starts_at_login)
         self._update(starts_at_login=at_login, starts_on_launch=settings.sidecar.start_on_launch)
 
@@ -191,7 +191,7 @@ class App:
         self._update(starts_on_launch=wanted)
 
     async def _allow_desktop(self, _: str | None) -> None:
-        settings = await asyncio.to_thread(self._reader.read)
+        settings = (await self._reader.fresh()).settings
         origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
         await asyncio.to_thread(config.write_sidecar, self._paths, {"allowedOrigins": list(origins)})
         self._update(is_desktop_refused=False)
@@ -216,7 +216,7 @@ class App:
         self._surface.close()
 
     async def _stops_on_quit(self) -> bool:
-        settings = await asyncio.to_thread(self._reader.read)
+        settings = (await self._reader.fresh()).settings
         return settings.sidecar.stop_on_quit
 
 
