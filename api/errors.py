@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 from aiohttp import web
 
+from api.body import encoded
 from api.schemas import ProblemBody
 from core import errors
 from core.errors import CoreError
@@ -36,7 +36,7 @@ def problem(status: int, code: str, title: str, message: str, action: str | None
     """An RFC 9457 problem response that also bears what the Aura app reads."""
     detail = in_sentences(message, action)
     body = ProblemBody(f"urn:aura-ollama:{code}", title, status, detail, code, message, action=action)
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/problem+json")
+    return web.Response(status=status, body=encoded(body), content_type="application/problem+json")
 
 
 def core_problem(error: CoreError) -> web.Response:

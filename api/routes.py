@@ -9,6 +9,7 @@ from functools import cached_property
 import msgspec
 from aiohttp import web
 
+from api.body import encoded
 from api.errors import BadValue
 from api.hooks import Hooks
 from api.openapi import answers, document
@@ -122,4 +123,4 @@ def _max_lines(request: web.Request) -> int:
 
 
 def _json(body: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    return web.Response(body=encoded(body), content_type="application/json")
