@@ -7,10 +7,10 @@ import errno
 import ipaddress
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from aiohttp import web
 from filelock import BaseFileLock, FileLock, Timeout
@@ -25,11 +25,15 @@ from core.endpoint import Endpoint
 from core.errors import CoreError
 from core.platform import disown, make_private_dir
 from core.supervisor import Supervisor
+from core.threads import within
 
 ADDRESS = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0
+_DISK_SECONDS = 10.0
+_GOODBYE_SECONDS = 1.0
 # So many are accepted at once, before any can be cut off: they must not use up our descriptors.
 _BACKLOG = 128
+T = TypeVar("T")
 
 
 class AlreadyServed(CoreError):
@@ -57,18 +61,38 @@ class AddressUnusable(CoreError):
     title = "Address cannot be used"
 
 
+class DataOutOfReach(CoreError):
+    """The disk that holds the data folder does not answer."""
+
+    code = "data_out_of_reach"
+    title = "Data folder does not answer"
+
+
 @asynccontextmanager
 async def only_instance(paths: Paths) -> AsyncIterator[Path]:
     """Hold the data folder's lock. Yields the file that tells a second instance whom it met.
 
-    Raises AlreadyServed, or OSError if the folder cannot be used.
+    Raises AlreadyServed, DataOutOfReach, or OSError if the folder cannot be used.
     """
     note = paths.run / "sidecar.json"
-    lock = await asyncio.to_thread(_lock, paths, note)
+    lock = await _on_disk(paths, lambda: _lock(paths, note))
     try:
         yield note
     finally:
-        await asyncio.to_thread(_unlock, lock, note)
+        # If the disk does not answer, the lock goes with this process.
+        with suppress(TimeoutError):
+            await within(_GOODBYE_SECONDS, "unlock", lambda: _unlock(lock, note))
+
+
+async def _on_disk(paths: Paths, work: Callable[[], T]) -> T:
+    """What `work` returns or raises, from a thread of its own. Raises DataOutOfReach after 10 s."""
+    try:
+        return await within(_DISK_SECONDS, "data folder", work)
+    except TimeoutError:
+        raise DataOutOfReach(
+            f"{paths.data} cannot be used: its disk does not answer.",
+            action="See to that disk or network drive, or choose another folder with --data-dir.",
+        ) from None
 
 
 def _lock(paths: Paths, note: Path) -> BaseFileLock:
@@ -151,14 +175,14 @@ async def sidecar(
 ) -> AsyncIterator[str]:
     """Everything that must be up while the sidecar serves: lock, token, socket. Yields the URL.
 
-    Raises AlreadyServed, AddressTaken, AddressUnusable, or OSError if the data folder cannot be used.
+    Raises AlreadyServed, AddressTaken, AddressUnusable, DataOutOfReach, or OSError if the data folder cannot be used.
     """
     if not ipaddress.ip_address(host).is_loopback:
         await _demand_token(supervisor.settings, host)
     async with only_instance(paths) as note:
-        await asyncio.to_thread(token.read_or_create, paths.run)
+        await _on_disk(paths, lambda: token.read_or_create(paths.run))
         async with listening(build(supervisor, paths, hooks), host, port) as url:
-            await asyncio.to_thread(_introduce, note, url)
+            await _on_disk(paths, lambda: _introduce(note, url))
             yield url
 
 

@@ -12,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from core import detect, locate
+from core import detect
 from core.client import Client
 from core.config import Settings, SettingsReader
 from core.detect import Answer, Listener, Probe
 from core.endpoint import Endpoint, redacted
 from core.errors import ConfigError, CoreError
+from core.locate import Locator
 from core.platform import birth
 from core.state import NOT_REACHABLE
 
@@ -58,16 +59,6 @@ class Look:
     listener: Listener | None
 
 
-def _stamp(executable: Path | CoreError) -> Hashable:
-    if isinstance(executable, CoreError):
-        return executable.code
-    try:
-        stat = executable.stat()
-    except OSError:
-        return None
-    return executable, stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode
-
-
 def _born(listener: Listener) -> str | None:
     with suppress(OSError):
         return birth(listener.pid) if listener.pid else None
@@ -89,6 +80,7 @@ class Looker:
 
     def __init__(self, reader: SettingsReader) -> None:
         self._reader = reader
+        self._locator = Locator()
         self._clients: dict[str, Client] = {}
         self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
 
@@ -106,22 +98,15 @@ class Looker:
 
     async def setup(self) -> Setup:
         """The settings as they are on disk now, or the last good ones with their `problem`."""
-        return await asyncio.to_thread(self._setup)
-
-    def _setup(self) -> Setup:
-        settings = self._reader.read()
+        reading = await self._reader.fresh()
+        settings = reading.settings
         endpoint: Endpoint | ConfigError
-        executable: Path | CoreError
         try:
             endpoint = Endpoint.parse(settings.ollama_url)
         except ConfigError as error:
             endpoint = error
-        try:
-            executable = locate.locate(settings.ollama_executable_path)
-        except CoreError as error:
-            executable = error
-        fingerprint = settings.fingerprint, _stamp(executable)
-        return Setup(settings, endpoint, executable, self._reader.problem, fingerprint)
+        found = await self._locator.find(settings.ollama_executable_path)
+        return Setup(settings, endpoint, found.executable, reading.problem, (settings.fingerprint, found.stamp))
 
     async def look(self, managed_url: str | None) -> Look:
         """Look once, within 4 s. With a managed Ollama its own URL is probed, and nobody else can be the listener."""
