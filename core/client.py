@@ -9,6 +9,9 @@ import msgspec
 
 from core.decode import from_json
 
+MARK = "by=aura-ollama"
+"""The query of all that is asked here. Ollama ignores it and prints it in its log, so our own calls can be told apart."""
+
 MOST_BYTES = 8 << 20
 T = TypeVar("T")
 
@@ -78,15 +81,18 @@ class Client:
         limit = aiohttp.ClientTimeout(total=timeout)
         body = msgspec.json.encode({"model": model, "keep_alive": 0, "stream": False})
         headers = {"Content-Type": "application/json"}
-        url = f"{self._base_url}/api/generate"
+        url = self._url("/api/generate")
         async with self._session.post(url, data=body, headers=headers, timeout=limit) as response:
             if response.status != 200:
                 raise HttpStatus(response.status)
 
+    def _url(self, path: str) -> str:
+        return f"{self._base_url}{path}?{MARK}"
+
     async def _get(self, path: str, shape: type[T], timeout: float) -> T:
         limit = aiohttp.ClientTimeout(total=timeout)
         # A redirect leads to another server than the one that was asked about.
-        async with self._session.get(self._base_url + path, timeout=limit, allow_redirects=False) as response:
+        async with self._session.get(self._url(path), timeout=limit, allow_redirects=False) as response:
             if response.status != 200:
                 raise HttpStatus(response.status)
             # A stranger on the port may stream without end.

@@ -252,7 +252,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if _text("FAKE_NOT_OLLAMA"):
             self._answer(200, "<h1>Another program</h1>", "text/html")
             return
-        match self.path:
+        match self.path.partition("?")[0]:
             case "/":
                 self._answer(200, "Ollama is running", "text/plain; charset=utf-8")
             case "/api/version":

@@ -64,6 +64,9 @@ async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_p
         async with asyncio.timeout(5):
             while (await _probe(server.url)).loaded:
                 await asyncio.sleep(0.01)
+    asked = [line for line in server.log.read_text().splitlines() if line.startswith("[GIN]")]
+    ours = {line.rpartition(" ")[2] for line in asked if "by=aura-ollama" in line}
+    assert ours == {f'"/api/{call}?by=aura-ollama"' for call in ("version", "tags", "ps", "generate")}
 
 
 @pytest.mark.parametrize(
