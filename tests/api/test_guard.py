@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,13 +14,16 @@ from api.guard import MOST_BODY_BYTES
 from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
 from core import token
+from core.config import Paths
 from core.state import State
 from core.supervisor import Supervisor
 from tests import fake_ollama
 from tests.api.serving import Served, serving, speak
 from tests.rig import Rig
 
-ROUTES = [(route.method, route.path) for route in Routes(Supervisor.__new__(Supervisor), None, HEADLESS).table()]  # type: ignore[arg-type]
+ROUTES = [
+    (route.method, route.path) for route in Routes(Supervisor.__new__(Supervisor), Paths(Path()), HEADLESS).table()
+]
 EVERYWHERE = [*ROUTES, ("GET", "/nowhere"), ("DELETE", "/api/ollama/status"), ("PUT", "/api/ollama/start")]
 
 NO_ORIGIN = "Host: 127.0.0.1:{port}\r\n"

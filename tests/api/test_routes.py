@@ -19,6 +19,7 @@ from api.errors import problem
 from api.schemas import LogsBody, models_body, utc_text
 from core.client import Model
 from core.platform import known_executables
+from core.state import ModelsNews
 from core.text import size_text
 from tests import fake_ollama, tied
 from tests.api.serving import Served, serving
@@ -369,7 +370,7 @@ def test_every_text_has_a_body_that_says_it(text: str, told: str) -> None:
     body = problem(400, text, text, text, text).body
     assert isinstance(body, bytes)
     assert {json.loads(body)[name] for name in ("title", "code", "message", "action")} == {told}
-    listed = json.loads(encoded(models_body([Model(text, 1, text)])))["models"]
+    listed = json.loads(encoded(models_body(ModelsNews((Model(text, 1, text),), None))))["models"]
     assert listed == [{"name": told, "size": "1 B", "sizeBytes": 1, "modifiedAt": told}]
     assert json.loads(encoded(LogsBody(["plain", text], 2)))["logs"] == ["plain", told]
 
@@ -438,7 +439,7 @@ async def test_a_sidecar_that_is_closing_answers_503(fake: Rig) -> None:
 
 async def test_before_the_first_start_there_are_no_logs(fake: Rig) -> None:
     async with serving(fake) as served:
-        assert await get(served, "/api/ollama/logs") == (200, {"logs": [], "totalLines": 0})
+        assert await get(served, "/api/ollama/logs") == (200, {"logs": [], "totalLines": 0, "error": None})
 
 
 @pytest.mark.parametrize("found", ["0", "10001", "ten", "9" * 5000], ids=["0", "10001", "ten", "too long for int()"])
