@@ -6,12 +6,15 @@ the kernel lets every call wait that reaches it, as it does for a network drive 
 
 from __future__ import annotations
 
-import signal
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from tests.beds import BedMissing
 
@@ -23,16 +26,16 @@ class BoundDisk:
 
     def __init__(self, at: Path, process: subprocess.Popen[bytes]) -> None:
         self.at = at
-        self._process = process
+        self._process = psutil.Process(process.pid)
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """Let whoever asks this disk for anything wait until the end of the block."""
-        self._process.send_signal(signal.SIGSTOP)
+        self._process.suspend()
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self._process.resume()
 
 
 @contextmanager
@@ -41,6 +44,8 @@ def bound_disk(at: Path, *options: str) -> Iterator[BoundDisk]:
 
     Raises `BedMissing` where it cannot be had.
     """
+    if sys.platform != "linux":
+        raise BedMissing("a disk of another kind needs Linux")
     source = at.with_name(f"{at.name}-source")
     source.mkdir(parents=True)
     at.mkdir(parents=True)
@@ -55,7 +60,6 @@ def bound_disk(at: Path, *options: str) -> Iterator[BoundDisk]:
         _await_mount(at, process)
         yield BoundDisk(at, process)
     finally:
-        process.send_signal(signal.SIGCONT)
         # Lazily: whatever a test left open there must not keep it.
         subprocess.run(["umount", "-l", str(at)], capture_output=True, check=False)
         process.terminate()
@@ -64,7 +68,7 @@ def bound_disk(at: Path, *options: str) -> Iterator[BoundDisk]:
 
 def _await_mount(at: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _DEADLINE
-    while not at.is_mount():
+    while not os.path.ismount(at):
         if process.poll() is not None or time.monotonic() > deadline:
             said = process.stdout.read().decode(errors="replace").strip() if process.stdout else ""
             raise BedMissing(f"a disk of another kind cannot be mounted: {said}")
