@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core import __version__, activity, config, locate, logs
+from core.call import CallFailed
 from core.config import Paths, SettingsReader
-from core.detect import CLIENT_ERRORS, error_text
+from core.detect import error_text
 from core.errors import CoreError
 from core.platform import desktop
 from core.state import State, Status
@@ -175,7 +176,7 @@ class App:
         try:
             client = await self._supervisor.client()
             await client.unload(model or "", _UNLOAD_SECONDS)
-        except CLIENT_ERRORS as error:
+        except CallFailed as error:
             self._surface.toast(Toast(f"{model} is still loaded", error_text(error)))
 
     async def _copy_address(self, _: str | None) -> None:

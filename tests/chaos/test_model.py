@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from core import mail
 from core.errors import CoreError
 from core.machine import Machine
+from core.once import contained
 from core.state import RESTING, State, Status, Wish
 from tests.chaos.conftest import Chance
 from tests.chaos.outside import Ours, Outside, OutsideErrands, Question
@@ -47,7 +48,7 @@ class Model(RuleBasedStateMachine):
         self.have_they_ever_come = False
 
     def _do(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self.loop.create_task(errand)
+        task = self.loop.create_task(contained(errand))
         self.tasks.add(task)
         return task
 
@@ -105,7 +106,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         async def begin() -> None:
-            self.machine.look_once()
+            self.machine.look()
 
         self.loop.run_until_complete(begin())
         self._settle()
@@ -153,7 +154,7 @@ class Model(RuleBasedStateMachine):
         ours = question.managed
         match question.what:
             case "look":
-                answer = question.look if is_late else None
+                answer = question.look if is_late else None if is_good else ValueError("a look that broke")
             case "ready" if isinstance(ours, Ours):
                 is_possible = is_good and ours.is_alive and (ours.has_port or self.outside.is_port_free)
                 ours.has_port = ours.has_port or is_possible
@@ -225,7 +226,9 @@ class Model(RuleBasedStateMachine):
             error = done.exception()
             assert error is None or isinstance(error, CoreError)
             if error is None and wish is Wish.UP:
-                assert done.result().state is State.RUNNING
+                status = done.result()
+                assert status.state is State.RUNNING
+                assert status.pid in {ours.record.pid for ours in self.outside.living}
             if error is None and wish is Wish.DOWN:
                 assert done.result().state in RESTING
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -36,7 +36,7 @@ from tests import fake_ollama, tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer
-from tests.rig import Rig, gone, until, until_state
+from tests.rig import Rig, gone, lives, until, until_state
 
 # psutil's kill is SIGKILL, and on Windows TerminateProcess with this exit code.
 KILLED = signal.SIGTERM if sys.platform == "win32" else -9
@@ -356,6 +356,7 @@ async def test_a_hanging_ollama_is_told_and_can_still_be_stopped(real: Rig) -> N
         family = real.family()
         for process in real.ollamas():
             process.suspend()
+        await supervisor.status()
         hanging = await until(supervisor, lambda status: status.error is not None)
         assert (hanging.error, hanging.is_running, hanging.version) == ("Connection timeout", True, "0.9.3")
         began = time.monotonic()
@@ -486,6 +487,7 @@ async def test_damaged_settings_are_told_and_the_last_good_ones_stay_in_force(fa
     async with fake.supervising() as supervisor:
         assert (await supervisor.status()).settings_problem is None
         fake.paths.settings.write_text('{"ollamaUrl": ')
+        await supervisor.status()
         told = await until(supervisor, lambda status: status.settings_problem is not None)
         assert "settings.json" in str(told.settings_problem)
         assert (await supervisor.start()).url == fake.url
@@ -511,3 +513,23 @@ async def test_restart_makes_a_new_process(fake: Rig) -> None:
         second = await supervisor.restart()
         assert second.pid != first.pid
         assert second.state is State.RUNNING
+
+
+@tied.linux("the other end of a pipe, which no other system gives by a name")
+@pytest.mark.timeout(40)  # the shim waits 5 s and more for the output's end
+async def test_a_start_beside_a_dead_ollama_whose_output_is_held_is_no_success(tmp_path: Path) -> None:
+    """Its child is deaf to TERM, and a process out of the tree's reach holds both pipes."""
+    grandchild = tmp_path / "grandchild"
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_GRANDCHILD=str(grandchild)))
+    async with rig.supervising() as supervisor:
+        first = await supervisor.start()
+        assert first.pid
+        with ExitStack() as held:
+            for stream in (1, 2):
+                held.enter_context(await asyncio.to_thread(open, f"/proc/{first.pid}/fd/{stream}", "wb"))
+            psutil.Process(first.pid).kill()
+            second = await supervisor.start()
+        assert second.pid != first.pid
+        assert second.pid
+        assert lives(psutil.Process(second.pid))
+        assert rig.is_listening
