@@ -38,7 +38,11 @@ def stranger(port: int, bodies: Bodies) -> Iterator[None]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Answers) as server:
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of a caller that leaves in the midst of an answer."""
+
+    with Server(("127.0.0.1", port), Answers) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
