@@ -77,16 +77,6 @@ class TrayIcon:
         self._hop = _hop_for(self._backend, self._icon)
         self.paints = 0
 
-    def _on_ui(self, action: Callable[[], None]) -> None:
-        """Have `action` called on the UI's thread. What goes wrong there, or on the way, is logged, and the icon stays.
-
-        Left to the backends, it would end some of them, and with them the program.
-        """
-        try:
-            self._hop(partial(_attempt, action))
-        except Exception:
-            log.exception("the UI's thread cannot be reached")
-
     def run(self) -> None:
         """Show the icon until `stop`. Blocks the main thread."""
         try:
@@ -116,6 +106,16 @@ class TrayIcon:
         """
         if self._backend == "_win32":
             self._on_ui(lambda: self._icon.notify(text, title))
+
+    def _on_ui(self, action: Callable[[], None]) -> None:
+        """Have `action` called on the UI's thread. What goes wrong there, or on the way, is logged, and the icon stays.
+
+        Left to the backends, it would end some of them, and with them the program.
+        """
+        try:
+            self._hop(partial(_attempt, action))
+        except Exception:
+            log.exception("the UI's thread cannot be reached")
 
     def _paint_until_over(self, icon: Any) -> None:
         """On pystray's set-up thread: paint each new view, the newest only and at most one in 100 ms."""
