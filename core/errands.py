@@ -36,6 +36,8 @@ _RETRY_SECONDS = 1.0
 # Reading the list of many models from a slow disk takes its time. A call that is given up goes on over there, so that
 # giving up early and asking again would pile calls up.
 _LIST_SECONDS = 30.0
+# What is loaded Ollama knows by heart.
+_LOADED_SECONDS = 2.0
 
 
 class Errands:
@@ -74,9 +76,9 @@ class Errands:
                 tasks.create_task(managed.watch())
                 await managed.stop()
 
-    async def look(self, managed_url: str | None, epoch: int) -> None:
+    async def look(self, managed_url: str | None, epoch: int, max_setup_age: float = 0.0) -> None:
         """Look, and return once the supervisor has drawn its conclusions."""
-        look = await self.looker.look(managed_url)
+        look = await self.looker.look(managed_url, max_setup_age)
         await self._settled(lambda done: mail.Seen(look, epoch, done))
 
     async def list_models(self, url: str, epoch: int) -> None:
@@ -86,7 +88,7 @@ class Errands:
 
     async def list_loaded(self, url: str, epoch: int) -> None:
         """Ask for the models in memory: Loaded. Returns once the supervisor has drawn its conclusions."""
-        models, _ = await self._listed(url, lambda client: client.loaded(_LIST_SECONDS))
+        models, _ = await self._listed(url, lambda client: client.loaded(_LOADED_SECONDS))
         names = None if models is None else tuple(model.name for model in models)
         await self._settled(lambda done: mail.Loaded(names, epoch, done))
 

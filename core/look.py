@@ -90,6 +90,7 @@ class Looker:
         self._locator = Locator()
         self._clients: dict[Endpoint, Client] = {}
         self._endpoint: Endpoint | None = None
+        self._last_setup: tuple[float, Setup] | None = None
         self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
 
     async def close(self) -> None:
@@ -109,8 +110,14 @@ class Looker:
             self._clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
         return self._clients[endpoint]
 
-    async def setup(self) -> Setup:
-        """The settings as they are on disk now, or the last good ones with their `problem`. Takes 2 s at most."""
+    async def setup(self, max_age: float = 0.0) -> Setup:
+        """The settings as they are on disk now, or the last good ones with their `problem`. Takes 2 s at most.
+
+        What was read at most `max_age` seconds ago will do.
+        """
+        began = time.monotonic()
+        if self._last_setup and began - self._last_setup[0] <= max_age:
+            return self._last_setup[1]
         reading = await self._reader.fresh()
         settings = reading.settings
         endpoint: Endpoint | ConfigError
@@ -121,11 +128,16 @@ class Looker:
         self._endpoint = endpoint if isinstance(endpoint, Endpoint) else None
         found = await self._locator.find(settings.ollama_executable_path)
         fingerprint = settings.fingerprint, found.stamp
-        return Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
+        setup = Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
+        self._last_setup = began, setup
+        return setup
 
-    async def look(self, managed_url: str | None) -> Look:
-        """Look once, within 4 s. With a managed Ollama its own URL is probed, and nobody else can be the listener."""
-        setup = await self.setup()
+    async def look(self, managed_url: str | None, max_setup_age: float = 0.0) -> Look:
+        """Look once, within 5 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
+
+        Settings that were read at most `max_setup_age` seconds ago will do.
+        """
+        setup = await self.setup(max_setup_age)
         endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
         if isinstance(endpoint, ConfigError):
             return Look(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 FRESH_SECONDS = 0.25
 _LOOK_SECONDS = 0.3
 _LIST_SECONDS = 2.0
+# To read the settings takes more wake-ups than all else in a look.
+_SETUP_SECONDS = 15.0
 
 Waiters = list[asyncio.Future[Status]]
 
@@ -49,7 +51,8 @@ def goodbye() -> ShuttingDown:
 class Machine:
     """The state of one supervised Ollama. `do` runs an errand in the background.
 
-    `look`, `list_models` and `list_loaded` may be called by anybody, and are shared: each runs once at a time.
+    `look`, `glance`, `list_models` and `list_loaded` may be called by anybody, and are shared: each runs once at a
+    time. A glance is a look that is content with settings some seconds old.
     """
 
     def __init__(self, errands: Errands, do: Do) -> None:
@@ -59,6 +62,7 @@ class Machine:
         self.moved = asyncio.Event()
         """Set at each change of the state; whoever waits for it clears it."""
         self.look = Once(do, self._look)
+        self.glance = Once(do, lambda: self._look_with(_SETUP_SECONDS))
         self.list_models = Once(do, lambda: errands.list_models(self.hub.current.url, self._epoch))
         self.list_loaded = Once(do, lambda: errands.list_loaded(self.hub.current.url, self._epoch))
         self._errands = errands
@@ -83,14 +87,20 @@ class Machine:
             self._move(State.RUNNING, wanted=Wish.UP, pid=managed.record.pid, adopted=True, url=managed.record.url)
             self._do(self._errands.watch(managed))
         self._see(look)
+        self.look.news_at = time.monotonic()
         if look.setup.settings.sidecar.start_on_launch and not self.hub.current.is_running:
             done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
             # Nobody awaits this start; how it went is in the status.
             done.add_done_callback(lambda start: start.cancelled() or start.exception())
             self._on_start(mail.Start(done, by_user=False))
 
-    def _look(self) -> Coroutine[Any, Any, None]:
-        return self._errands.look(self.managed.record.url if self.managed else None, self._epoch)
+    async def _look(self) -> None:
+        began = time.monotonic()
+        await self._look_with(0.0)
+        self.look.news_at = began
+
+    def _look_with(self, max_setup_age: float) -> Coroutine[Any, Any, None]:
+        return self._errands.look(self.managed.record.url if self.managed else None, self._epoch, max_setup_age)
 
     async def freshen(self) -> None:
         """Have a status that is at most 250 ms old, what is loaded included, unless that takes more than 300 ms.
@@ -98,9 +108,7 @@ class Machine:
         While Ollama hangs nothing more is asked than whether it still does.
         """
         status = self.hub.current
-        asked = []
-        if status.state not in TRANSIENT and time.monotonic() - status.seen_at > FRESH_SECONDS:
-            asked.append(self.look())
+        asked = [] if status.state in TRANSIENT else self.look.fresher_than(FRESH_SECONDS)
         if status.state in UP and status.error is None:
             asked += self.list_loaded.fresher_than(FRESH_SECONDS)
         if asked:
@@ -108,8 +116,8 @@ class Machine:
 
     async def freshen_models(self) -> bool:
         """Have models that were listed at most 250 ms ago. False if they cannot be had within 2 s, or are none."""
-        if time.monotonic() - self.hub.current.seen_at > FRESH_SECONDS:
-            await asyncio.wait([self.look()], timeout=_LOOK_SECONDS)
+        if asked := self.look.fresher_than(FRESH_SECONDS):
+            await asyncio.wait(asked, timeout=_LOOK_SECONDS)
         if self.hub.current.state not in UP or self.hub.current.error is not None:
             return False
         if asked := self.list_models.fresher_than(FRESH_SECONDS):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from core import launch
+from core import knock, launch
 from core.activity import LogGrowth
 from core.detect import Answer, Probe
 from core.endpoint import Endpoint
@@ -42,6 +42,8 @@ class Readiness:
         self._began = time.monotonic()
         self._printed_at: float | None = None
         self._is_measured = False
+        self._last = Answer.NOBODY
+        self._is_overtime = False
 
     async def reached(self, is_wanted: Callable[[], bool], on_overtime: Callable[[str], None]) -> Probe | None:
         """The answer of the one that is ready; None as soon as `is_wanted` says no.
@@ -50,9 +52,8 @@ class Readiness:
         usual time is over.
         """
         pause = _FIRST_RETRY_SECONDS
-        has_told = False
         while is_wanted():
-            left = self._began + self._timeout + (EXTRA_SECONDS if has_told else 0.0) - time.monotonic()
+            left = self._began + self._timeout + (EXTRA_SECONDS if self._is_overtime else 0.0) - time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(left, _FIRST_RETRY_SECONDS)):
                     if probe := await self._answer():
@@ -65,13 +66,16 @@ class Readiness:
                 continue
             if elapsed >= self._timeout + EXTRA_SECONDS or not await self._may_have_more_time():
                 raise await self._late(elapsed)
-            if not has_told:
-                has_told = True
+            if not self._is_overtime:
+                self._is_overtime = True
                 on_overtime(WAITS_FOR)
         return None
 
     async def _answer(self) -> Probe | None:
+        # If the time is over before there is an answer, the port is open and silent.
+        self._last = Answer.SILENCE
         probe = await self._looker.probe(self._endpoint)
+        self._last = probe.answer
         return probe if probe.answer is Answer.OLLAMA and not await self._stranger() else None
 
     async def _measure(self) -> None:
@@ -83,10 +87,13 @@ class Readiness:
         self._is_measured = True
 
     async def _may_have_more_time(self) -> bool:
-        """Whether it has printed of late and nobody has the port yet, which it is about to take then."""
+        """Whether it has printed of late, and either has no port yet or has taken it since the usual time was over."""
         if self._printed_at is None or time.monotonic() - self._printed_at > self._silence:
             return False
-        return (await self._looker.probe(self._endpoint)).answer is Answer.NOBODY
+        if self._is_overtime or self._last is Answer.NOBODY:
+            return self._last is not Answer.SOMETHING_ELSE
+        # Windows tries for 2 s before it says that nobody listens, which looks like silence.
+        return knock.can_be_asked(self._endpoint) and not await knock.is_anybody_there(self._endpoint)
 
     async def _stranger(self) -> Listener | None:
         """Who listens there, if that is known not to be ours."""

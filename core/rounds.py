@@ -52,7 +52,7 @@ class Rounds:
 
     async def _look(self) -> None:
         if self._machine.hub.current.state not in TRANSIENT:
-            await asyncio.wait([self._machine.look()])
+            await asyncio.wait([self._machine.glance()])
             self._looked_at = time.monotonic()
         await self._list_what_may_have_changed()
 

@@ -176,6 +176,8 @@ class App:
         try:
             client = await self._supervisor.client()
             await client.unload(model or "", _UNLOAD_SECONDS)
+            # Somebody else's Ollama is not asked of itself what it has loaded, or only now and then.
+            await self._supervisor.status()
         except CallFailed as error:
             self._surface.toast(Toast(f"{model} is still loaded", error_text(error)))
 

@@ -127,12 +127,12 @@ def headline(status: Status) -> str:
         case State.UNKNOWN:
             return "Looking for Ollama…"
         case State.NOT_INSTALLED:
-            return "Ollama is not installed"
+            return status.path_problem or "Ollama is not installed"
         case State.STOPPED:
             held = f"; the port is held by {shorten(status.owner, _OWNER_UNITS)}" if status.owner else ""
             return f"Ollama is not running{held}"
         case State.STARTING:
-            return "Ollama is starting…"
+            return f"Ollama is starting… {status.waits_for}" if status.waits_for else "Ollama is starting…"
         case State.STOPPING:
             return "Ollama is stopping…"
         case State.BACKOFF:

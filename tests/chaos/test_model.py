@@ -140,6 +140,19 @@ class Model(RuleBasedStateMachine):
         for name, value in now.items():
             setattr(self.outside, name, value)
 
+    def is_in(self, state: State) -> bool:
+        """Whether that is the state now."""
+        return self.status.state is state
+
+    def answer_one(self, question: Question, *, is_late: bool = False) -> None:
+        """Let what was asked for come about."""
+        self._answer(question, is_good=True, is_late=is_late)
+
+    def answer_all(self, what: str, *, but: Question | None = None) -> None:
+        """Let all of one kind come about, but for one question."""
+        for question in [one for one in self.outside.questions if one.what == what and one is not but]:
+            self.answer_one(question)
+
     def _may_answer(self, question: Question) -> bool:
         match question.what:
             case "end":
@@ -287,3 +300,25 @@ def test_the_model_holds_what_the_design_promises(chance: Chance) -> None:
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(seed(chance.seed)(Model), settings=how)
+
+
+def test_what_a_start_saw_before_the_state_changed_decides_nothing() -> None:
+    """Somebody else's Ollama was there when the start looked, and has come and gone since."""
+    model = Model()
+    model.begin(theirs=False, adopted=False)
+    model.they_come(is_ollama=True)
+    model.start(by_user=True)
+    (seen_by_start,) = model.outside.questions
+    model.look()
+    model.answer_all("look", but=seen_by_start)
+    assert model.is_in(State.EXTERNAL)
+    model.they_go()
+    model.look()
+    model.answer_all("look", but=seen_by_start)
+    assert model.is_in(State.STOPPED)
+
+    model.answer_one(seen_by_start, is_late=True)
+    assert model.is_in(State.STOPPED)
+    model.answer_all("look")
+    assert model.is_in(State.STARTING), "the start has looked again, and the port is free"
+    model.teardown()
