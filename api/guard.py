@@ -1,10 +1,11 @@
 """Who may call: one list of checks, in order, before every route, known or not.
 
 A web page that a user happens to visit can reach a loopback port. It is kept out by what a browser must say about
-itself: Host (a rebound name is not ours), Origin and Sec-Fetch-Site (another site's page), and the content type (a form
-cannot send JSON). Another user's program is kept from changing anything by the owner of its socket. The token opens
-where these do not, and is asked of everybody where the settings or the route want it, and beyond loopback. Refusals are
-403, since the Aura app logs its user out on 401. `docs/security.md` is the whole picture.
+itself: Host (a rebound name is not ours), Origin and Fetch metadata (another site's page), and the content type (a form
+cannot send JSON). Another user's program is kept from changing anything, and from reading what is private, by the owner
+of its socket. The token opens where these do not, and is asked of everybody where the settings or the route want it,
+and beyond loopback. Refusals are 403, since the Aura app logs its user out on 401. `docs/security.md` is the whole
+picture.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from aiohttp import hdrs, web
 
 from api import headers
 from api.errors import problem
-from api.openapi import needs_token
+from api.openapi import is_private, needs_token
 from api.throttle import Throttle
 from core import token
 from core.config import Paths, Settings, SettingsReader
@@ -33,7 +34,16 @@ READS = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}"
 _DEV_SERVER_HOSTS = frozenset({"localhost:5173", "127.0.0.1:5173"})
-_ALWAYS_ALLOWED = frozenset({"http://localhost:5173", "http://127.0.0.1:5173", "file://"})
+# The Aura app's dev server, its own backend's pages, and the pages that its desktop program loads from disk.
+_ALWAYS_ALLOWED = frozenset(
+    {
+        "http://localhost:5173",
+        "http://127.0.0.1:5173",
+        "http://localhost:5005",
+        "http://127.0.0.1:5005",
+        "file://",
+    }
+)
 _FRESH_SECONDS = 0.25
 _TOKEN_SECONDS = 0.25
 _FIRST_TOKEN_SECONDS = 2.0
@@ -118,7 +128,7 @@ def allowed_origin(request: web.Request, ours: Pass) -> str | None:
 
 
 async def origin(request: web.Request, ours: Pass) -> web.Response | None:
-    """No Origin and no other site behind it, or an allowed Origin."""
+    """An allowed Origin; or none, from no page, a page of ours, or one whose browser keeps no origins at all."""
     if hdrs.ORIGIN in request.headers:
         if allowed_origin(request, ours) is not None:
             return None
@@ -130,9 +140,19 @@ async def origin(request: web.Request, ours: Pass) -> web.Response | None:
             "If it is yours, add it to allowedOrigins in ollama-sidecar.json.",
         )
     sites = {site.strip().lower() for site in request.headers.getall("Sec-Fetch-Site", [])}
-    if sites <= {"none", "same-origin"}:
+    if sites <= {"none", "same-origin"} or _keeps_no_origins(request):
         return None
     return _refuse("site_refused", "Another site's page may not use the sidecar.")
+
+
+def _keeps_no_origins(request: web.Request) -> bool:
+    """Whether a browser without web security sends this, as the desktop Aura app's is: a cross-site fetch, no Origin.
+
+    Every other browser sends an Origin with each `cors` request (https://fetch.spec.whatwg.org/#origin-header), and
+    what it sends without one (images, scripts, forms, navigations) has another mode.
+    """
+    names = ("Sec-Fetch-Site", "Sec-Fetch-Mode")
+    return [request.headers.getall(name, []) for name in names] == [["cross-site"], ["cors"]]
 
 
 async def content_type(request: web.Request, ours: Pass) -> web.Response | None:
@@ -155,8 +175,9 @@ async def secret(request: web.Request, ours: Pass) -> web.Response | None:
 
 
 async def user(request: web.Request, ours: Pass) -> web.Response | None:
-    """A mutation comes from a program of this user, as far as the system tells, or bears the token."""
-    if request.method in READS or ours.proof is Proof.RIGHT:
+    """A mutation, or a read of what is private: from this user's program, if the system tells, or with the token."""
+    is_free = request.method in READS and not is_private(request.match_info.handler)
+    if is_free or ours.proof is Proof.RIGHT:
         return None
     # One at a time: looking may take milliseconds, and must not take all the threads that others wait for.
     async with ours.looking:

@@ -32,6 +32,7 @@ class Operation:
     query: dict[str, _Json]
     errors: tuple[int, ...]
     needs_token: bool
+    is_private: bool
 
 
 _OPERATIONS: dict[Any, Operation] = {}
@@ -43,14 +44,16 @@ def answers(
     query: dict[str, _Json] | None = None,
     errors: tuple[int, ...] = (),
     needs_token: bool = False,
+    is_private: bool = False,
 ) -> Callable[[_F], _F]:
     """Describe a handler. `query` gives the JSON Schema of each parameter.
 
-    `needs_token` is a must for whatever can decide which program is run, or with what environment.
+    `needs_token` is a must for whatever can decide which program is run, or with what environment. `is_private` is for
+    what only this user's programs may read, or whoever bears the token, as is so of every call that changes something.
     """
 
     def describe(handler: _F) -> _F:
-        _OPERATIONS[handler] = Operation(answer, query or {}, errors, needs_token)
+        _OPERATIONS[handler] = Operation(answer, query or {}, errors, needs_token, is_private)
         return handler
 
     return describe
@@ -65,6 +68,12 @@ def needs_token(handler: Any) -> bool:
     """Whether a handler is marked so."""
     known = operation(handler)
     return known is not None and known.needs_token
+
+
+def is_private(handler: Any) -> bool:
+    """Whether a handler is marked so."""
+    known = operation(handler)
+    return known is not None and known.is_private
 
 
 def document(routes: Iterable[web.RouteDef]) -> bytes:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from functools import cached_property
 
 import msgspec
 from aiohttp import web
 
+from api.body import encoded
 from api.errors import BadValue
 from api.hooks import Hooks
+from api.log_tail import LogTail
+from api.model_list import ModelList
 from api.openapi import answers, document
 from api.schemas import (
     HealthBody,
@@ -20,18 +22,14 @@ from api.schemas import (
     StartedBody,
     StatusBody,
     StoppedBody,
-    models_body,
     status_body,
 )
-from core import __version__, detect, logs
-from core.call import CallFailed
+from core import __version__
 from core.config import Paths
-from core.errors import ConfigError
 from core.supervisor import Supervisor
 
 DEFAULT_LINES, MOST_LINES = 200, 10_000
 MAX_LINES = {"type": "integer", "minimum": 1, "maximum": MOST_LINES, "default": DEFAULT_LINES}
-_MODELS_SECONDS = 2.0
 
 
 class Routes:
@@ -40,8 +38,8 @@ class Routes:
     def __init__(self, supervisor: Supervisor, paths: Paths, hooks: Hooks) -> None:
         self._supervisor = supervisor
         self._hooks = hooks
-        self._paths = paths
-        self._reading = asyncio.Lock()
+        self._models = ModelList()
+        self._logs = LogTail(paths.logs)
 
     def table(self) -> list[web.RouteDef]:
         """Every route there is. Each handler is described with `@answers`; whatever runs programs needs the token."""
@@ -78,26 +76,18 @@ class Routes:
         await self._supervisor.stop()
         return _json(StoppedBody(True, "Ollama stopped successfully"))
 
-    @answers(LogsBody, query={"maxLines": MAX_LINES})
+    @answers(LogsBody, query={"maxLines": MAX_LINES}, is_private=True)
     async def logs(self, request: web.Request) -> web.Response:
         """The last lines of the managed Ollama's log, over as many starts as it takes."""
         wanted = _max_lines(request)
-        # One at a time: each may take a hundred megabytes for a moment, and a thread that others wait for.
-        async with self._reading:
-            # Whoever has gone meanwhile need not be read for.
-            lines = await asyncio.to_thread(logs.tail, str(self._paths.logs), wanted) if request.transport else []
-            return _json(LogsBody(lines, len(lines)))
+        # Whoever has gone meanwhile need not be read for.
+        return _answer(await self._logs.body(wanted, lambda: request.transport is not None))
 
     @answers(ModelsBody)
     async def models(self, request: web.Request) -> web.Response:
         """The installed models. 200 also while Ollama does not answer, so that no client's breaker opens over it."""
-        try:
-            client = await self._supervisor.client()
-            return _json(models_body((await client.tags(_MODELS_SECONDS)).models))
-        except CallFailed as error:
-            return _json(ModelsBody([], 0, detect.error_text(error)))
-        except ConfigError as error:
-            return _json(ModelsBody([], 0, str(error)))
+        news = await self._supervisor.models()
+        return _answer(await self._models.body(news))
 
     @answers(ShownBody)
     async def show(self, request: web.Request) -> web.Response:
@@ -107,7 +97,7 @@ class Routes:
     @answers(None)
     async def openapi(self, request: web.Request) -> web.Response:
         """This description, in OpenAPI 3.1."""
-        return web.Response(body=self._description, content_type="application/json")
+        return _answer(self._description)
 
     @cached_property
     def _description(self) -> bytes:
@@ -122,4 +112,8 @@ def _max_lines(request: web.Request) -> int:
 
 
 def _json(body: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    return _answer(encoded(body))
+
+
+def _answer(content: bytes) -> web.Response:
+    return web.Response(body=content, content_type="application/json")

@@ -6,13 +6,11 @@ Sources: the feature document's "API Endpoints", and RFC 9457 for errors. Nulls 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
-from core import client
-from core.state import State, Status
+from core.state import ModelsNews, State, Status
 from core.text import size_text
 
 
@@ -55,10 +53,14 @@ class StoppedBody(msgspec.Struct, frozen=True):
 
 
 class LogsBody(msgspec.Struct, frozen=True, rename="camel"):
-    """GET /api/ollama/logs: the last lines, oldest first. `total_lines` is how many are returned."""
+    """GET /api/ollama/logs: the last lines, oldest first. `total_lines` is how many are returned.
+
+    `error` says why there are none, if the log cannot be read.
+    """
 
     logs: list[str]
     total_lines: int
+    error: str | None = None
 
 
 class ModelBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -71,7 +73,7 @@ class ModelBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ModelsBody(msgspec.Struct, frozen=True):
-    """GET /api/ollama/models. While Ollama does not answer the list is empty and `error` says why."""
+    """GET /api/ollama/models. While Ollama does not answer, `error` says why, and the list may be an earlier one."""
 
     models: list[ModelBody]
     count: int
@@ -142,10 +144,12 @@ def _reason(status: Status) -> str | None:
     return status.settings_problem or status.path_problem or status.cause
 
 
-def models_body(models: Sequence[client.Model]) -> ModelsBody:
+def models_body(news: ModelsNews) -> ModelsBody:
     """The wire's view of Ollama's list."""
-    rows = [ModelBody(model.name, size_text(model.size), model.size, utc_text(model.modified_at)) for model in models]
-    return ModelsBody(rows, len(rows))
+    rows = [
+        ModelBody(model.name, size_text(model.size), model.size, utc_text(model.modified_at)) for model in news.models
+    ]
+    return ModelsBody(rows, len(rows), news.error)
 
 
 def utc_text(timestamp: str) -> str:
