@@ -1,41 +1,49 @@
-"""`python -m api`: the sidecar without a tray, until SIGINT or SIGTERM."""
+"""`python -m api`: the sidecar without a tray, until SIGINT, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from api.server import sidecar
-from core import __version__, journal, token
-from core.config import Paths, Settings, SettingsReader
+from core import __version__, console, journal, stop_signals, token
+from core.config import Paths, SettingsReader
 from core.errors import CoreError
 from core.platform import keep_one_heap
 from core.settings_rules import is_ip_address
 from core.supervisor import Supervisor
 from core.text import in_sentences
 
+log = logging.getLogger(__name__)
+
+_LEAVE_SECONDS = 5.0
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, serve, and return the exit code: 0 after an orderly end, 1 if it could not serve."""
+    keep_one_heap()
     options = parser().parse_args(arguments)
     if options.rotate_token:
         return rotate_token(options)
     try:
         run(options)
     except (CoreError, OSError) as error:
+        log.error("%s", in_words(error), extra=journal.FILE_ONLY)
         return complain(error)
     return 0
 
 
 def run(options: argparse.Namespace) -> None:
     """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
-    keep_one_heap()
     paths = Paths.find(options.data_dir)
     reader = SettingsReader(paths, journal.configure(paths, verbose=options.verbose))
     asyncio.run(serve(paths, reader, options.host, options.port))
@@ -94,17 +102,28 @@ async def serve(paths: Paths, reader: SettingsReader, host: str | None, port: in
     wanted = settings.sidecar
     serving = sidecar(paths, wanted.port if port is None else port, supervisor, host=host or wanted.host)
     with _stop_signals() as stopped:
-        async with serving as url, asyncio.TaskGroup() as tasks:
-            tasks.create_task(supervisor.run())
-            print(f"aura-ollama sidecar listening on {url} (data in {paths.data})", flush=True)
-            number = await stopped
-            supervisor.close(stop_ollama=_stops_ollama(number, await asyncio.to_thread(reader.read)))
+        async with serving as url:
+            code = 1
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(supervisor.run())
+                    print(f"aura-ollama sidecar listening on {url} (data in {paths.data})", flush=True)
+                    number = await stopped
+                    settings = await asyncio.to_thread(reader.read)
+                    supervisor.close(stop_ollama=stop_signals.stops_ollama(number, settings))
+                code = 0
+            except BaseException as error:
+                journal.log_end(type(error), error, error.__traceback__)
+                raise
+            finally:
+                _leave_within(_LEAVE_SECONDS, code)
 
 
-def _stops_ollama(number: int, settings: Settings) -> bool:
-    # SIGTERM is how a service manager upgrades us: Ollama then waits for the next sidecar. Ctrl-C is a user's quit.
-    sidecar = settings.sidecar
-    return sidecar.stop_on_terminate if number == signal.SIGTERM else sidecar.stop_on_quit
+def _leave_within(seconds: float, code: int) -> None:
+    """End the process after that time, should a disk that hangs hold a thread for which its orderly end waits."""
+    backstop = threading.Timer(seconds, os._exit, [code])
+    backstop.daemon = True
+    backstop.start()
 
 
 @contextmanager
@@ -120,9 +139,7 @@ def _stop_signals() -> Iterator[asyncio.Future[int]]:
     def note(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(resolve, number)
 
-    names = ("SIGINT", "SIGTERM", "SIGBREAK")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    old = {number: signal.signal(number, note) for number in numbers}
+    old = {number: signal.signal(number, note) for number in stop_signals.heard()}
     try:
         yield stopped
     finally:
@@ -131,4 +148,5 @@ def _stop_signals() -> Iterator[asyncio.Future[int]]:
 
 
 if __name__ == "__main__":
+    console.detach()
     sys.exit(main())
