@@ -121,16 +121,31 @@ async def test_a_crash_of_the_tray_leaves_ollama_to_the_next_one(rig: Rig, desk:
     assert not rig.is_listening
 
 
-@pytest.mark.parametrize(("number", "within"), [(signal.SIGINT, 8.0), (signal.SIGTERM, 3.5)])
-async def test_a_signal_is_a_quit_also_while_the_toolkit_has_the_main_thread(
-    rig: Rig, desk: Desk, number: signal.Signals, within: float
+@pytest.mark.parametrize(
+    ("number", "settings", "within", "lives_on"),
+    [
+        (signal.SIGINT, {}, 8.0, False),
+        (signal.SIGINT, {"stopOnQuit": False}, 8.0, True),
+        (signal.SIGTERM, {}, 3.5, True),
+        (signal.SIGTERM, {"stopOnTerminate": True}, 3.5, False),
+        (signal.SIGHUP, {"stopOnTerminate": True}, 3.5, False),
+    ],
+)
+async def test_a_signal_ends_it_while_the_toolkit_has_the_main_thread_and_the_settings_say_whether_ollama_too(
+    rig: Rig, desk: Desk, number: signal.Signals, settings: dict[str, object], within: float, *, lives_on: bool
 ) -> None:
+    rig.configure(**settings)
     async with running(rig, desk) as (program, tray):
         await tray.click("Start")
         await until_look(tray, "up")
         program.process.send_signal(number)
         assert await program.ended(within) == 0
-        await wait_for(lambda: not rig.is_listening, within=1.0)
+        await wait_for(lambda: rig.is_listening is lives_on, within=1.0)
+    if lives_on:
+        rig.configure(stopOnQuit=True)
+        async with running(rig, desk) as (_, tray):
+            await until_look(tray, "up")
+        assert not rig.is_listening
 
 
 async def test_a_second_instance_has_the_first_show_itself(rig: Rig, desk: Desk) -> None:
