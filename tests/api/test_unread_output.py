@@ -73,7 +73,10 @@ class Program:
     def close(self) -> None:
         """End it in any case."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 @contextlib.contextmanager
@@ -88,14 +91,15 @@ def running(root: Path, **how: object) -> Iterator[Program]:
 def refuse(url: str, times: int) -> None:
     """Call as a page of another site, which is refused and logged each time."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=DEADLINE)
-    try:
-        for _ in range(times):
-            connection.request("GET", "/api/ollama/status", headers={"Origin": "http://page.example"})
-            answer = connection.getresponse()
-            answer.read()
-            assert answer.status == 403
-    finally:
-        connection.close()
+    for number in range(times):
+        connection.request("GET", "/api/ollama/status", headers={"Origin": "http://page.example"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 403
+        if number % 100 == 99:
+            # Made anew at the next request.
+            connection.close()
+    connection.close()
 
 
 def is_refusal(line: str) -> bool:
