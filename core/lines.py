@@ -29,8 +29,8 @@ _OPEN_ESCAPE = re.compile(rb"\x1b(?:\[" + _PARAMETERS + rb"|" + _STRING + rb"\x1
 _OPEN_CHARACTER = re.compile(rb"(?:\r|[\xc2-\xf4][\x80-\xbf]{0,2})\Z")
 _LONGEST_OPEN = 1024 + 16
 # Characters that cannot be seen and change how a text is shown, in UTF-8: C1 controls; U+2028 and U+2029, which end
-# lines in some viewers; and the marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9), which make
-# a text read otherwise than it is. Each begins with one of _UNSEEN_STARTS.
+# lines in some viewers; and the marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9),
+# which make a text read otherwise than it is. Each begins with one of _UNSEEN_STARTS.
 _UNSEEN = re.compile(rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 _UNSEEN_STARTS = (b"\xc2", b"\xd8\x9c", b"\xe2\x80", b"\xe2\x81")
 _HARMLESS = b"\t\n" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
