@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 
+from core.last_words import cause_in
 from core.lines import LineCutter, clean
 from core.logs import count_after
 from core.own_calls import leave_out
@@ -31,6 +32,8 @@ STALL_SECONDS = 1.0
 _QUEUE_BYTES = 128 * 1024
 _PORTION_BYTES = 32 * 1024
 _RECENT_BYTES = 16 * 1024
+# A line that sounds like the cause of an end may be of a runner's that came long before.
+_CAUSE_SECONDS = 10.0
 _UNKNOWN = "the disk did not take them"
 _GIVEN_UP = "Lines may be lost here: the killed shim had read more than it could leave to its guard."
 _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
@@ -131,6 +134,7 @@ class LogWriter:
         self._portion_bytes = min(_PORTION_BYTES, caps.segment_bytes)
         self.first_path = self._file.path
         self._recent = {"OUT": b"", "ERR": b""}
+        self._cause = b"", 0.0
         # Guarded by the condition, which is notified of every change of the queue.
         self._changed = threading.Condition()
         self._queue: deque[tuple[bytes, bytes, int, Settle | None, int]] = deque()
@@ -170,9 +174,12 @@ class LogWriter:
         """
         prefix = line_prefix(stream, self._clock())
         size = len(lines) if size is None else size
+        cause = cause_in(lines) if stream in self._recent else b""
         with self._changed:
             if stream in self._recent:
                 self._recent[stream] = (self._recent[stream] + lines[-_RECENT_BYTES:])[-_RECENT_BYTES:]
+            if cause:
+                self._cause = cause, time.monotonic()
             if self._is_closing:
                 return
             if not self._gets_room(size):
@@ -188,14 +195,22 @@ class LogWriter:
         self.write("SYS", clean(text.encode("utf-8", "backslashreplace") + b"\n"))
 
     def last(self, n: int = 20) -> list[str]:
-        """The last `n` messages of ERR, or of OUT if ERR said nothing, written or not; of 16 KiB at most."""
+        """The last `n` messages of ERR, or of OUT if ERR said nothing, written or not; of 16 KiB at most.
+
+        Where the cause of an end was told in the last 10 s, and so much after it that it is not among these, it comes
+        first, in place of one of them.
+        """
         with self._changed:
             recent = self._recent["ERR"] or self._recent["OUT"]
+            cause, told_at = self._cause
         lines = recent.split(b"\n")[:-1]
         if len(recent) == _RECENT_BYTES and len(lines) > 1:
             # The first one has probably lost its beginning.
             del lines[0]
-        return [line.decode("utf-8", "replace") for line in lines[-n:]]
+        del lines[:-n]
+        if cause and cause not in lines and time.monotonic() - told_at < _CAUSE_SECONDS:
+            lines = [cause, *lines[max(0, len(lines) - n + 1) :]]
+        return [line.decode("utf-8", "replace") for line in lines]
 
     def close(self, timeout: float) -> bool:
         """Take no more lines, write what is queued, close the file; False if that took over `timeout` seconds."""
