@@ -22,6 +22,8 @@ from tests.beds.wire import call
 from tests.rig import Rig, gone
 from tests.tray.program import Desk, Program, desktop, running, until_entry, until_look, wait_for
 
+assert sys.platform == "linux"
+
 pytestmark = pytest.mark.timeout(40)  # a program with GTK starts several times, on two busy cores
 
 
