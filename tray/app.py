@@ -53,18 +53,21 @@ class App:
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._facts = Facts(Status(), api_url, False, False, False, False)
         self._quit_confirmed_until = 0.0
+        self._moved = asyncio.Event()
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
-        await self._read_preferences()
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._follow())
+            # What asks a disk is apart from what the icon shows: a folder that hangs must not make the icon lie.
+            steady = [
+                tasks.create_task(what) for what in (self._follow(), self._look_for_logs(), self._read_preferences())
+            ]
             acting = set()
             while (command := await self._commands.get()) is not None:
                 act = tasks.create_task(self._carry_out(command))
                 acting.add(act)
                 act.add_done_callback(acting.discard)
-            for task in (following, *acting):
+            for task in (*steady, *acting):
                 task.cancel()
 
     def post(self, command: Command) -> None:
@@ -85,15 +88,35 @@ class App:
         with self._supervisor.subscribe() as statuses:
             async for status in statuses:
                 old = self._facts.status
-                if toast := self._toaster.moved(old, status):
-                    self._surface.toast(toast)
-                has_logs = await asyncio.to_thread(logs.newest, str(self._paths.logs)) is not None
-                self._update(status=status, has_logs=has_logs)
+                self._update(status=status)
+                try:
+                    if toast := self._toaster.moved(old, status):
+                        self._surface.toast(toast)
+                except Exception:
+                    # The edge of the picture: a status that no words were found for must not end the program.
+                    log.exception("no toast could be made of %s", status.state)
+                self._moved.set()
+
+    async def _look_for_logs(self) -> None:
+        """After each move, note whether there is a log to open. A folder that hangs holds one thread, and the news."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            with suppress(OSError):
+                self._update(has_logs=await _in_daemon(self._newest_log) is not None)
+
+    def _newest_log(self) -> str | None:
+        return logs.newest(str(self._paths.logs))
 
     def _update(self, **changes: Any) -> None:
         self._facts = replace(self._facts, **changes)
-        if self._facts.status.state is not State.UNKNOWN:
+        if self._facts.status.state is State.UNKNOWN:
+            return
+        try:
             self._surface.show(view(self._facts))
+        except Exception:
+            # As above: the icon stays as it was.
+            log.exception("the icon could not be made to show %s", self._facts.status.state)
 
     async def _read_preferences(self) -> None:
         settings = await asyncio.to_thread(self._reader.read)
@@ -144,7 +167,7 @@ class App:
         await self._open(str(self._paths.logs))
 
     async def _open_newest_log(self, _: str | None) -> None:
-        newest = await asyncio.to_thread(logs.newest, str(self._paths.logs))
+        newest = await _in_daemon(self._newest_log)
         await self._open(newest or str(self._paths.logs))
 
     async def _open(self, path: str) -> None:

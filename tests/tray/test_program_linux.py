@@ -16,8 +16,10 @@ import pytest
 
 from tests import fake_ollama
 from tests.beds.desktop import session_bus
+from tests.beds.hanging_disk import HangingDisk
 from tests.beds.ollama import ollama
 from tests.beds.require import require
+from tests.beds.server import OllamaServer
 from tests.beds.wire import call
 from tests.rig import Rig, gone
 from tests.tray.program import Desk, Program, desktop, running, until_entry, until_look, wait_for
@@ -157,6 +159,29 @@ async def test_a_second_instance_has_the_first_show_itself(rig: Rig, desk: Desk)
         assert await second.ended(within=8) == 0, second.said
         assert "not running" in (await desk.host.toast("Aura Ollama")).text
         assert first.process.poll() is None
+
+
+async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, desk: Desk) -> None:
+    disk = require(lambda: HangingDisk(rig.root, rig.paths.logs))
+    desk.env.update(disk.environment)
+    disk.hang()
+    async with running(rig, desk) as (program, tray):
+        await until_look(tray, "down")
+        await program.url()
+        with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
+            await until_look(tray, "up")
+            await until_entry(tray, "Ollama 0.9.3 is running")
+        await until_look(tray, "down")
+        await until_entry(tray, "Open logs (none yet)")
+        rig.paths.logs.mkdir(parents=True)
+        (rig.paths.logs / "ollama-20240101-000000.log").write_text("x\n")
+        disk.heal()
+        with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
+            await until_look(tray, "up")
+            await until_entry(tray, "Open logs", "Newest log")
+        disk.hang()
+        program.process.send_signal(signal.SIGINT)
+        assert await program.ended(within=8) == 0
 
 
 async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> None:
