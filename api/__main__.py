@@ -1,4 +1,4 @@
-"""`python -m api`: the sidecar without a tray, until SIGINT or SIGTERM."""
+"""`python -P -m api`: the sidecar without a tray, until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from api.server import sidecar
-from core import __version__, journal, token
+from core import __version__, journal, os_error, threads, token
 from core.config import FIRST_READ_SECONDS, Paths, Settings, SettingsReader
 from core.errors import CoreError
 from core.platform import keep_one_heap
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     keep_one_heap()
     paths = Paths.find(options.data_dir)
     reader = SettingsReader(paths, journal.configure(paths, verbose=options.verbose))
-    asyncio.run(serve(paths, reader, options.host, options.port))
+    threads.run(serve(paths, reader, options.host, options.port))
 
 
 def rotate_token(options: argparse.Namespace) -> int:
@@ -60,7 +60,9 @@ def complain(error: CoreError | OSError) -> int:
 
 def in_words(error: CoreError | OSError) -> str:
     """What went wrong, and the way out where there is one."""
-    return in_sentences(error.message, error.action) if isinstance(error, CoreError) else str(error)
+    if isinstance(error, CoreError):
+        return in_sentences(error.message, error.action)
+    return in_sentences(os_error.in_words(error), os_error.WAYS_OUT.get(error.errno or 0))
 
 
 def parser() -> argparse.ArgumentParser:

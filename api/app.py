@@ -39,6 +39,7 @@ def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.
     app = web.Application(
         middlewares=[correlated, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
     )
+    app.on_startup.append(guard.prepare)
     app.add_routes(Routes(supervisor, paths, hooks).table())
     return app
 

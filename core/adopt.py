@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from core.platform import birth
+from core.platform import birth, replace_private
 from core.process import Managed
 from core.run_record import RunRecord, read_record, sweep
 
@@ -73,4 +73,4 @@ def _set_aside(path: Path, record: RunRecord | None) -> None:
     what = f"claims pid {record.pid}, which is not it" if record else "is damaged, or not ours"
     log.warning("run record %s %s; set aside, nothing was signalled", path.name, what)
     with suppress(OSError):
-        path.replace(path.with_suffix(".stale"))
+        replace_private(str(path), str(path.with_suffix(".stale")))

@@ -216,6 +216,9 @@ def _own_names() -> set[str]:
 
 def redacted(text: str) -> str:
     """The value, fit for a log: secrets (all before the last `@`, and after a `?` or `#`) starred, and not endless."""
-    shown = re.sub(r"^([^@]*?://)?.*@", r"\1***@", text, flags=re.DOTALL)
+    secret, at, shown = text.rpartition("@")
+    if at:
+        scheme, separator, _ = secret.partition("://")
+        shown = f"{scheme}://***@{shown}" if separator and "@" not in scheme else f"***@{shown}"
     shown = re.sub(r"([?#]).+", r"\1***", shown, flags=re.DOTALL)
     return shown[:200].encode("utf-8", "backslashreplace").decode("utf-8")

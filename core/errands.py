@@ -96,7 +96,7 @@ class Errands:
         self, url: str, ask: Callable[[Client], Awaitable[ModelList]]
     ) -> tuple[tuple[Model, ...] | None, str | None]:
         try:
-            return (await ask(self.looker.client(Endpoint.parse(url)))).models, None
+            return (await ask(self.looker.lister(Endpoint.parse(url)))).models, None
         except CallFailed as error:
             return None, error_text(error)
         except Exception as error:

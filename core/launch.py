@@ -31,6 +31,8 @@ from core.state import Exit, Status
 
 SAME_FAILURE_SECONDS = 10.0
 USE_EXISTING = "Ollama is already running externally. Use the existing instance."
+# Go's texts: https://pkg.go.dev/os#UserHomeDir
+_NO_HOME = ("$HOME is not defined", "%userprofile% is not defined")
 _PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage of each socket address")
 
 
@@ -158,4 +160,7 @@ class Memory:
 
 def early_exit(exit: Exit) -> SpawnFailed:
     """The error for a child that ended before it was ready, with its own last words."""
+    words = " ".join(exit.last_lines)
+    if any(text in words for text in _NO_HOME):
+        return SpawnFailed(f"{exit}", action='Set "HOME" (on Windows "USERPROFILE") in `env` of ollama-sidecar.json.')
     return SpawnFailed(f"{exit}", action="The log has the whole story.")

@@ -89,26 +89,35 @@ class Looker:
         self._reader = reader
         self._locator = Locator()
         self._clients: dict[Endpoint, Client] = {}
+        self._listers: dict[Endpoint, Client] = {}
         self._endpoint: Endpoint | None = None
         self._last_setup: tuple[float, Setup] | None = None
         self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
 
     async def close(self) -> None:
         """Drop all connections."""
-        for client in self._clients.values():
+        for client in [*self._clients.values(), *self._listers.values()]:
             await client.close()
         self._clients.clear()
+        self._listers.clear()
 
     def client(self, endpoint: Endpoint) -> Client:
-        """The client for an endpoint, made on first use and kept.
+        """The client for looks at an endpoint, made on first use and kept, with its connection.
 
         It logs in as the settings say, also if `endpoint` was made of a URL that we show, which holds no login.
         """
+        return self._kept(self._clients, endpoint)
+
+    def lister(self, endpoint: Endpoint) -> Client:
+        """The client for lists of models, kept too: looks go by what becomes of their own connection."""
+        return self._kept(self._listers, endpoint)
+
+    def _kept(self, clients: dict[Endpoint, Client], endpoint: Endpoint) -> Client:
         if self._endpoint and self._endpoint.base_url == endpoint.base_url:
             endpoint = self._endpoint
-        if endpoint not in self._clients:
-            self._clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
-        return self._clients[endpoint]
+        if endpoint not in clients:
+            clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
+        return clients[endpoint]
 
     async def setup(self, max_age: float = 0.0) -> Setup:
         """The settings as they are on disk now, or the last good ones with their `problem`. Takes 2 s at most.

@@ -6,7 +6,6 @@ Blocking work runs in threads; the coroutines belong to the supervisor's loop.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import time
 from contextlib import suppress
@@ -17,20 +16,13 @@ import psutil
 
 from core.errors import StopFailed
 from core.heir import SHIM_KILLED, WATCHERS_KILLED, bury
+from core.os_error import WAYS_OUT as WAYS_OUT
 from core.platform import GUARDED, ExitWatch, ask_shim, end_orphans, has_guard, kill
 from core.run_record import RunRecord, read_record, sweep_drafts
 from core.state import UNRECORDED, Exit
 
 log = logging.getLogger(__name__)
 
-_MAKE_ROOM = "Make room on the disk that holds AuraData, and try again."
-_CLOSE_FILES = "Wait until fewer calls are under way, or end a program that has many files open, and try again."
-WAYS_OUT = {
-    errno.ENOSPC: _MAKE_ROOM,
-    errno.EDQUOT: _MAKE_ROOM,
-    errno.EMFILE: _CLOSE_FILES,
-    errno.ENFILE: _CLOSE_FILES,
-}
 _STOP_MARGIN_SECONDS = 6.0
 _BURIAL_SECONDS = 5.0
 _POLL_SECONDS = 0.02

@@ -10,7 +10,7 @@ import msgspec
 
 from core import private_file
 from core.decode import from_json
-from core.platform import birth, unlink_file
+from core.platform import birth, unlink_private
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def read_record(path: Path) -> RunRecord | None:
 def sweep(run_dir: Path) -> None:
     """Delete what a killed sidecar or shim had no time to delete: specs, which may hold secrets, and drafts."""
     for path in run_dir.glob("ollama-*.spec.json"):
-        if not unlink_file(str(path)):
+        if not unlink_private(str(path)):
             log.warning("%s cannot be deleted", path)
     sweep_drafts(run_dir)
 
@@ -66,4 +66,4 @@ def sweep_drafts(run_dir: Path) -> None:
         writer = draft.name.split(".")[-2]
         with suppress(OSError):
             if writer.isdecimal() and birth(int(writer)) is None:
-                unlink_file(str(draft))
+                unlink_private(str(draft))

@@ -25,7 +25,7 @@ import time
 from core import private_file
 from core.heir import LogHeir, now, write_record
 from core.logs import Caps
-from core.platform import Tree, birth, merged_environment, unlink_file
+from core.platform import Tree, birth, merged_environment, unlink_private
 from core.platform.event import Event
 from core.pump import LogWriter, Pump
 from core.redact import Redactor, secrets_of
@@ -158,9 +158,9 @@ def main(spec_path: str) -> int:
     # The environment in the spec may hold secrets, so it does not stay on disk. While it lies there, a next sidecar
     # knows that a start is under way whose record it should wait for.
     try:
-        run(_read_spec(spec_path), lambda: unlink_file(spec_path))
+        run(_read_spec(spec_path), lambda: unlink_private(spec_path))
     except OSError as error:
-        unlink_file(spec_path)
+        unlink_private(spec_path)
         _hand_over({"error": {"errno": error.errno, "text": error.strerror or str(error), "path": error.filename}})
         return 1
     return 0

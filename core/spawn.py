@@ -20,7 +20,7 @@ from subprocess import Popen
 
 import msgspec
 
-from core import bundle, private_file
+from core import bundle, os_error, private_file, program
 from core.decode import from_json
 from core.errors import SpawnFailed
 from core.platform import birth, end_orphans, has_guard, make_private_dir, spawn_shim
@@ -53,7 +53,7 @@ async def spawn(plan: Plan) -> Managed:
     spec = spec_path(plan.run_dir, plan.port)
     try:
         reader, popen = await _start_shim(plan, spec)
-        record = await _take_over(reader, popen)
+        record = await _take_over(reader, popen, plan.executable)
     finally:
         # The shim deletes it once read, but may have been killed before, or while it wrote the record.
         await asyncio.to_thread(sweep, plan.run_dir)
@@ -70,7 +70,8 @@ async def _start_shim(plan: Plan, spec: Path) -> tuple[int, Popen[bytes]]:
     except OSError as error:
         if reader >= 0:
             os.close(reader)
-        raise SpawnFailed(f"The shim could not be started: {error}", action=WAYS_OUT.get(error.errno or 0)) from error
+        why = os_error.in_words(error)
+        raise SpawnFailed(f"The shim could not be started: {why}", action=WAYS_OUT.get(error.errno or 0)) from error
     finally:
         if writer >= 0:
             os.close(writer)
@@ -105,7 +106,7 @@ def _write_spec(plan: Plan, path: Path) -> None:
     private_file.write(str(path), json.dumps(spec))
 
 
-async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
+async def _take_over(reader: int, popen: Popen[bytes], executable: Path) -> RunRecord:
     born = await asyncio.to_thread(_birth_of, popen)
     reading = asyncio.create_task(asyncio.to_thread(_read_answer, reader))
     done, _ = await asyncio.wait([reading], timeout=_HAND_OVER_SECONDS)
@@ -121,7 +122,8 @@ async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
     except (msgspec.MsgspecError, KeyError):
         error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
     await asyncio.to_thread(_clear_up, popen, born)
-    raise SpawnFailed(error.sentence(), action=WAYS_OUT.get(error.errno or 0))
+    sentence = await asyncio.to_thread(error.sentence, executable)
+    raise SpawnFailed(sentence, action=WAYS_OUT.get(error.errno or 0))
 
 
 def _birth_of(popen: Popen[bytes]) -> str:
@@ -154,9 +156,10 @@ class _ShimError(msgspec.Struct, frozen=True):
     errno: int | None = None
     path: str | None = None
 
-    def sentence(self) -> str:
+    def sentence(self, executable: Path) -> str:
+        # Windows does not say which file it would not run.
+        if self.path in (str(executable), None) and (why := program.why_not(executable)):
+            return f"{executable} cannot be run: {why}."
         if self.errno in (errno.EACCES, errno.EPERM):
-            return ACCESS_DENIED
-        if self.errno == errno.ENOEXEC:
-            return f"The Ollama executable is not a program that this system can run ({self.text})."
+            return f"{ACCESS_DENIED} It is refused at {self.path or executable}."
         return f"Ollama could not be started: {self.text}" + (f" ({self.path})" if self.path else "")

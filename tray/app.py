@@ -21,6 +21,7 @@ from core.errors import CoreError
 from core.platform import desktop
 from core.state import State, Status
 from core.supervisor import Supervisor
+from core.threads import within
 from tray.menu import Act, Command, Facts, View, view
 from tray.toasts import Toast, Toaster
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 10.0
 _UNLOAD_SECONDS = 10.0
+_WRITE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ class App:
             )
             return
         if path is not None:
-            await asyncio.to_thread(self._use_executable, path)
+            await within(_WRITE_SECONDS, "settings", lambda: self._use_executable(path))
 
     def _use_executable(self, path: str) -> None:
         locate.validate(path)
@@ -190,14 +192,17 @@ class App:
 
     async def _toggle_launch(self, _: str | None) -> None:
         wanted = not self._facts.starts_on_launch
-        await asyncio.to_thread(config.write_sidecar, self._paths, {"startOnLaunch": wanted})
+        await self._write_sidecar({"startOnLaunch": wanted})
         self._update(starts_on_launch=wanted)
 
     async def _allow_desktop(self, _: str | None) -> None:
         settings = (await self._reader.fresh()).settings
         origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
-        await asyncio.to_thread(config.write_sidecar, self._paths, {"allowedOrigins": list(origins)})
+        await self._write_sidecar({"allowedOrigins": list(origins)})
         self._update(is_desktop_refused=False)
+
+    async def _write_sidecar(self, changes: dict[str, object]) -> None:
+        await within(_WRITE_SECONDS, "settings", lambda: config.write_sidecar(self._paths, changes))
 
     async def _about(self, _: str | None) -> None:
         text = f"Version {__version__}. {self._facts.api_url}\nData in {self._paths.data}"

@@ -46,9 +46,11 @@ _FILE_LIST_DIRECTORY = 0x0000_0001
 _FILE_READ_ATTRIBUTES = 0x0000_0080
 _READ_CONTROL = 0x0002_0000
 _FILE_SHARE_READ_WRITE = 0x0000_0003
+_FILE_SHARE_DELETE = 0x0000_0004
 _OPEN_EXISTING = 3
 _FILE_FLAG_OPEN_REPARSE_POINT = 0x0020_0000
 _FILE_FLAG_BACKUP_SEMANTICS = 0x0200_0000
+_FILE_PERSISTENT_ACLS = 0x0000_0008
 _FILE_ATTRIBUTE_TAG_INFO = 9
 _FILE_ATTRIBUTE_DIRECTORY = 0x0000_0010
 _FILE_ATTRIBUTE_REPARSE_POINT = 0x0000_0400
@@ -158,6 +160,8 @@ _terminate_job = _bind(_kernel32, "TerminateJobObject", _B, _H, wintypes.UINT)
 _create_directory = _bind(_kernel32, "CreateDirectoryW", _B, _S, ctypes.POINTER(_SecurityAttributes))
 _create_file = _bind(_kernel32, "CreateFileW", _H, _S, _D, _D, _P, _D, _D, _H, check=_refuse_invalid)
 _get_file_information = _bind(_kernel32, "GetFileInformationByHandleEx", _B, _H, ctypes.c_int, _P, _D)
+_get_volume_path = _bind(_kernel32, "GetVolumePathNameW", _B, _S, wintypes.LPWSTR, _D)
+_get_volume = _bind(_kernel32, "GetVolumeInformationW", _B, _S, _P, _D, _P, _P, _PD, _P, _D)
 _set_dll_directory = _bind(_kernel32, "SetDllDirectoryW", _B, _S)
 _open_token = _bind(_advapi32, "OpenProcessToken", _B, _H, _D, ctypes.POINTER(_H))
 _get_token = _bind(_advapi32, "GetTokenInformation", _B, _H, ctypes.c_int, _P, _D, _PD)
@@ -345,6 +349,24 @@ def _owner_sid(file: Handle) -> str:
         return _sid_text(owner.value)
     finally:
         _local_free(descriptor)
+
+
+def stranger_who_owns(path: str) -> str | None:
+    """The SID of who owns a file or folder, None if it is this user, SYSTEM or the administrators. Follows links."""
+    access, flags = _FILE_READ_ATTRIBUTES | _READ_CONTROL, _FILE_FLAG_BACKUP_SEMANTICS
+    share = _FILE_SHARE_READ_WRITE | _FILE_SHARE_DELETE
+    with Handle(_create_file(path, access, share, None, _OPEN_EXISTING, flags, None)) as file:
+        owner = _owner_sid(file)
+    return None if owner in (_user_sid(), _SYSTEM, _ADMINISTRATORS) else owner
+
+
+def keeps_access_lists(path: str) -> bool:
+    """Whether the volume that this path is on says who may do what, as NTFS does and FAT does not."""
+    root = ctypes.create_unicode_buffer(len(path) + 2)
+    _get_volume_path(path, root, len(root))
+    flags = wintypes.DWORD()
+    _get_volume(root.value, None, 0, None, None, flags, None, 0)
+    return bool(flags.value & _FILE_PERSISTENT_ACLS)
 
 
 def _close_directory(path: str, security: _SecurityAttributes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -32,6 +33,11 @@ def known_executables() -> list[str]:
     """Where Ollama's installers put it: for all users, then for this one. Places whose variable is unset are out."""
     places = ((os.environ.get(variable), tail) for variable, tail in _KNOWN_EXECUTABLES)
     return [os.path.join(folder, tail) for folder, tail in places if folder]
+
+
+def forbids_programs(path: str) -> bool:
+    """False: no disk is mounted so here."""
+    return False
 
 
 def _open_live(pid: int) -> win32.Handle | None:
@@ -163,12 +169,17 @@ def leave_bundle() -> None:
 def make_private_dir(path: str) -> None:
     """Create the folder with its parents; this user, SYSTEM and administrators alone may enter it and what is below.
 
-    Also if it was there before. Raises OSError, also where the file system keeps no access lists; PermissionError also
-    if it is a link or another user's, who could undo whatever is done here.
+    Also if it was there before. Raises OSError, ENOTSUP where the file system keeps no access lists, as FAT does not;
+    PermissionError also if it is a link or another user's, who could undo whatever is done here.
     """
     path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
     try:
+        if not win32.keeps_access_lists(parent):
+            raise OSError(
+                errno.ENOTSUP, "It lies on a file system that keeps no rights, so other users could get at it"
+            )
         win32.create_private_directory(path)
     except OSError as error:
         # What the system itself refuses does not say where.
@@ -178,6 +189,11 @@ def make_private_dir(path: str) -> None:
 
 def disown(path: str) -> None:
     """Nothing: nobody else makes a file in a folder that is closed to him."""
+
+
+def create_private(path: str) -> int:
+    """Open a new file to write it, in a folder that `make_private_dir` has closed. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_BINARY | os.O_NOINHERIT, 0o600)
 
 
 def open_private(path: str) -> int:
@@ -222,6 +238,25 @@ def unlink_file(path: str) -> bool:
     except PermissionError:
         return False
     return True
+
+
+def replace_private(source: str, target: str) -> None:
+    """As `replace_file`: nobody else can exchange a folder that is closed to him."""
+    replace_file(source, target)
+
+
+def unlink_private(path: str) -> bool:
+    """As `unlink_file`, for the same reason."""
+    return unlink_file(path)
+
+
+def who_else_may_write(path: str, status: os.stat_result) -> str | None:
+    """Whose that file or folder is, in words, if it is another user's who is no administrator; None if not.
+
+    What its access list grants to whom is not asked.
+    """
+    stranger = win32.stranger_who_owns(path)
+    return None if stranger is None else f"it belongs to another user ({stranger})"
 
 
 class ExitWatch:

@@ -627,3 +627,16 @@ async def test_settings_that_have_never_been_readable_refuse_a_start(fake: Rig) 
         assert fake.starts == 0
         fake.paths.settings.write_text(good)
         assert (await supervisor.start()).state is State.RUNNING
+
+
+@tied.posix("HOME is no such variable there")
+async def test_an_ollama_without_a_home_ends_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under a service manager; its own words are a panic with a stack trace."""
+    rig = Rig(tmp_path, require(ollama).executable, env={})
+    monkeypatch.delenv("HOME")
+    async with rig.supervising() as supervisor:
+        with pytest.raises(SpawnFailed) as caught:
+            await supervisor.start()
+        assert '"HOME"' in str(caught.value.action)
+        rig.configure(env={"HOME": str(tmp_path)})
+        assert (await supervisor.start(by_user=True)).is_running
