@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 FRESH_SECONDS = 0.25
 _LOOK_SECONDS = 0.3
 _LIST_SECONDS = 2.0
-# To read the settings takes more wake-ups than all else in a look.
-_SETUP_SECONDS = 15.0
 
 Waiters = list[asyncio.Future[Status]]
 
@@ -52,7 +50,7 @@ class Machine:
     """The state of one supervised Ollama. `do` runs an errand in the background.
 
     `look`, `glance`, `list_models` and `list_loaded` may be called by anybody, and are shared: each runs once at a
-    time. A glance is a look that is content with settings some seconds old.
+    time. A glance is a look of fewer wake-ups, some of it up to 15 s old.
     """
 
     def __init__(self, errands: Errands, do: Do) -> None:
@@ -62,7 +60,7 @@ class Machine:
         self.moved = asyncio.Event()
         """Set at each change of the state; whoever waits for it clears it."""
         self.look = Once(do, self._look)
-        self.glance = Once(do, lambda: self._look_with(_SETUP_SECONDS))
+        self.glance = Once(do, lambda: self._see_how_it_is(is_glance=True))
         self.list_models = Once(do, lambda: errands.list_models(self.hub.current.url, self._epoch))
         self.list_loaded = Once(do, lambda: errands.list_loaded(self.hub.current.url, self._epoch))
         self._errands = errands
@@ -96,11 +94,12 @@ class Machine:
 
     async def _look(self) -> None:
         began = time.monotonic()
-        await self._look_with(0.0)
+        await self._see_how_it_is(is_glance=False)
         self.look.news_at = began
 
-    def _look_with(self, max_setup_age: float) -> Coroutine[Any, Any, None]:
-        return self._errands.look(self.managed.record.url if self.managed else None, self._epoch, max_setup_age)
+    def _see_how_it_is(self, *, is_glance: bool) -> Coroutine[Any, Any, None]:
+        url = self.managed.record.url if self.managed else None
+        return self._errands.look(url, self._epoch, is_glance=is_glance)
 
     async def freshen(self) -> None:
         """Have a status that is at most 250 ms old, what is loaded included, unless that takes more than 300 ms.

@@ -491,7 +491,6 @@ async def test_damaged_settings_are_told_and_the_last_good_ones_stay_in_force(fa
     async with fake.supervising() as supervisor:
         assert (await supervisor.status()).settings_problem is None
         fake.paths.settings.write_text('{"ollamaUrl": ')
-        await supervisor.status()
         told = await until(supervisor, lambda status: status.settings_problem is not None)
         assert "settings.json" in str(told.settings_problem)
         assert (await supervisor.start()).url == fake.url

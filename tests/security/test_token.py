@@ -284,7 +284,8 @@ def _second_start(root: Path, url: str) -> subprocess.CompletedProcess[str]:
         note.write_text(f'{{"url": "{url}", "pid": {os.getpid()}}}')
         note.chmod(0o600)
         command = [sys.executable, "-m", "tray", "--headless", "--port", "0", "--data-dir", str(root)]
-        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=9, check=False)
+        limit = tied.seconds(9)
+        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=limit, check=False)
     finally:
         _unlock(lock, note)
 
