@@ -538,9 +538,11 @@ async def test_a_start_beside_a_dead_ollama_whose_output_is_held_is_no_success(t
         assert rig.is_listening
 
 
+@pytest.mark.timeout(15)  # it takes three times as long as is usual
 async def test_one_that_still_prints_and_has_no_port_yet_is_given_more_time_and_that_is_told(tmp_path: Path) -> None:
-    program = fake_ollama.install(tmp_path / "bin", FAKE_LISTEN_AFTER="3", FAKE_COUNT=str(tmp_path / "count"))
-    rig = Rig(tmp_path, program, readyTimeout=1.0)
+    late = str(tied.seconds(3.0))
+    program = fake_ollama.install(tmp_path / "bin", FAKE_LISTEN_AFTER=late, FAKE_COUNT=str(tmp_path / "count"))
+    rig = Rig(tmp_path, program, readyTimeout=tied.seconds(1.0))
     async with rig.supervising() as supervisor:
         starting = asyncio.create_task(supervisor.start())
         waiting = await until(supervisor, lambda status: status.waits_for is not None)
@@ -550,17 +552,18 @@ async def test_one_that_still_prints_and_has_no_port_yet_is_given_more_time_and_
         assert (started.state, started.waits_for) == (State.RUNNING, None)
 
 
+@pytest.mark.timeout(15)  # it is given more than the usual time
 async def test_one_that_prints_for_ever_and_takes_no_port_is_ended_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ready, "EXTRA_SECONDS", 1.5)
+    monkeypatch.setattr(ready, "EXTRA_SECONDS", tied.seconds(1.5))
     program = fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1", FAKE_COUNT=str(tmp_path / "count"))
-    rig = Rig(tmp_path, program, readyTimeout=1.0)
+    rig = Rig(tmp_path, program, readyTimeout=tied.seconds(1.0))
     async with rig.supervising() as supervisor:
         began = time.monotonic()
         with pytest.raises(StartTimedOut, match="did not answer at"):
             await supervisor.start()
-        assert time.monotonic() - began > 2.5
+        assert time.monotonic() - began > tied.seconds(2.5)
         assert not psutil.pid_exists(rig.record.pid)
 
 
