@@ -8,14 +8,15 @@ descriptor: that a process could not be seen does not mean that it is gone.
 
 - `birth(pid)`: that text, or None if no such process lives (a zombie does not live) or it may not be looked at.
 - `Tree(argv, env, cwd, stdout, stderr, stop_event, heir)`: spawn a program and own all it starts.
-- `ExitWatch(pid, birth)`: block one thread until that process has ended.
+- `watch_end(pid, birth, on_end)`: call `on_end`, from another thread, when that process has ended. Undone by a call of
+  what it returns.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
 - `keep_one_heap()`: have all threads share one heap, where the C library would give each its own, and keep large blocks
   out of it. Before any thread.
 - `has_guard(shim_pid, shim_birth)`: whether a killed shim's guard still lives; always False where `GUARDED` is.
-- `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left.
+- `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left; the pids that live on.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
 - `make_private_dir(path)`: create a folder (and its parents) that only this user may enter; OSError (ENOTSUP) where the
   file system keeps no rights.
@@ -45,7 +46,6 @@ if sys.platform == "win32":
     from core.platform.windows import (
         EXECUTABLE_NAMES,
         GUARDED,
-        ExitWatch,
         Tree,
         ask_shim,
         birth,
@@ -68,13 +68,13 @@ if sys.platform == "win32":
         stop_console,
         unlink_file,
         unlink_private,
+        watch_end,
         who_else_may_write,
     )
 else:
     from core.platform.posix import (
         EXECUTABLE_NAMES,
         GUARDED,
-        ExitWatch,
         Tree,
         ask_shim,
         birth,
@@ -97,13 +97,13 @@ else:
         stop_console,
         unlink_file,
         unlink_private,
+        watch_end,
         who_else_may_write,
     )
 
 __all__ = [
     "EXECUTABLE_NAMES",
     "GUARDED",
-    "ExitWatch",
     "Tree",
     "ask_shim",
     "birth",
@@ -126,5 +126,6 @@ __all__ = [
     "stop_console",
     "unlink_file",
     "unlink_private",
+    "watch_end",
     "who_else_may_write",
 ]

@@ -27,6 +27,7 @@ CREATE_SUSPENDED = 0x0000_0004
 ERROR_FILE_NOT_FOUND = 2
 ERROR_ACCESS_DENIED = 5
 ERROR_SHARING_VIOLATION = 32
+ERROR_INVALID_PARAMETER = 87
 
 _ERROR_ALREADY_EXISTS = 183
 _EVENT_MODIFY_STATE = 0x0002
@@ -56,6 +57,7 @@ _FILE_ATTRIBUTE_DIRECTORY = 0x0000_0010
 _FILE_ATTRIBUTE_REPARSE_POINT = 0x0000_0400
 _REPARSE_TAG_NAME_SURROGATE = 0x2000_0000
 _JOB_BASIC_ACCOUNTING = 1
+_JOB_PROCESS_IDS = 3
 _JOB_EXTENDED_LIMITS = 9
 _JOB_KILL_ON_CLOSE = 0x2000
 
@@ -92,6 +94,16 @@ class _JobAccounting(ctypes.Structure):
         ("processes", wintypes.DWORD),
         ("active", wintypes.DWORD),
         ("terminated", wintypes.DWORD),
+    ]
+
+
+class _JobProcessIds(ctypes.Structure):
+    """JOBOBJECT_BASIC_PROCESS_ID_LIST, with room for 256."""
+
+    _fields_ = [
+        ("assigned", wintypes.DWORD),
+        ("listed", wintypes.DWORD),
+        ("pids", ctypes.c_size_t * 256),
     ]
 
 
@@ -250,8 +262,8 @@ def has_ended(process: Handle) -> bool:
 
 
 def create_event() -> Handle:
-    """An event without a name that stays set."""
-    return Handle(_create_event(None, True, False, None))
+    """An event without a name; one wait consumes one setting."""
+    return Handle(_create_event(None, False, False, None))
 
 
 def create_named_event(name: str) -> Handle:
@@ -293,6 +305,13 @@ def active_processes(job: Handle) -> int:
     accounting = _JobAccounting()
     _query_job(job.value, _JOB_BASIC_ACCOUNTING, ctypes.byref(accounting), ctypes.sizeof(accounting), None)
     return int(accounting.active)
+
+
+def job_pids(job: Handle) -> list[int]:
+    """The pids of the live processes that the job holds, 256 at most. Raises OSError, also if there are more."""
+    found = _JobProcessIds()
+    _query_job(job.value, _JOB_PROCESS_IDS, ctypes.byref(found), ctypes.sizeof(found), None)
+    return list(found.pids[: found.listed])
 
 
 def terminate_job(job: Handle) -> None:

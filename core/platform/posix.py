@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +9,8 @@ import sys
 
 assert sys.platform != "win32"
 
-from core.platform.posix_files import close_to_others as close_to_others  # noqa: E402 - on Windows mypy stops above
+from core.platform.ends import Ends  # noqa: E402 - on Windows the type checker stops above
+from core.platform.posix_files import close_to_others as close_to_others  # noqa: E402
 from core.platform.posix_files import create_private as create_private  # noqa: E402
 from core.platform.posix_files import disown as disown  # noqa: E402
 from core.platform.posix_files import make_private_dir as make_private_dir  # noqa: E402
@@ -18,9 +18,9 @@ from core.platform.posix_files import open_private as open_private  # noqa: E402
 from core.platform.posix_files import replace_private as replace_private  # noqa: E402
 from core.platform.posix_files import unlink_private as unlink_private  # noqa: E402
 from core.platform.posix_files import who_else_may_write as who_else_may_write  # noqa: E402
+from core.platform.posix_members import end_orphans as end_orphans  # noqa: E402
+from core.platform.posix_members import has_guard as has_guard  # noqa: E402
 from core.platform.posix_tree import Tree as Tree  # noqa: E402
-from core.platform.posix_tree import end_orphans as end_orphans  # noqa: E402
-from core.platform.posix_tree import has_guard as has_guard  # noqa: E402
 
 if sys.platform == "darwin":
     from core.platform import darwin as kernel
@@ -121,25 +121,4 @@ def unlink_file(path: str) -> bool:
     return True
 
 
-class ExitWatch:
-    """Blocks one thread until a process that need not be our child has ended."""
-
-    def __init__(self, pid: int, birth: str) -> None:
-        self._pid = pid
-        self._birth = birth
-        self._cancelled, self._cancel = os.pipe()
-        os.set_blocking(self._cancel, False)
-
-    def wait(self) -> bool:
-        """True once the process has ended (at once if it is not there), False if cancelled."""
-        return kernel.wait_end(self._pid, self._birth, self._cancelled)
-
-    def cancel(self) -> None:
-        """End the wait. From any thread, any number of times."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._cancel, b".")
-
-    def close(self) -> None:
-        """Release the descriptors. No wait may be running."""
-        os.close(self._cancelled)
-        os.close(self._cancel)
+watch_end = Ends(kernel.EndPoll).watch

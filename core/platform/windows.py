@@ -6,10 +6,10 @@ import errno
 import os
 import subprocess
 import sys
-import threading
 import time
 
 from core.platform import _win32api as win32
+from core.platform.ends import Ends
 from core.platform.windows_console import send_console_stop
 from core.platform.windows_tree import Tree as Tree
 
@@ -24,6 +24,8 @@ _KNOWN_EXECUTABLES = (
     ("LOCALAPPDATA", r"Ollama\ollama.exe"),
 )
 _LOOK = win32.PROCESS_QUERY_LIMITED_INFORMATION | win32.SYNCHRONIZE
+# MAXIMUM_WAIT_OBJECTS, for one call of WaitForMultipleObjects.
+_MOST_WAITED_FOR = 64
 _REPLACE_SECONDS = 2.0
 _REPLACED_SECONDS = 0.2
 _REPLACE_POLL_SECONDS = 0.01
@@ -40,11 +42,22 @@ def forbids_programs(path: str) -> bool:
     return False
 
 
+def says_gone(error: OSError) -> bool:
+    """Whether OpenProcess has said that there is no such process, or none that we may look at."""
+    is_refused = error.winerror in (win32.ERROR_INVALID_PARAMETER, win32.ERROR_ACCESS_DENIED)
+    return is_refused or isinstance(error, ProcessLookupError)
+
+
 def _open_live(pid: int) -> win32.Handle | None:
-    """That process, if it lives and may be looked at. While the handle is open its pid names no other."""
+    """That process, if it lives and may be looked at. While the handle is open its pid names no other.
+
+    Raises OSError if that cannot be known, as when the system is short of memory.
+    """
     try:
         process = win32.open_process(pid, _LOOK)
-    except OSError:
+    except OSError as error:
+        if not says_gone(error):
+            raise
         return None
     if win32.has_ended(process):
         process.close()
@@ -124,8 +137,9 @@ def has_guard(shim_pid: int, shim_birth: str) -> bool:
     return False
 
 
-def end_orphans(shim_pid: int, shim_birth: str) -> None:
+def end_orphans(shim_pid: int, shim_birth: str) -> list[int]:
     """There are none here, for the same reason."""
+    return []
 
 
 def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes]:
@@ -259,28 +273,42 @@ def who_else_may_write(path: str, status: os.stat_result) -> str | None:
     return None if stranger is None else f"it belongs to another user ({stranger})"
 
 
-class ExitWatch:
-    """Blocks one thread until a process that need not be our child has ended."""
+class EndPoll:
+    """Waits for the ends of several processes by their handles. Contract: `core.platform.ends.EndPoll`."""
 
-    def __init__(self, pid: int, birth: str) -> None:
-        self._process = _open_same(pid, birth)
-        self._cancelled = win32.create_event()
-        # A late `cancel` must not set whatever got the number of a closed handle.
-        self._closing = threading.Lock()
+    def __init__(self) -> None:
+        self._processes: dict[tuple[int, str], win32.Handle] = {}
+        self._wake = win32.create_event()
 
-    def wait(self) -> bool:
-        """True once the process has ended (at once if it is not there), False if cancelled."""
-        return self._process is None or win32.wait_any([self._process, self._cancelled], None) == 0
+    def add(self, pid: int, birth: str) -> bool:
+        """Wait for that process too; False if it has ended already. Raises OSError if that cannot be known."""
+        process = _open_same(pid, birth)
+        if process is None:
+            return False
+        self._processes[pid, birth] = process
+        return True
 
-    def cancel(self) -> None:
-        """End the wait, the next one too. From any thread, any number of times, also after `close`."""
-        with self._closing:
-            if self._cancelled.value:
-                win32.set_event(self._cancelled)
+    def remove(self, pid: int, birth: str) -> None:
+        """Wait no longer for that process."""
+        self._processes.pop((pid, birth)).close()
+
+    def wait(self, timeout: float | None) -> list[tuple[int, str]]:
+        """Those that have ended; none after `timeout` seconds or `wake`."""
+        win32.wait_any([self._wake, *self._processes.values()], timeout)
+        ended = [known for known, process in self._processes.items() if win32.has_ended(process)]
+        for known in ended:
+            self.remove(*known)
+        return ended
+
+    def wake(self) -> None:
+        """End the wait under way, or the next one."""
+        win32.set_event(self._wake)
 
     def close(self) -> None:
-        """Release the handles. No wait may be running."""
-        with self._closing:
-            self._cancelled.close()
-        if self._process is not None:
-            self._process.close()
+        """Release everything."""
+        for known in list(self._processes):
+            self.remove(*known)
+        self._wake.close()
+
+
+watch_end = Ends(EndPoll, _MOST_WAITED_FOR - 1).watch
