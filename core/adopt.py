@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from core.bundle import shim_program
 from core.platform import birth, replace_private
 from core.process import Managed
 from core.run_record import RunRecord, files_in, read_record, sweep
@@ -31,6 +32,9 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
 
     Blocks; call it in a thread.
     """
+    # The program may be upgraded or removed before its first start of a shim.
+    with suppress(OSError):
+        shim_program()
     found: dict[Path, Managed] = {}
     deadline = time.monotonic() + _READ_SECONDS
     while not _adopt_once(run_dir, grace, found):
