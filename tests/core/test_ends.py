@@ -133,6 +133,8 @@ async def test_who_awaits_many_ends_takes_one_thread_and_none_of_the_loop_s_own(
     loop.set_default_executor(pool)
     processes = [(child.pid, await asyncio.to_thread(born, child)) for child in children]
     awaited = [asyncio.create_task(wait_end(*process)) for process in processes for _ in range(10)]
+    # Each gets as far as its wait when the loop turns.
+    await asyncio.sleep(0)
     # The one thread of the pool is free for others.
     async with asyncio.timeout(DEADLINE):
         assert await asyncio.to_thread(watchers) == ["process-ends"]
