@@ -133,3 +133,19 @@ def test_a_refusal_to_serve_is_in_the_log_too(tmp_path: Path, web_server: int) -
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{web_server}" in (tmp_path / "AuraData/logs/sidecar.log").read_text()
     assert done.stderr.decode().count(f"cannot listen on 127.0.0.1:{web_server}") == 1
+
+
+def test_what_others_chose_does_not_act_on_whoever_reads_our_own_log(tmp_path: Path) -> None:
+    program = """
+import logging, sys
+from pathlib import Path
+from core import journal
+from core.config import Paths
+journal.configure(Paths(Path(sys.argv[1])), verbose=False)
+logging.info("model %s", "a\\x1b[31mb\\x07\\x9b\\u202e")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=CHECKOUT, capture_output=True, timeout=DEADLINE, check=True
+    )
+    for told in ((tmp_path / "AuraData/logs/sidecar.log").read_bytes(), done.stderr):
+        assert told.rstrip().endswith(rb"INFO root: model ab\x07\u009b\u202e")
