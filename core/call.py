@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
+from core.own_calls import MARK
 from core.proxy import proxy_for
 from core.resolver import Resolver
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
 log = logging.getLogger(__name__)
-
-MARK = "by=aura-ollama"
-"""The query of all that is asked. Ollama ignores it and prints it in its log, so that our calls can be told apart."""
 
 _MOST_INTERIM = 10
 _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
