@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Hashable
@@ -109,8 +108,8 @@ def still_ending(record: RunRecord) -> NotAnswering:
 def not_asked(look: Look) -> SpawnFailed:
     """The error for a look that could not be had."""
     reason = look.probe.reason or "It could not be asked."
-    is_full = os.strerror(errno.EMFILE) in reason
-    return SpawnFailed(f"{look.url}: {reason}", action=WAYS_OUT[errno.EMFILE] if is_full else None)
+    way_out = next((way for number, way in WAYS_OUT.items() if os.strerror(number) in reason), None)
+    return SpawnFailed(f"{look.url}: {reason}", action=way_out)
 
 
 def already_running(listener: Listener | None, *, is_hanging: bool = False) -> AlreadyRunning:
