@@ -539,15 +539,19 @@ async def test_a_start_beside_a_dead_ollama_whose_output_is_held_is_no_success(t
 
 
 @pytest.mark.timeout(15)  # it takes three times as long as is usual
-async def test_one_that_still_prints_and_has_no_port_yet_is_given_more_time_and_that_is_told(tmp_path: Path) -> None:
-    late = str(tied.seconds(3.0))
-    program = fake_ollama.install(tmp_path / "bin", FAKE_LISTEN_AFTER=late, FAKE_COUNT=str(tmp_path / "count"))
+@pytest.mark.parametrize("late", ["FAKE_LISTEN_AFTER", "FAKE_SERVE_AFTER"])
+async def test_one_that_still_prints_and_does_not_answer_yet_is_given_more_time_and_that_is_told(
+    tmp_path: Path, late: str
+) -> None:
+    """Ollama binds its port before it looks for graphics cards, and answers after that."""
+    lateness = {late: str(tied.seconds(3.0))}
+    program = fake_ollama.install(tmp_path / "bin", FAKE_COUNT=str(tmp_path / "count"), **lateness)
     rig = Rig(tmp_path, program, readyTimeout=tied.seconds(1.0))
     async with rig.supervising() as supervisor:
         starting = asyncio.create_task(supervisor.start())
         waiting = await until(supervisor, lambda status: status.waits_for is not None)
         assert (waiting.state, waiting.failure) == (State.STARTING, None)
-        assert "has not opened its port yet, but is still printing" in str(waiting.waits_for)
+        assert "does not answer yet, but is still printing" in str(waiting.waits_for)
         started = await starting
         assert (started.state, started.waits_for) == (State.RUNNING, None)
 
