@@ -12,9 +12,10 @@ import threading
 import time
 
 from core import private_file
-from core.logs import Caps, newest, stamp_line
+from core.logs import append_line
 from core.platform.heir import Heir
 from core.pump import LogWriter, Pump
+from core.segments import Caps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) ->
         return
     with contextlib.suppress(OSError):
         if log_folder:
-            with open(newest(log_folder) or os.devnull, "ab") as log:
-                log.write(stamp_line("SYS", words))
+            append_line(log_folder, "SYS", words)
     with contextlib.suppress(OSError):
         if record:
             write_record(record_path, record | {"exitCode": None, "endedAt": now(), "reason": SHIM_KILLED})

@@ -11,7 +11,8 @@ import time
 from collections import deque
 
 from core.lines import LineCutter, clean
-from core.logs import PREFIX_BYTES, Caps, SegmentedFile, count_after, line_prefix
+from core.logs import count_after
+from core.segments import PREFIX_BYTES, Caps, SegmentedFile, line_prefix
 from core.spool import Spool, shared_number
 
 TYPE_CHECKING = False

@@ -4,8 +4,8 @@ Run by `core.spawn` as `python -m core.shim SPEC` (frozen: `aura-ollama-shim --s
 sidecar that crashes or is upgraded takes nothing with it. Standard library only: it must be small and start at once.
 
 SPEC is the path of a JSON file, deleted once the run record is written or the start has failed, with: `argv`, `env`
-(additions), `cwd`, `logs` (folder), `caps` (`core.logs.Caps` by name), `record` (path), `grace` (seconds), `stopEvent`,
-`port`, `url`.
+(additions), `cwd`, `logs` (folder), `caps` (`core.segments.Caps` by name), `record` (path), `grace` (seconds),
+`stopEvent`, `port`, `url`.
 
 The first line on stdout is the hand-over: `{"record": {…}}` once the child is spawned and the run record is written, or
 `{"error": …}`, and then the shim ends with 1. After it stdout and stderr are closed to the caller.
@@ -24,11 +24,11 @@ import time
 
 from core import private_file
 from core.heir import LogHeir, now, write_record
-from core.logs import Caps
 from core.platform import Tree, birth, merged_environment, unlink_file
 from core.platform.event import Event
 from core.pump import LogWriter, Pump
 from core.redact import Redactor, secrets_of
+from core.segments import Caps
 from core.spool import Spool
 
 TYPE_CHECKING = False

@@ -16,8 +16,8 @@ import pytest
 
 from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError
-from core.logs import PREFIX_BYTES
 from core.run_record import record_path
+from core.segments import PREFIX_BYTES
 from tests import fake_ollama
 from tests.beds.disk import fill, make_room, small_disk
 from tests.beds.ollama import ollama

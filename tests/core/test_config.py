@@ -19,7 +19,7 @@ import pytest
 
 from core.config import Paths, Settings, SettingsReader, SidecarSettings, write_settings, write_sidecar
 from core.errors import ConfigError
-from core.logs import Caps
+from core.segments import Caps
 from tests import tied
 
 BOM = b"\xef\xbb\xbf"

@@ -14,7 +14,8 @@ import pytest
 
 from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError
-from core.logs import Caps, SegmentedFile, segments, tail
+from core.logs import segments, tail
+from core.segments import Caps, SegmentedFile
 from core.state import State
 from tests import tied
 from tests.beds.ollama import ollama

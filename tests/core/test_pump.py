@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from core.lines import MAX_LINE
-from core.logs import PREFIX_BYTES, Caps, segments, tail
+from core.logs import segments, tail
 from core.pump import LogWriter, Pump
+from core.segments import PREFIX_BYTES, Caps
 from tests import tied
 from tests.core.dirt import EVIL, cut
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core.logs import PREFIX_BYTES, segments, tail
+from core.logs import segments, tail
 from core.pump import LogWriter, Pump
+from core.segments import PREFIX_BYTES
 from core.spool import Spool
 from tests import tied
 from tests.core.dirt import cut
@@ -41,7 +42,7 @@ CHAIN = """
 import os, random, signal, sys, time
 root, folder, producer, kills = sys.argv[1:]
 sys.path.insert(0, root)
-from core.logs import Caps, SegmentedFile
+from core.segments import Caps, SegmentedFile
 from core.pump import LogWriter, Pump
 from core.spool import Spool
 
