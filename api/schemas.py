@@ -94,6 +94,10 @@ class ShownBody(msgspec.Struct, frozen=True):
     shown: bool
 
 
+class DescriptionBody(msgspec.Struct, frozen=True):
+    """GET /openapi.json: an OpenAPI document, whose own specification says what it may hold."""
+
+
 class ProblemBody(msgspec.Struct, frozen=True):
     """An error, with what RFC 9457 asks for and what the Aura app's screens show."""
 
