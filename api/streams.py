@@ -1,7 +1,7 @@
 """Answers that go on: server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-How a stream works: a route makes a `Source` and has `Streams.serve` send what it brings. Each part is awaited, sent, and
-must be taken by the reader before the source is asked for the next one, so that whoever does not read costs no memory
+How a stream works: a route makes a `Source` and has `Streams.serve` send what it brings. Each part is awaited and sent,
+and must be taken by the reader before the source is asked for the next one, so that whoever does not read costs no memory
 and holds nobody up. Who takes nothing for 10 s loses the stream. Whatever ends a stream, other than the reader itself,
 is told in a last event `end`. A browser then comes back by itself, and says which `id` it had last.
 """
@@ -56,7 +56,7 @@ class Source(Protocol):
 
 
 def framed(data: str, *, event: str | None = None, id: str | None = None) -> str:
-    """One event, with `data` on one line. What would end that line and begin a field of its own is shown as its code."""
+    """One event, with `data` on one line. What would end that line, and begin a field of its own, is spelt out."""
     data = data.replace("\r", "\\x0d").replace("\n", "\\x0a")
     head = (f"id: {id}\n" if id else "") + (f"event: {event}\n" if event else "")
     return f"{head}data: {data}\n\n"
@@ -93,6 +93,8 @@ class Streams:
         # Our server makes no other.
         connection = cast(Connection, request.protocol)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        # Nothing follows a stream on its connection.
+        response.force_close()
         ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
         def end(why: End) -> None:
@@ -107,7 +109,8 @@ class Streams:
                 await response.prepare(request)
                 if request.method != "HEAD":
                     why = await _send_until(ended, request, connection, source)
-                    log.debug("%s ended: %s", identity(request), why.value)
+                    level = logging.INFO if why is End.SLOW else logging.DEBUG
+                    log.log(level, "stream %s ended: %s", identity(request), why.value)
         except ConnectionError:
             # It has left before the head could be sent.
             pass
