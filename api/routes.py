@@ -42,7 +42,7 @@ class Routes:
         self._models = ModelList()
         self._logs = LogTail(paths.logs)
         self.streams = Streams()
-        self._stream_routes = StreamRoutes(paths, self.streams)
+        self._stream_routes = StreamRoutes(supervisor, paths, self.streams)
 
     def table(self) -> list[web.RouteDef]:
         """Every route there is. Each handler is described with `@answers`; whatever runs programs needs the token."""
