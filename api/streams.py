@@ -1,9 +1,9 @@
 """Answers that go on: server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-How a stream works: a route makes a `Source` and has `Streams.serve` send what it brings. Each part is awaited and sent,
-and must be taken by the reader before the source is asked for the next one, so that whoever does not read costs no memory
-and holds nobody up. Who takes nothing for 10 s loses the stream. Whatever ends a stream, other than the reader itself,
-is told in a last event `end`. A browser then comes back by itself, and says which `id` it had last.
+How a stream works: a route makes a `Source` and has `Streams.serve` send what it brings. Each part is awaited, then
+sent, and must be taken by the reader before the source is asked for the next one: who does not read costs no memory and
+holds nobody up. Who takes nothing for 10 s loses the stream. Whatever ends a stream, other than the reader itself, is
+told in a last event `end`. A browser then comes back by itself, and says which `id` it had last.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from typing import Any
 from core.state import Status
 
 MOST_EVENTS = 1000
-MOST_AT_ONCE = 100
+MOST_AT_ONCE = 25
 _ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})")
 
 
@@ -77,7 +77,7 @@ class EventHistory:
         self._published = asyncio.Event()
 
     async def after(self, number: int) -> Batch:
-        """The events after that number, 100 at most, once there are any. May be cancelled."""
+        """The events after that number, 25 at most, once there are any. May be cancelled."""
         while self.newest <= number:
             await self._published.wait()
         oldest = self.newest - len(self._ring) + 1

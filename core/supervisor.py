@@ -35,8 +35,8 @@ _MODELS_SECONDS = 2.0
 class Supervisor:
     """Supervises the one Ollama that the settings in `paths` describe.
 
-    `settings` is the program's one reader of these: the one that is given, or one of its own. `events` is the history of
-    what happens; features beside supervision publish there too.
+    `settings` is the program's one reader of these: the one that is given, or one of its own. `events` is the history
+    of what happens; features beside supervision publish there too.
     """
 
     def __init__(self, paths: Paths, reader: SettingsReader | None = None) -> None:
