@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from api import headers
-from api.schemas import ProblemBody
+from api.schemas import ProblemBody, ServerEventBody
 from core import __version__
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -26,12 +26,13 @@ _TOKEN = "auraToken"  # noqa: S105 - a name, no secret
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A body that is no JSON but text, of that media type."""
+    """A body that is no JSON but text, of that media type; `item` is the shape of each event, if it is a stream."""
 
     media_type: str
+    item: type[msgspec.Struct] | None = None
 
 
-EVENT_STREAM = Text("text/event-stream")
+EVENT_STREAM = Text("text/event-stream", ServerEventBody)
 Body = type[msgspec.Struct] | Text | None
 """What an answer holds: JSON of that shape, text, or nothing."""
 
@@ -100,9 +101,8 @@ def is_private(handler: Any) -> bool:
 def document(routes: Iterable[web.RouteDef]) -> bytes:
     """The description as JSON. Raises LookupError for a handler without `@answers`."""
     table = [(route, _known(route)) for route in routes]
-    bodies = {body for _, known in table for body in known.successes.values()}
-    kinds = {body for body in bodies if isinstance(body, type)} | {ProblemBody}
-    ordered = sorted(kinds, key=lambda kind: kind.__name__)
+    shapes = {_shape(body) for _, known in table for body in known.successes.values()} | {ProblemBody}
+    ordered = sorted(filter(None, shapes), key=lambda shape: shape.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     paths: _Json = {}
     for route, known in table:
@@ -161,6 +161,12 @@ def _success(status: int, body: Body) -> _Json:
     return _response(status, body.media_type if isinstance(body, Text) else "application/json", body)
 
 
-def _response(status: int, media_type: str, body: type[msgspec.Struct] | Text) -> _Json:
-    schema = {"type": "string"} if isinstance(body, Text) else {"$ref": f"#/components/schemas/{body.__name__}"}
+def _response(status: int, media_type: str, body: Body) -> _Json:
+    # OpenAPI 3.1 has no word for what a stream is made of. Its tools take the schema for that of one event.
+    shape = _shape(body)
+    schema = {"$ref": f"#/components/schemas/{shape.__name__}"} if shape else {"type": "string"}
     return {"description": HTTPStatus(status).phrase, "content": {media_type: {"schema": schema}}}
+
+
+def _shape(body: Body) -> type[msgspec.Struct] | None:
+    return body.item if isinstance(body, Text) else body

@@ -94,6 +94,17 @@ class ShownBody(msgspec.Struct, frozen=True):
     shown: bool
 
 
+class ServerEventBody(msgspec.Struct, frozen=True):
+    """One event of a stream. `id` is what a reader comes back with, as `Last-Event-ID`.
+
+    `data` is one line: of the log, or a JSON object whose `type` is that of the event.
+    """
+
+    data: str
+    id: str = ""
+    event: str = "message"
+
+
 class DescriptionBody(msgspec.Struct, frozen=True):
     """GET /openapi.json: an OpenAPI document, whose own specification says what it may hold."""
 
