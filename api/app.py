@@ -13,12 +13,11 @@ from aiohttp.typedefs import Handler
 from api import expect, headers
 from api.call_log import CallLog
 from api.connection import Connection
-from api.errors import BadValue, core_problem, problem
+from api.errors import explanation, problem
 from api.guard import MOST_BODY_BYTES, READS, Guard
 from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
 from core.config import Paths
-from core.errors import CoreError
 from core.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -54,13 +53,13 @@ def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.
         try:
             return await handler(request)
         except Exception as error:
-            answer = explanation(error, request)
-            if answer is None:
-                calls.write(
-                    "ended by a fault", logging.ERROR, "%s %s failed", request.method, _path(request), exc_info=True
-                )
-                return problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
-            return answer
+            answer = explanation(error, request.path[:_MOST_PATH])
+            if answer is not None:
+                return answer
+            calls.write(
+                "ended by a fault", logging.ERROR, "%s %s failed", request.method, _path(request), exc_info=True
+            )
+            return problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -78,24 +77,6 @@ def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.
 
 def _path(request: web.Request) -> str:
     return ascii(request.path)[:_MOST_PATH]
-
-
-def explanation(error: Exception, request: web.Request) -> web.Response | None:
-    """The problem that tells of an error; None for one that is a fault of ours."""
-    match error:
-        case CoreError():
-            return core_problem(error)
-        case BadValue():
-            return problem(400, "bad_value", "Invalid request", str(error), error.wanted)
-        case web.RequestPayloadError():
-            return problem(400, "body_unreadable", "Invalid request", "The body of this request cannot be read.")
-        case web.HTTPException():
-            message = f"{error.reason}: {request.path[:_MOST_PATH]}"
-            response = problem(error.status, f"http_{error.status}", error.reason, message)
-            if "Allow" in error.headers:
-                response.headers["Allow"] = error.headers["Allow"]
-            return response
-    return None
 
 
 @web.middleware

@@ -72,16 +72,22 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
+        """Note that it leaves an answer unread: the system takes no more of it. The loop calls this."""
         super().pause_writing()
         self._may_write.clear()
+        if not self.is_stream:
+            self._is_left_unread()
 
     def resume_writing(self) -> None:
+        """Note that the system takes more again. The loop calls this."""
         super().resume_writing()
         self._may_write.set()
 
     def heard(self) -> None:
         """Note that the guard has let a request in. Its body has a time limit of its own."""
-        self._has_asked = True
+        if not self._has_asked:
+            self._has_asked = True
+            self._crowd.unwatch(self)
 
     @contextmanager
     def at_work(self, *, is_change: bool) -> Iterator[None]:
@@ -163,15 +169,18 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """Send the answer, and let go of it: aiohttp would keep it until the next request or the connection's end.
 
-        From then on it has its time to read what the system has not taken yet.
+        Returns when the system has taken all but the last 64 KiB of it.
         """
         sent, is_reset = await super().finish_response(request, resp, start_time)
         if isinstance(sent, web.Response):
             sent.body = None
         if self.unread_bytes:
-            self._crowd.make_room(0)
-            self._crowd.watch(self)
+            self._is_left_unread()
         return sent, is_reset
+
+    def _is_left_unread(self) -> None:
+        self._crowd.make_room(0)
+        self._crowd.watch(self)
 
     def handle_error(
         self,
@@ -204,6 +213,7 @@ class Crowd:
         self._loop = asyncio.get_running_loop()
         self._members: dict[Connection, None] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_for: Connection | None = None
 
     def __call__(self) -> Connection:
         """The protocol for a new connection, as `create_server` wants it."""
@@ -235,14 +245,13 @@ class Crowd:
     def leave(self, connection: Connection) -> None:
         """Forget one that is closed."""
         self._members.pop(connection, None)
-        if not self._members:
-            self.close()
+        self.unwatch(connection)
 
     def close(self) -> None:
         """Watch no more."""
         if self._alarm:
             self._alarm.cancel()
-            self._alarm = None
+        self._alarm = self._alarm_for = None
 
     def watch(self, connection: Connection) -> None:
         """See to it that this one is cut off at its deadline, if it has one and lets it pass."""
@@ -252,9 +261,17 @@ class Crowd:
         if self._alarm is None or deadline < self._alarm.when():
             self.close()
             self._alarm = self._loop.call_at(deadline, self._cut_overdue)
+            self._alarm_for = connection
+
+    def unwatch(self, connection: Connection) -> None:
+        """Note that this one has met its deadline."""
+        if self._alarm_for is connection:
+            self.close()
+            for each in self._members:
+                self.watch(each)
 
     def _cut_overdue(self) -> None:
-        self._alarm = None
+        self._alarm = self._alarm_for = None
         # The loop runs a timer a little early, by its clock's resolution.
         now = self._loop.time() + _CLOCK_SECONDS
         for connection in list(self._members):

@@ -37,7 +37,8 @@ class LogTail:
                 return b""
             self._most_lines = most_lines
             try:
-                return await self._reading.run(LOG_SECONDS)
+                # A read that is under way had its turn, and hangs: what is left of its time is not worth waiting for.
+                return await self._reading.run(LOG_SECONDS - self._reading.running_for)
             except (TimeoutError, OSError):
                 return encoded(LogsBody([], 0, f"{self._folder} cannot be read: its disk does not answer."))
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from core.state import ModelsNews, Status
+from core.state import ModelsNews, State, Status
 from core.text import size_text
 
 
@@ -130,7 +130,7 @@ def status_body(status: Status) -> StatusBody:
         managed_by_app=status.is_managed,
         model=status.loaded[0] if status.loaded else None,
         error=status.error,
-        installed=status.install_path is not None,
+        installed=status.install_path is not None or status.state is State.EXTERNAL,
         version=status.version,
         install_path=str(status.install_path) if status.install_path else None,
         state=status.state,
@@ -148,11 +148,15 @@ def status_body(status: Status) -> StatusBody:
 def _reason(status: Status) -> str | None:
     if status.failure:
         return status.failure.message
+    if status.waits_for:
+        return status.waits_for
     if status.is_managed and status.wanted_url not in (None, status.url):
         return f"ollamaUrl is now {status.wanted_url}; Ollama runs at {status.url} until it is stopped."
-    if status.owner and not status.is_running:
+    if status.is_running:
+        return status.cause
+    if status.owner:
         return f"The port is held by {status.owner}, which does not answer as an Ollama."
-    return None
+    return status.settings_problem or status.path_problem or status.cause
 
 
 def models_body(news: ModelsNews) -> ModelsBody:

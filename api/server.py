@@ -19,10 +19,11 @@ from api import expect
 from api.app import build
 from api.connection import Crowd
 from api.hooks import HEADLESS, Hooks
-from core import detect, private_file, token
+from core import private_file, token
 from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errors import CoreError
+from core.listener import find_listener
 from core.platform import disown, make_private_dir
 from core.supervisor import Supervisor
 from core.threads import within
@@ -161,7 +162,7 @@ async def _bind(crowd: Crowd, host: str, port: int) -> asyncio.Server:
             ) from error
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        listener = await asyncio.to_thread(detect.find_listener, Endpoint.parse(url_of(host, port)))
+        listener = await asyncio.to_thread(find_listener, Endpoint.parse(url_of(host, port)))
         holder = f"it is held by {listener.owner}" if listener else str(error.strerror)
         raise AddressTaken(
             f"The sidecar cannot listen on {host}:{port}: {holder}.",

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -85,10 +85,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The settings in force, and why they are not what the files say now, if they are not."""
+    """The settings in force, and why they are not what the files say now, if they are not.
+
+    `is_unknown` says that `settings.json` has never been usable, so that the defaults stand for it.
+    """
 
     settings: Settings
     problem: ConfigError | None
+    is_unknown: bool = False
 
 
 # Whoever asked for the token must not lose it because the settings cannot be read.
@@ -124,9 +128,9 @@ class SettingsReader:
             reading = await self._flight.run(seconds)
         except (TimeoutError, OSError):
             if self._last is None:
-                return Reading(_UNKNOWN, self._silence())
+                return Reading(_UNKNOWN, self._silence(), is_unknown=True)
             is_hanging = self._flight.running_for >= HANGING_SECONDS
-            return Reading(self._last.settings, self._silence()) if is_hanging else self._last
+            return replace(self._last, problem=self._silence()) if is_hanging else self._last
         self.hub.publish((reading.settings, str(reading.problem) if reading.problem else None))
         return reading
 
@@ -152,7 +156,7 @@ class SettingsReader:
                 sidecar = msgspec.structs.replace(sidecar, require_token=True)
             self._conceal(sidecar.env)
             settings = Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
-            reading = Reading(settings, self.problem)
+            reading = Reading(settings, self.problem, self._aura.is_unknown)
             self._last, self._last_at = reading, began
             return reading
 

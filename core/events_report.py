@@ -48,7 +48,7 @@ class Reporter:
 
 def _as_told(status: Status) -> Status:
     """The status without what another event tells, or none does."""
-    return replace(status, models=(), last_exit=None, since=0.0)
+    return replace(status, models=(), models_error=None, last_exit=None, since=0.0)
 
 
 def _values(settings: Settings) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """One fresh look at everything outside: the settings, the executable, the endpoint, and who listens there.
 
-Only looks; the supervisor alone draws conclusions. Belongs to the supervisor's loop.
+Only looks; the supervisor alone draws conclusions. What goes wrong is part of what was seen: a look does not raise.
+Belongs to the supervisor's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Hashable
 from contextlib import suppress
@@ -15,12 +17,15 @@ from pathlib import Path
 from core import detect
 from core.client import Client
 from core.config import Settings, SettingsReader
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, Probe
 from core.endpoint import Endpoint, redacted
 from core.errors import ConfigError, CoreError
+from core.listener import Listener, find_listener
 from core.locate import Locator
 from core.platform import birth
 from core.state import NOT_REACHABLE
+
+log = logging.getLogger(__name__)
 
 _UNREADABLE_SECONDS = 5.0
 
@@ -29,7 +34,8 @@ _UNREADABLE_SECONDS = 5.0
 class Setup:
     """The settings in force, and what they lead to. Errors stand in for what they prevent: a look never fails.
 
-    `fingerprint` changes with any value in force and with the executable file.
+    `fingerprint` changes with any value in force and with the executable file. `is_unknown` says that Aura's settings
+    have never been readable, so that defaults stand for them.
     """
 
     settings: Settings
@@ -37,6 +43,7 @@ class Setup:
     executable: Path | CoreError
     problem: ConfigError | None
     fingerprint: Hashable
+    is_unknown: bool = False
 
     @property
     def install_path(self) -> Path | None:
@@ -81,7 +88,9 @@ class Looker:
     def __init__(self, reader: SettingsReader) -> None:
         self._reader = reader
         self._locator = Locator()
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[Endpoint, Client] = {}
+        self._endpoint: Endpoint | None = None
+        self._last_setup: tuple[float, Setup] | None = None
         self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
 
     async def close(self) -> None:
@@ -91,13 +100,24 @@ class Looker:
         self._clients.clear()
 
     def client(self, endpoint: Endpoint) -> Client:
-        """The client for an endpoint, made on first use and kept."""
-        if endpoint.base_url not in self._clients:
-            self._clients[endpoint.base_url] = Client(endpoint.base_url, is_local=endpoint.is_local)
-        return self._clients[endpoint.base_url]
+        """The client for an endpoint, made on first use and kept.
 
-    async def setup(self) -> Setup:
-        """The settings as they are on disk now, or the last good ones with their `problem`."""
+        It logs in as the settings say, also if `endpoint` was made of a URL that we show, which holds no login.
+        """
+        if self._endpoint and self._endpoint.base_url == endpoint.base_url:
+            endpoint = self._endpoint
+        if endpoint not in self._clients:
+            self._clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
+        return self._clients[endpoint]
+
+    async def setup(self, max_age: float = 0.0) -> Setup:
+        """The settings as they are on disk now, or the last good ones with their `problem`. Takes 2 s at most.
+
+        What was read at most `max_age` seconds ago will do.
+        """
+        began = time.monotonic()
+        if self._last_setup and began - self._last_setup[0] <= max_age:
+            return self._last_setup[1]
         reading = await self._reader.fresh()
         settings = reading.settings
         endpoint: Endpoint | ConfigError
@@ -105,29 +125,57 @@ class Looker:
             endpoint = Endpoint.parse(settings.ollama_url)
         except ConfigError as error:
             endpoint = error
+        self._endpoint = endpoint if isinstance(endpoint, Endpoint) else None
         found = await self._locator.find(settings.ollama_executable_path)
-        return Setup(settings, endpoint, found.executable, reading.problem, (settings.fingerprint, found.stamp))
+        fingerprint = settings.fingerprint, found.stamp
+        setup = Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
+        self._last_setup = began, setup
+        return setup
 
-    async def look(self, managed_url: str | None) -> Look:
-        """Look once, within 4 s. With a managed Ollama its own URL is probed, and nobody else can be the listener."""
-        setup = await self.setup()
+    async def look(self, managed_url: str | None, max_setup_age: float = 0.0) -> Look:
+        """Look once, within 5 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
+
+        Settings that were read at most `max_setup_age` seconds ago will do.
+        """
+        setup = await self.setup(max_setup_age)
         endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
         if isinstance(endpoint, ConfigError):
             return Look(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
-        probe = await detect.probe(self.client(endpoint))
+        probe = await self.probe(endpoint)
         listener = None
         is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
         if not managed_url and endpoint.is_local and is_anybody_there:
-            listener = await asyncio.to_thread(self._find_listener, endpoint)
+            listener = await self.listener(endpoint, known_will_do=True)
         return Look(setup, endpoint.base_url, probe, listener)
 
-    def _find_listener(self, endpoint: Endpoint) -> Listener | None:
+    async def probe(self, endpoint: Endpoint) -> Probe:
+        """Ask who answers there, within 2 s. What keeps us from asking is told as nobody being reached."""
+        try:
+            return await detect.probe(self.client(endpoint))
+        except Exception as fault:
+            # Whatever a proxy variable, a name or a stranger's answer brings about is news, not the end.
+            log.debug("%s cannot be asked", endpoint.base_url, exc_info=True)
+            return Probe(Answer.NOT_ASKED, NOT_REACHABLE, reason=f"It could not be asked: {type(fault).__name__}")
+
+    async def listener(self, endpoint: Endpoint, *, known_will_do: bool = False) -> Listener | None:
+        """Who listens there, None if nobody does or it cannot be found out.
+
+        With `known_will_do` whoever was seen there last is the answer, as long as that process lives.
+        """
+        find = self._known_or_found if known_will_do else find_listener
+        try:
+            return await asyncio.to_thread(find, endpoint)
+        except Exception:
+            log.exception("it cannot be found out who listens at %s", endpoint.base_url)
+            return None
+
+    def _known_or_found(self, endpoint: Endpoint) -> Listener | None:
         # The socket table is read again only once the last listener may be another.
         if self._listener:
             where, listener, born, seen_at = self._listener
             if where == endpoint and _is_still_there(listener, born, seen_at):
                 return listener
-        found = detect.find_listener(endpoint)
+        found = find_listener(endpoint)
         if found is None:
             self._listener = None
         else:

@@ -41,6 +41,9 @@ class Wish(StrEnum):
 RESTING = frozenset({State.UNKNOWN, State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL, State.BACKOFF, State.FAILED})
 """States in which no process of ours lives."""
 
+UP = frozenset({State.RUNNING, State.EXTERNAL})
+"""States in which an Ollama is there, answering or not."""
+
 TRANSIENT = frozenset({State.STARTING, State.STOPPING})
 """States that end by themselves, by an event; a look has nothing to say about them."""
 
@@ -111,6 +114,10 @@ class Status:
     entered, both in seconds on the monotonic clock; a later `seen_at` alone makes no different status. `pid` is our
     child or, if `EXTERNAL`, the listener where readable; `owner` says whose the port is if not ours, and `by_hand` how
     its owner can end it. `url` is where Ollama is or would be, `wanted_url` where the settings want it.
+
+    `models` and `loaded` are as they were when last listed; `models_error` says why `models` could not be listed since.
+    `install_path` is the executable that runs or that a start would run; `path_problem` says why the configured one
+    is none. `waits_for` says what a start that takes long waits for, and `cause` what keeps us from asking Ollama.
     """
 
     state: State = State.UNKNOWN
@@ -121,10 +128,14 @@ class Status:
     by_hand: str | None = None
     version: str | None = None
     models: tuple[Model, ...] = ()
+    models_error: str | None = None
     loaded: tuple[str, ...] = ()
     error: str | None = None
+    cause: str | None = None
     failure: CoreError | None = None
+    waits_for: str | None = None
     install_path: Path | None = None
+    path_problem: str | None = None
     settings_problem: str | None = None
     wanted_url: str | None = None
     adopted: bool = False
@@ -144,4 +155,4 @@ class Status:
 
         One that nobody can connect to is not, even while its end has not been told yet.
         """
-        return self.state in (State.RUNNING, State.EXTERNAL) and self.error != NOT_REACHABLE
+        return self.state in UP and self.error != NOT_REACHABLE

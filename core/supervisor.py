@@ -18,18 +18,14 @@ from core import mail
 from core.broadcast import Subscription
 from core.client import Client
 from core.config import Paths, SettingsReader
-from core.detect import CLIENT_ERRORS, error_text
 from core.endpoint import Endpoint
 from core.errands import Errands
-from core.errors import ConfigError
 from core.events_history import EventHistory
 from core.events_report import Reporter
-from core.machine import GOODBYE, Machine
-from core.state import TIMED_OUT, TRANSIENT, ModelsNews, Status
-
-FRESH_SECONDS = 0.25
-POLL_SECONDS = 1.0
-_MODELS_SECONDS = 2.0
+from core.machine import Machine, goodbye
+from core.once import contained
+from core.rounds import Rounds
+from core.state import NOT_REACHABLE, TIMED_OUT, TRANSIENT, UP, ModelsNews, Status
 
 
 class Supervisor:
@@ -50,8 +46,6 @@ class Supervisor:
         self.settings.hub.tell(reporter.on_settings)
         self._looked = asyncio.Event()
         self._is_over = False
-        self._news = ModelsNews((), None)
-        self._listing: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -61,7 +55,7 @@ class Supervisor:
                 self._tasks = tasks
                 self._machine.begin(*await self._errands.adopt())
                 self._looked.set()
-                self._do(self._poll())
+                self._do(Rounds(self._machine, self._errands).go())
                 while not self._machine.may_end:
                     self._machine.handle(await self._mail.get())
                 self._is_over = True
@@ -87,8 +81,8 @@ class Supervisor:
         current = self._machine.hub.current
         if current.state in TRANSIENT:
             return replace(current, seen_at=time.monotonic())
-        if time.monotonic() - current.seen_at > FRESH_SECONDS and not self._is_over:
-            await self._machine.look_soon()
+        if not self._is_over:
+            await self._machine.freshen()
         return self._machine.hub.current
 
     async def start(self, *, by_user: bool = False) -> Status:
@@ -118,19 +112,12 @@ class Supervisor:
         All who ask at the same time share one call. Does not raise for what Ollama does.
         """
         await self._looked.wait()
-        if self._listing is None or self._listing.done():
-            self._listing = self._do(self._list_models())
-        await asyncio.wait([self._listing], timeout=_MODELS_SECONDS)
-        return self._news if self._listing.done() else replace(self._news, error=TIMED_OUT)
-
-    async def _list_models(self) -> None:
-        try:
-            models = await (await self.client()).tags(_MODELS_SECONDS)
-            self._news = ModelsNews(tuple(models), None)
-        except CLIENT_ERRORS as error:
-            self._news = replace(self._news, error=error_text(error))
-        except ConfigError as error:
-            self._news = ModelsNews((), str(error))
+        is_fresh = not self._is_over and await self._machine.freshen_models()
+        status = self._machine.hub.current
+        if status.state not in UP:
+            is_misplaced = status.wanted_url is None and status.settings_problem
+            return ModelsNews((), status.settings_problem if is_misplaced else status.error or NOT_REACHABLE)
+        return ModelsNews(status.models, status.error or status.models_error or (None if is_fresh else TIMED_OUT))
 
     async def client(self) -> Client:
         """A client for the endpoint that `status` describes. Raises ConfigError if that is no valid URL."""
@@ -144,7 +131,7 @@ class Supervisor:
     async def _wish(self, make: Callable[[asyncio.Future[Status]], mail.Message]) -> Status:
         await self._looked.wait()
         if self._is_over or self._machine.is_closing:
-            raise GOODBYE
+            raise goodbye()
         done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
         self._mail.put_nowait(make(done))
         return await done
@@ -156,16 +143,12 @@ class Supervisor:
         while not self._mail.empty():
             message = self._mail.get_nowait()
             if isinstance(message, mail.Start | mail.Stop) and not message.done.done():
-                message.done.set_exception(GOODBYE)
+                message.done.set_exception(goodbye())
 
     def _do(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._tasks.create_task(errand)
+        task = self._tasks.create_task(contained(errand))
+        # One that is cancelled before its first step would be reported as never awaited.
+        task.add_done_callback(lambda _: errand.close())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if self._machine.hub.current.state not in TRANSIENT:
-                await asyncio.wait([self._machine.look_once()])

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
-_MOST_SIZE = 2**63 - 1
+_MOST = 2**63 - 1
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def size_text(size: int) -> str:
+def size_text(size: float) -> str:
     """Bytes as the Aura app prints them: base 1024, at most two digits after the point, none in vain.
 
-    No number is too large for it: beyond 63 bits, which no file has, it says the largest that there is.
+    Holds for any number: what is less than 0 or not a number counts as 0, and what is more than 2^63-1 as that.
     """
-    value, unit = float(max(0, min(size, _MOST_SIZE))), 0
+    value, unit = float(min(size, _MOST)) if size > 0 else 0.0, 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value /= 1024
         unit += 1

@@ -14,19 +14,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core import __version__, activity, config, locate, logs
+from core.call import CallFailed
 from core.config import Paths, SettingsReader
-from core.detect import CLIENT_ERRORS, error_text
+from core.detect import error_text
 from core.errors import CoreError
 from core.platform import desktop
 from core.state import State, Status
 from core.supervisor import Supervisor
-from tray.menu import Act, Command, Facts, View, view
+from core.threads import within
+from tray.menu import Act, Command, Facts, View, bare_view, view
 from tray.toasts import Toast, Toaster
 
 log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 10.0
 _UNLOAD_SECONDS = 10.0
+_PREFERENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,9 @@ class App:
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
-        await self._read_preferences()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow())
-            acting = set()
+            acting = {tasks.create_task(self._read_preferences())}
             while (command := await self._commands.get()) is not None:
                 act = tasks.create_task(self._carry_out(command))
                 acting.add(act)
@@ -84,21 +86,40 @@ class App:
     async def _follow(self) -> None:
         with self._supervisor.subscribe() as statuses:
             async for status in statuses:
-                old = self._facts.status
-                if toast := self._toaster.moved(old, status):
-                    self._surface.toast(toast)
+                self._tell(self._facts.status, status)
                 has_logs = await asyncio.to_thread(logs.newest, str(self._paths.logs)) is not None
                 self._update(status=status, has_logs=has_logs)
+
+    def _tell(self, old: Status, new: Status) -> None:
+        try:
+            if toast := self._toaster.moved(old, new):
+                self._surface.toast(toast)
+        except Exception:
+            # What a stranger on Ollama's port says must not end the program, whatever becomes of its words.
+            log.exception("a change of the status cannot be told")
 
     def _update(self, **changes: Any) -> None:
         self._facts = replace(self._facts, **changes)
         if self._facts.status.state is not State.UNKNOWN:
-            self._surface.show(view(self._facts))
+            self._surface.show(self._view())
+
+    def _view(self) -> View:
+        try:
+            return view(self._facts)
+        except Exception:
+            log.exception("the status cannot be shown")
+            return bare_view()
 
     async def _read_preferences(self) -> None:
         settings = (await self._reader.fresh()).settings
-        at_login = await asyncio.to_thread(desktop.starts_at_login)
-        self._update(starts_at_login=at_login, starts_on_launch=settings.sidecar.start_on_launch)
+        self._update(starts_on_launch=settings.sidecar.start_on_launch)
+        try:
+            at_login = await within(_PREFERENCE_SECONDS, "autostart", desktop.starts_at_login)
+        except Exception:
+            # Another program may have written anything there.
+            log.exception("whether this program starts at login cannot be learnt")
+            return
+        self._update(starts_at_login=at_login)
 
     async def _carry_out(self, command: Command) -> None:
         try:
@@ -155,7 +176,9 @@ class App:
         try:
             client = await self._supervisor.client()
             await client.unload(model or "", _UNLOAD_SECONDS)
-        except CLIENT_ERRORS as error:
+            # Somebody else's Ollama is not asked of itself what it has loaded, or only now and then.
+            await self._supervisor.status()
+        except CallFailed as error:
             self._surface.toast(Toast(f"{model} is still loaded", error_text(error)))
 
     async def _copy_address(self, _: str | None) -> None:
@@ -201,7 +224,7 @@ class App:
         self._surface.toast(Toast("Aura Ollama", text))
 
     async def _show_status(self, _: str | None) -> None:
-        self._surface.toast(Toast("Aura Ollama", view(self._facts).tooltip))
+        self._surface.toast(Toast("Aura Ollama", self._view().tooltip))
 
     async def _quit(self, _: str | None) -> None:
         now = asyncio.get_running_loop().time()

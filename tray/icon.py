@@ -105,24 +105,36 @@ class TrayIcon:
         The gtk backends' way asks the bus on the UI's thread, and would freeze it together with a daemon that hangs.
         """
         if self._backend == "_win32":
-            self._hop(lambda: self._icon.notify(text, title))
+            self._on_ui(lambda: self._icon.notify(text, title))
+
+    def _on_ui(self, action: Callable[[], None]) -> None:
+        """Have `action` called on the UI's thread. What goes wrong there, or on the way, is logged, and the icon stays.
+
+        Left to the backends, it would end some of them, and with them the program.
+        """
+        try:
+            self._hop(partial(_attempt, action))
+        except Exception:
+            log.exception("the UI's thread cannot be reached")
 
     def _paint_until_over(self, icon: Any) -> None:
         """On pystray's set-up thread: paint each new view, the newest only and at most one in 100 ms."""
-        self._hop(self._appear)
+        self._on_ui(self._appear)
         while (view := self._next()) is not None:
-            self._hop(partial(self._paint, view))
+            self._on_ui(partial(self._paint, view))
             time.sleep(PAINT_SECONDS)
         # The other backends take a stop from any thread, at once, and also while a menu is open.
         if self._backend == "_xorg":
-            self._hop(icon.stop)
+            self._on_ui(icon.stop)
         else:
             icon.stop()
 
     def _appear(self) -> None:
-        self._icon.visible = True
-        # The gtk backends give SIGINT its default action back when they begin: it would end us without a quit.
-        self._on_appeared()
+        try:
+            self._icon.visible = True
+        finally:
+            # The gtk backends give SIGINT its default action back when they begin: it would end us without a quit.
+            self._on_appeared()
 
     def _next(self) -> View | None:
         with self._changed:
@@ -203,6 +215,13 @@ def _hop_for(backend: str, icon: Any) -> Callable[[Callable[[], None]], None]:
 
         return hop_xorg(icon)
     raise NoTray(f"pystray's backend {backend.strip('_')} cannot show anything")
+
+
+def _attempt(action: Callable[[], None]) -> None:
+    try:
+        action()
+    except Exception:
+        log.exception("the icon cannot be changed")
 
 
 def _once(action: Callable[[], None]) -> bool:

@@ -7,12 +7,10 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import closing
-from http.client import HTTPConnection
 from pathlib import Path
 
 from api.app import build
-from api.connection import FIRST_REQUEST_SECONDS
+from api.connection import FIRST_REQUEST_SECONDS, UNREAD_SECONDS
 from api.server import listening
 from core.supervisor import Supervisor
 from tests import tied
@@ -41,24 +39,67 @@ class Watched(selectors.SelectSelector):
             assert self._changed.wait_for(lambda: fits(self._sleep), DEADLINE), self._sleep
 
 
-def test_a_server_that_nobody_talks_to_sleeps_until_somebody_does(tmp_path: Path) -> None:
-    """However many hold a connection: nobody is looked at before its time can be over."""
+def visited(root: Path, visit: Callable[[str, Watched], None]) -> None:
+    """Serve on a loop that is watched, and does nothing else, until the visit, in a thread, is over."""
     watched = Watched()
-
-    def visit(url: str) -> None:
-        watched.until(lambda sleep: sleep is None)
-        with closing(HTTPConnection(url.removeprefix("http://"), timeout=DEADLINE)) as kept:
-            for _ in range(2):
-                kept.request("GET", "/healthz")
-                assert kept.getresponse().read()
-            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
-                watched.until(lambda sleep: sleep is not None and sleep > FIRST_REQUEST_SECONDS - DEADLINE)
-        watched.until(lambda sleep: sleep is None)
+    rig = Rig(root, "ollama")
 
     async def serve() -> None:
-        rig = Rig(tmp_path, "ollama")
         async with listening(build(Supervisor(rig.paths), rig.paths), "127.0.0.1", 0) as url:
-            await asyncio.to_thread(visit, url)
+            await asyncio.to_thread(visit, url, watched)
 
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(watched)) as runner:
         runner.run(serve())
+
+
+def ask(caller: socket.socket, path: str) -> None:
+    """A call, whose answer is left to be read."""
+    port = caller.getpeername()[1]
+    caller.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+
+
+def read_answer(caller: socket.socket) -> None:
+    """One answer of few bytes."""
+    assert caller.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+def connected(url: str) -> socket.socket:
+    """A caller that takes little of an answer before it reads."""
+    caller = socket.socket()
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    caller.settimeout(DEADLINE)
+    caller.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+    return caller
+
+
+def test_a_server_that_nobody_talks_to_sleeps_until_somebody_is_overdue(tmp_path: Path) -> None:
+    def visit(url: str, watched: Watched) -> None:
+        watched.until(lambda sleep: sleep is None)
+        with connected(url) as kept:
+            watched.until(lambda sleep: sleep is not None and 5 < sleep <= FIRST_REQUEST_SECONDS)
+            ask(kept, "/healthz")
+            read_answer(kept)
+            watched.until(lambda sleep: sleep is not None and sleep > UNREAD_SECONDS)
+            with connected(url):
+                watched.until(lambda sleep: sleep is not None and 5 < sleep <= FIRST_REQUEST_SECONDS)
+            watched.until(lambda sleep: sleep is not None and sleep > UNREAD_SECONDS)
+        watched.until(lambda sleep: sleep is None)
+
+    visited(tmp_path, visit)
+
+
+@tied.linux("how much of an answer the system takes differs")
+def test_an_answer_that_is_left_unread_has_its_deadline_however_old_the_connection_is(tmp_path: Path) -> None:
+    logs = tmp_path / "AuraData" / "logs" / "ollama"
+    logs.mkdir(parents=True)
+    (logs / "ollama-20240101-000000.log").write_bytes((b"[OUT] 2024-01-01 00:00:00 " + b"x" * 1500 + b"\n") * 10_000)
+
+    def visit(url: str, watched: Watched) -> None:
+        with connected(url) as kept:
+            ask(kept, "/healthz")
+            read_answer(kept)
+            watched.until(lambda sleep: sleep is not None and sleep > UNREAD_SECONDS)
+            ask(kept, "/api/ollama/logs?maxLines=10000")
+            watched.until(lambda sleep: sleep is not None and FIRST_REQUEST_SECONDS < sleep <= UNREAD_SECONDS)
+
+    visited(tmp_path, visit)

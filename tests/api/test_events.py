@@ -67,13 +67,12 @@ async def test_a_new_reader_is_greeted_told_what_is_and_then_what_happens(rig: R
         assert status.json.keys() >= STATUS_KEYS | {"id", "epoch", "at", "instance", "type"}
         await served.supervisor.start()
         found = [await one_of(events, "status", "models", "log")]
-        while found[-1].type != "models":
+        while found[-1].type != "models" or found[-1].json["loaded"] != ["a"] or found[-1].json["count"] != 2:
             found.append(await one_of(events, "status", "models", "log"))
     states = [event.json["state"] for event in found if event.type == "status"]
     assert list(dict.fromkeys(states)) == ["stopped", "starting", "running"]
     log = next(event for event in found if event.type == "log")
     assert [path.name for path in rig.paths.logs.iterdir()] == [log.json["file"]]
-    assert (found[-1].json["count"], found[-1].json["loaded"]) == (2, ["a"])
     numbers = [int(event.last_id.rpartition("-")[2]) for event in found]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert [event.json["id"] for event in found] == [event.last_id for event in found]
@@ -83,8 +82,11 @@ async def test_a_change_of_the_settings_is_told_by_the_names_of_the_keys(rig: Ri
     async with serving(rig) as served, reading(served, "?types=settings", path=EVENTS) as events:
         assert (await anext(events)).type == "hello"
         await asyncio.to_thread(rig.configure, readyTimeout=12)
+        # Any call of the API reads them anew, as does a look each 5 s.
+        await served.supervisor.settings.fresh()
         assert (await one_of(events, "settings")).json["changed"] == ["readyTimeout"]
         await asyncio.to_thread(rig.paths.sidecar.write_text, "{")
+        await served.supervisor.settings.fresh()
         event = await one_of(events, "settings")
         assert event.json["changed"] == []
         assert "ollama-sidecar.json" in event.json["settingsError"]

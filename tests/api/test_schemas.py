@@ -168,6 +168,21 @@ def test_the_reason_is_the_failure_or_else_who_holds_the_port() -> None:
     assert status_body(replace(held, state=State.EXTERNAL)).reason is None
 
 
+def test_the_reason_is_what_a_start_waits_for_or_what_would_refuse_it() -> None:
+    down = Status(state=State.NOT_INSTALLED, path_problem="Ollama path /x does not exist")
+    assert status_body(down).reason == "Ollama path /x does not exist"
+    torn = replace(down, settings_problem="settings.json, line 1: it ends too soon")
+    assert status_body(torn).reason == torn.settings_problem
+    assert status_body(replace(torn, state=State.RUNNING)).reason is None
+    assert status_body(Status(state=State.STARTING, waits_for="It prints.")).reason == "It prints."
+    assert status_body(Status(state=State.STOPPED, cause="The proxy is none.")).reason == "The proxy is none."
+
+
+def test_one_that_runs_is_installed_even_if_nobody_may_know_where() -> None:
+    assert status_body(Status(state=State.EXTERNAL)).installed
+    assert not status_body(Status(state=State.NOT_INSTALLED)).installed
+
+
 def test_a_path_is_text_and_what_is_not_installed_has_none() -> None:
     found = status_body(Status(install_path=Path(sys.executable)))
     assert (found.installed, found.install_path) == (True, sys.executable)

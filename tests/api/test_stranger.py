@@ -2,69 +2,22 @@
 
 from __future__ import annotations
 
-import http.server
 import threading
 import time
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests import tied
-from tests.api.test_server import Place
+from tests.api.test_server import Place, status_once
 from tests.beds.sidecar import Sidecar
+from tests.beds.stranger import models, stranger
 from tests.beds.wire import Answer, call
 
 CALLERS = 30
 MOST_SECONDS = 0.5
-Bodies = Mapping[str, bytes]
-PLAIN = {
-    "/": b"Ollama is running",
-    "/api/version": b'{"version": "0.9.3"}',
-    "/api/tags": b'{"models": []}',
-    "/api/ps": b'{"models": []}',
-}
-
-
-@contextmanager
-def stranger(port: int, bodies: Bodies) -> Iterator[None]:
-    """Answers these paths on this port, like a real Ollama for those that are not given."""
-    known = PLAIN | dict(bodies)
-
-    class Answers(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            body = known.get(self.path.partition("?")[0], b"")
-            self.send_response(200 if body else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Answers) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def models(count: int, size: str = "1") -> bytes:
-    """A list of so many models, each of that size."""
-    return b'{"models": [%s]}' % b",".join(
-        b'{"name": "model-%06d", "size": %s, "modified_at": "2025-01-01T00:00:00+02:00"}' % (number, size.encode())
-        for number in range(count)
-    )
+MOST_BYTES = 10_000
 
 
 def get(sidecar: Sidecar, path: str) -> Answer:
@@ -87,6 +40,7 @@ def slowest(sidecar: Sidecar, path: str, until: threading.Event) -> float:
 def test_a_hundred_thousand_models_for_thirty_callers_hold_nobody_up(tmp_path: Path) -> None:
     place = Place(tmp_path)
     with place.sidecar() as sidecar, stranger(place.port, {"/api/tags": models(100_000)}):
+        status_once(sidecar, lambda status: status["running"] is True)
         over = threading.Event()
         with ThreadPoolExecutor(CALLERS + 1) as pool:
             health = pool.submit(slowest, sidecar, "/healthz", over)
@@ -94,5 +48,37 @@ def test_a_hundred_thousand_models_for_thirty_callers_hold_nobody_up(tmp_path: P
             answers = [answer.result() for answer in asked]
             over.set()
         assert {answer.status for answer in answers} == {200}
-        assert len({answer.body for answer in answers if answer.json["error"] is None}) == 1
+        # What is beyond the limit is left out, and nobody was told less because so many asked.
+        assert {(body["count"], body["error"]) for body in (answer.json for answer in answers)} == {(10_000, None)}
         assert health.result() < MOST_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/tags", models(3, "9" * 309)),
+        ("/api/tags", models(3, "-1")),
+        ("/api/tags", models(3, "1e400")),
+        ("/api/tags", models(3, "null")),
+        ("/api/tags", models(3).replace(b"model-", b"x" * 100_000)),
+        ("/api/tags", models(3).replace(b"model-", rb"\ud800\udfff\u0000")),
+        ("/api/tags", models(3).replace(b"2025", b"x" * 100_000)),
+        ("/api/ps", models(50_000)),
+        ("/api/version", b'{"version": "%s"}' % (b"7" * 7_000_000)),
+        ("/api/version", rb'{"version": "\ud800"}'),
+        ("/api/version", b'{"version": 1}'),
+    ],
+    ids=lambda value: value[:40].decode() if isinstance(value, bytes) else None,
+)
+def test_whatever_it_answers_no_answer_of_ours_is_a_fault_or_without_bounds(
+    tmp_path: Path, path: str, body: bytes
+) -> None:
+    place = Place(tmp_path)
+    with place.sidecar() as sidecar, stranger(place.port, {path: body}):
+        for ours in ("status", "models") * 3:
+            answer = get(sidecar, f"/api/ollama/{ours}")
+            assert answer.status == 200
+            assert len(answer.body) < MOST_BYTES
+            listed = answer.json.get("models", [])
+            assert isinstance(listed, list)
+            assert all(0 <= model["sizeBytes"] < 2**63 for model in listed)

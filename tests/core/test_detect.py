@@ -9,13 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from core import detect
 from core.client import Client
-from core.detect import Answer, Probe
-from core.endpoint import Endpoint
+from core.detect import Answer, Listing, Probe
 from core.errors import PortInUse
 from core.launch import is_port_taken
 from core.state import Exit
@@ -47,26 +45,32 @@ async def _probe(url: str) -> Probe:
         return await detect.probe(client)
 
 
+async def _listing(url: str) -> Listing:
+    async with Client(url, is_local=True) as client:
+        return await detect.listing(client)
+
+
 async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_path: Path) -> None:
     require(ollama)
     server = await asyncio.to_thread(OllamaServer, tmp_path, models=copy_models(tmp_path / "models"))
     with server:
         await asyncio.to_thread(server.wait_ready)
-        before = await _probe(server.url)
-        assert (before.answer, before.error, before.version, before.loaded) == (Answer.OLLAMA, None, "0.9.3", ())
+        assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3")
+        before = await _listing(server.url)
+        assert (before.loaded, before.models_error, before.loaded_error, before.left_out) == ((), None, None, 0)
         assert before.models is not None
         assert [model.name for model in before.models] == ["tiny:latest"]
         body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
         await asyncio.to_thread(call, "POST", f"{server.url}/api/generate", body)
-        assert (await _probe(server.url)).loaded == ("tiny:latest",)
+        assert (await _listing(server.url)).loaded == ("tiny:latest",)
         async with Client(server.url, is_local=True) as client:
             await client.unload("tiny:latest", timeout=5)
         async with asyncio.timeout(5):
-            while (await _probe(server.url)).loaded:
+            while (await _listing(server.url)).loaded:
                 await asyncio.sleep(0.01)
     asked = [line for line in server.log.read_text().splitlines() if line.startswith("[GIN]")]
     ours = {line.rpartition(" ")[2] for line in asked if "by=aura-ollama" in line}
-    assert ours == {f'"/api/{call}?by=aura-ollama"' for call in ("version", "tags", "ps", "generate")}
+    assert ours == {f'"/{path}?by=aura-ollama"' for path in ("", "api/version", "api/tags", "api/ps", "api/generate")}
 
 
 @pytest.mark.parametrize(
@@ -90,58 +94,6 @@ async def test_silence_and_nobody_are_told_apart() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         assert await _probe(f"http://127.0.0.1:{deaf.getsockname()[1]}") == Probe(Answer.SILENCE, "Connection timeout")
     assert await _probe(f"http://127.0.0.1:{free_port()}") == Probe(Answer.NOBODY, "Not reachable")
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.5", "[::1]"])
-def test_a_listener_is_named_whichever_way_the_url_names_this_machine(host: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    address = {"localhost": "127.0.0.1", "[::1]": "::1"}.get(host, host)
-    with socket.create_server((address, 0), family=family) as server:
-        found = detect.find_listener(Endpoint.parse(f"http://{host}:{server.getsockname()[1]}"))
-    assert found is not None
-    assert found.pid == tied.owner(os.getpid())
-
-
-@tied.beyond_wine("its tables of sockets name no process")
-def test_a_listener_is_named_in_words() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        found = detect.find_listener(Endpoint.parse(f"http://127.0.0.1:{server.getsockname()[1]}"))
-    assert found is not None
-    assert f"pid {os.getpid()}" in found.owner
-
-
-def test_a_wildcard_listener_is_found_and_a_connection_is_no_listener() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
-        port = client.getsockname()[1]
-        assert detect.find_listener(Endpoint.parse(f"http://127.0.0.1:{port}")) is None
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        found = detect.find_listener(Endpoint.parse(f"http://127.0.0.1:{server.getsockname()[1]}"))
-    assert found is not None
-    assert found.pid == tied.owner(os.getpid())
-
-
-def test_a_process_that_is_gone_is_described_all_the_same() -> None:
-    pid = max(psutil.pids()) + 1000
-    assert detect.describe(pid).owner == f"a process (pid {pid})"
-
-
-@pytest.mark.parametrize(
-    ("cgroup", "unit", "container"),
-    [
-        ("0::/system.slice/ollama.service\n", "ollama.service", None),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/ollama.service\n", "ollama.service", None),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope\n", None, None),
-        (f"0::/system.slice/docker-{'ab12' * 16}.scope\n", None, "ab12ab12ab12"),
-        (f"0::/../{'ab12' * 16}\n12:pids:/docker/{'cd34' * 16}\n", None, "cd34cd34cd34"),
-        (f"0::/machine.slice/libpod-{'ef56' * 16}.scope/container\n", None, "ef56ef56ef56"),
-        ("0::/\n", None, None),
-    ],
-)
-def test_a_control_group_tells_the_service_or_the_container(
-    cgroup: str, unit: str | None, container: str | None
-) -> None:
-    """The paths are what systemd, Docker and Podman make: cgroups(7)."""
-    assert detect.unit_and_container(cgroup) == (unit, container)
 
 
 @pytest.mark.parametrize(

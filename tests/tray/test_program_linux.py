@@ -18,6 +18,7 @@ from tests import fake_ollama
 from tests.beds.desktop import session_bus
 from tests.beds.ollama import ollama
 from tests.beds.require import require
+from tests.beds.stranger import models, stranger
 from tests.beds.wire import call
 from tests.rig import Rig, gone
 from tests.tray.program import Desk, Program, desktop, running, until_entry, until_look, wait_for
@@ -246,3 +247,40 @@ async def test_a_burst_of_500_changes_ends_in_the_last_with_few_paints(tmp_path:
     finally:
         program.process.terminate()
         await program.ended(within=5)
+
+
+async def test_a_stranger_that_answers_without_measure_ends_neither_tray_nor_sidecar(
+    tmp_path: Path, desk: Desk
+) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    long = b"9" * 309
+    bodies = {
+        "/api/version": b'{"version": "0.9.3%s"}' % (b" x" * 20_000),
+        "/api/tags": b'{"models": [{"name": "%s", "size": %s}, {"name": "b", "size": 1}]}' % (long, long),
+        "/api/ps": models(50_000),
+    }
+    with stranger(rig.port, bodies):
+        async with running(rig, desk) as (program, tray):
+            await until_look(tray, "up")
+            await until_entry(tray, "Models", "and ")
+            await tray.click("Show status")
+            await desk.host.toast("Aura Ollama")
+            assert (await asyncio.to_thread(call, "GET", f"{await program.url()}/api/ollama/models")).status == 200
+            assert "Traceback" not in program.said
+
+
+@pytest.mark.parametrize("backend", ["appindicator", "gtk", "xorg"])
+async def test_a_view_that_cannot_be_painted_leaves_the_icon_to_the_next_one(
+    tmp_path: Path, desk: Desk, backend: str
+) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    env = desk.env | {"PYSTRAY_BACKEND": backend}
+    program = Program(rig, env, script=Path(__file__).with_name("bad_views.py"))
+    try:
+        await wait_for(lambda: "still there" in program.said or program.process.poll() is not None)
+        assert program.process.poll() is None, program.said
+        if backend == "appindicator":
+            await until_look(await desk.host.tray(), "down")
+    finally:
+        program.process.terminate()
+        assert await program.ended(within=5) == 0, program.said
