@@ -79,8 +79,11 @@ def _log_start(request: web.Request) -> Place | int:
 
 def log_events(portion: Portion) -> bytes:
     """A portion of the log as events: each line with the place behind it, by which a reader comes back."""
-    events = [framed(line, id=str(place)) for place, line in portion.lines]
+    events = []
     if portion.has_gap:
         gap = {"type": "gap", "message": "Lines are missing here: their file was deleted."}
-        events.insert(0, framed(json.dumps(gap), event="gap"))
-    return "".join(events or [place_only(str(portion.end))]).encode()
+        events.append(framed(json.dumps(gap), event="gap"))
+    events += [framed(line, id=str(place)) for place, line in portion.lines]
+    if not portion.lines:
+        events.append(place_only(str(portion.end)))
+    return "".join(events).encode()

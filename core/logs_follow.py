@@ -67,7 +67,7 @@ BEGINNING = Place("00000000-000000", 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Complete lines, each with the place right behind it, and the place behind all of them.
+    """Complete lines, each with the place right behind it, and the place behind all of them, if there are any.
 
     `has_gap`: what stood between the reader's place and these lines can no longer be read, most likely pruned.
     """
@@ -159,7 +159,7 @@ class Follower(Generic[T]):
                 break
             # What was read in the last round serves whoever comes to the same place only now.
             before, found = found, {}
-            waiting = [reader for reader in waiting if not (reader.has_left or self._has_served(reader, found, before))]
+            waiting = [one for one in waiting if not (one.has_left or self._has_served(one, found, before))]
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(self._on_thread_end)
 
@@ -195,19 +195,22 @@ class Follower(Generic[T]):
         return (portion.end, self._encode(portion)) if portion else None
 
     def _following(self, place: Place) -> Portion | None:
-        """The lines after a place; None if there are none yet. Raises OSError if the folder cannot be read."""
-        has_gap = False
+        """What follows a place; without lines if only the place moves on, None if there is nothing at all yet.
+
+        Raises OSError if the folder cannot be read.
+        """
+        begin, has_gap = place, False
         while True:
             part = _read(self._folder, place)
-            segments = listed(self._folder) if part is None or not part.lines else []
-            following = _after(place, segments)
-            if part and following and not part.lines:
+            following = None if part and part.lines else _after(place, listed(self._folder))
+            if part and following:
+                # It may have grown before the next one was begun.
                 part = _read(self._folder, place)
             if part and part.lines:
                 return Portion(part.lines, part.end, part.has_gap or has_gap)
-            has_gap |= part is None and place != BEGINNING
             if following is None:
-                return None
+                return Portion((), place, has_gap) if place != begin else None
+            has_gap |= part is None and place != BEGINNING
             place = Place(following.stamp, following.number, 0)
 
     def _start_of_last(self, wanted: int) -> Place:

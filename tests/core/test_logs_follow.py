@@ -121,8 +121,7 @@ async def test_without_any_log_the_first_one_is_waited_for_from_its_beginning(tm
         assert (await reader.next()).end == BEGINNING
         folder.mkdir()
         put(folder, "20240101-000000", b"first\n")
-        portion = await reader.next()
-        assert (texts(portion), portion.has_gap) == (["first"], False)
+        assert await collected(reader, 1) == ["first"]
     with follower(folder).reading(BEGINNING) as reader:
         assert await collected(reader, 1) == ["first"]
 
@@ -150,11 +149,12 @@ async def test_whoever_comes_back_to_a_place_misses_no_line_and_gets_none_twice(
                     if len(found) < len(lines):
                         portion = await reader.next()
                         # It may leave in the midst of what it was given.
-                        taken = portion.lines[: chance.randint(1, len(portion.lines))]
+                        taken = portion.lines[: chance.randint(0, len(portion.lines))]
                         found += [text for _, text in taken]
-                        place = str(taken[-1][0])
                         if len(taken) < len(portion.lines):
+                            place = str(taken[-1][0]) if taken else place
                             break
+                        place = str(portion.end)
         return found
 
     shared = follower(tmp_path)
@@ -163,6 +163,19 @@ async def test_whoever_comes_back_to_a_place_misses_no_line_and_gets_none_twice(
         await asyncio.to_thread(write)
         for found in await asyncio.gather(*reading):
             assert found == lines
+
+
+async def test_a_place_moves_on_with_the_starts_so_that_nothing_seems_lost_of_what_was_read(tmp_path: Path) -> None:
+    old = put(tmp_path, "20240101-000000", b"old\n")
+    with follower(tmp_path).reading(1) as reader:
+        assert await collected(reader, 1) == ["old"]
+        new = put(tmp_path, "20240102-000000", b"")
+        portion = await reader.next()
+        assert (portion.lines, str(portion.end)) == ((), "20240102-000000.0.0")
+        old.unlink()
+        append(new, b"new\n")
+        portion = await reader.next()
+        assert (texts(portion), portion.has_gap) == (["new"], False)
 
 
 async def test_what_was_pruned_meanwhile_is_told_as_a_gap(tmp_path: Path) -> None:
