@@ -295,6 +295,7 @@ async def test_silence_is_broken_by_a_comment_and_a_reader_that_does_not_read_is
     assert re.search(r'event: end\ndata: \{[^\n]*"reason": "slow"[^\n]*\}\n\n\r\n0\r\n\r\n$', text), text[-300:]
 
 
+@tied.linux("calls the system's curl")
 def test_curl_reads_it(tmp_path: Path) -> None:
     place = Place(tmp_path)
     logs = tmp_path / "AuraData" / "logs" / "ollama"
