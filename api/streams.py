@@ -130,14 +130,15 @@ async def _send_until(ended: asyncio.Future[End], request: web.Request, connecti
     finally:
         sending.cancel()
         await asyncio.wait([sending])
+    error = None if sending.cancelled() else sending.exception()
     if ended.done():
         why = ended.result()
-    elif isinstance(error := sending.exception(), TimeoutError):
+    elif isinstance(error, TimeoutError):
         why = End.SLOW
     elif isinstance(error, ConnectionError):
         why = End.LEFT
     else:
-        log.error("%s: a stream failed", identity(request), exc_info=error)
+        log.error("stream %s failed", identity(request), exc_info=error)
         why = End.FAULT
     if why is End.LEFT:
         return why

@@ -151,6 +151,18 @@ async def test_a_reader_gets_the_types_that_it_names_and_a_place_for_the_others(
             assert (await one_of(default, "job", "metrics")).json["n"] == 2
 
 
+async def test_a_fault_of_ours_ends_the_stream_with_a_word_and_is_in_our_log(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(rig) as served, reading(served, path=EVENTS) as events:
+        assert [(await anext(events)).type for _ in range(2)] == ["hello", "status"]
+        served.supervisor.events.publish(EventType.JOB, "default", {"no JSON": object()})
+        end = await one_of(events, "end")
+        assert end.json["reason"] == "fault"
+        assert [event async for event in events] == []
+    assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
+
+
 @pytest.mark.parametrize(
     ("query", "last", "named"),
     [
