@@ -83,7 +83,7 @@ async def test_a_change_of_the_settings_is_told_by_the_names_of_the_keys(rig: Ri
     async with serving(rig) as served, reading(served, "?types=settings", path=EVENTS) as events:
         assert (await anext(events)).type == "hello"
         await asyncio.to_thread(rig.configure, readyTimeout=12)
-        # Any call of the API reads them anew, as does a look each 5 s.
+        # Any call of the API reads them anew, as does a look now and then.
         await served.supervisor.settings.fresh()
         assert (await one_of(events, "settings")).json["changed"] == ["readyTimeout"]
         await asyncio.to_thread(rig.paths.sidecar.write_text, "{")
