@@ -10,15 +10,14 @@ from contextlib import nullcontext
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import expect
+from api import expect, headers
+from api.call_log import CallLog
 from api.connection import Connection
-from api.errors import BadValue, core_problem, problem
+from api.errors import explanation, problem
 from api.guard import MOST_BODY_BYTES, READS, Guard
-from api.headers import stamp
 from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
 from core.config import Paths
-from core.errors import CoreError
 from core.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -30,55 +29,55 @@ _MOST_PATH = 200
 
 def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.Application:
     """The sidecar's application, for one supervisor on the running loop."""
-    guard = Guard(paths, hooks.on_null_refused)
+    guard = Guard(paths, supervisor.settings, hooks.on_null_refused)
+    calls = CallLog(log)
+
+    @web.middleware
+    async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Log what changes something or goes wrong, by the correlation id that the answer bears."""
+        began = time.monotonic()
+        response = await handler(request)
+        identity = headers.identity(request)
+        is_routine = request.method in READS and response.status < 400
+        level = logging.DEBUG if is_routine else logging.INFO
+        took_ms = (time.monotonic() - began) * 1000
+        kind = f"answered with {response.status // 100}xx"
+        calls.write(
+            kind, level, "%s %s %d %.0f ms %s", request.method, _path(request), response.status, took_ms, identity
+        )
+        return response
+
+    @web.middleware
+    async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Turn every error into a problem that a person and a program can read."""
+        try:
+            return await handler(request)
+        except Exception as error:
+            answer = explanation(error, request.path[:_MOST_PATH])
+            if answer is not None:
+                return answer
+            calls.write(
+                "ended by a fault", logging.ERROR, "%s %s failed", request.method, _path(request), exc_info=True
+            )
+            return problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await guard(request, handler)
 
     app = web.Application(
-        middlewares=[correlated, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
+        middlewares=[logged, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
     )
-    app.add_routes(Routes(supervisor, paths, hooks).table())
+    routes = Routes(supervisor, paths, hooks)
+    app.on_startup.append(guard.prepare)
+    app.on_response_prepare.append(headers.on_prepare)
+    app.on_shutdown.append(routes.streams.close)
+    app.add_routes(routes.table())
     return app
 
 
-@web.middleware
-async def correlated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give every answer its correlation id and keep it out of caches; log what changes something or goes wrong."""
-    began = time.monotonic()
-    response = await handler(request)
-    identity = stamp(response, request)
-    is_routine = request.method in READS and response.status < 400
-    level = logging.DEBUG if is_routine else logging.INFO
-    if log.isEnabledFor(level):
-        took_ms = (time.monotonic() - began) * 1000
-        path = ascii(request.path)[:_MOST_PATH]
-        log.log(level, "%s %s %d %.0f ms %s", request.method, path, response.status, took_ms, identity)
-    return response
-
-
-@web.middleware
-async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into a problem that a person and a program can read."""
-    try:
-        return await handler(request)
-    except CoreError as error:
-        return core_problem(error)
-    except BadValue as error:
-        return problem(400, "bad_value", "Invalid request", str(error), error.wanted)
-    except web.RequestPayloadError:
-        return problem(400, "body_unreadable", "Invalid request", "The body of this request cannot be read.")
-    except web.HTTPException as error:
-        response = problem(
-            error.status, f"http_{error.status}", error.reason, f"{error.reason}: {request.path[:_MOST_PATH]}"
-        )
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
-    except Exception:
-        log.exception("%s %s failed", request.method, ascii(request.path)[:_MOST_PATH])
-        return problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
+def _path(request: web.Request) -> str:
+    return ascii(request.path)[:_MOST_PATH]
 
 
 @web.middleware

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
 from aiohttp import web
 
+from api.body import encoded
 from api.schemas import ProblemBody
 from core import errors
 from core.errors import CoreError
@@ -36,7 +36,7 @@ def problem(status: int, code: str, title: str, message: str, action: str | None
     """An RFC 9457 problem response that also bears what the Aura app reads."""
     detail = in_sentences(message, action)
     body = ProblemBody(f"urn:aura-ollama:{code}", title, status, detail, code, message, action=action)
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/problem+json")
+    return web.Response(status=status, body=encoded(body), content_type="application/problem+json")
 
 
 def core_problem(error: CoreError) -> web.Response:
@@ -50,3 +50,20 @@ class BadValue(Exception):
     def __init__(self, field: str, found: str, wanted: str) -> None:
         super().__init__(f"{field} is {found!r}.")
         self.wanted = wanted
+
+
+def explanation(error: Exception, path: str) -> web.Response | None:
+    """The response for whatever a handler raises on a call of `path`; None for a fault of ours."""
+    match error:
+        case CoreError():
+            return core_problem(error)
+        case BadValue():
+            return problem(400, "bad_value", "Invalid request", str(error), error.wanted)
+        case web.RequestPayloadError():
+            return problem(400, "body_unreadable", "Invalid request", "The body of this request cannot be read.")
+        case web.HTTPException():
+            response = problem(error.status, f"http_{error.status}", error.reason, f"{error.reason}: {path}")
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+            return response
+    return None

@@ -1,18 +1,19 @@
 """Who may call: one list of checks, in order, before every route, known or not.
 
 A web page that a user happens to visit can reach a loopback port. It is kept out by what a browser must say about
-itself: Host (a rebound name is not ours), Origin and Sec-Fetch-Site (another site's page), and the content type (a form
-cannot send JSON). Another user's program is kept from changing anything by the owner of its socket. The token opens
-where these do not, and is asked of everybody where the settings or the route want it, and beyond loopback. Refusals are
-403, since the Aura app logs its user out on 401. `docs/security.md` is the whole picture.
+itself: Host (a rebound name is not ours), Origin and Fetch metadata (another site's page), and the content type (a form
+cannot send JSON). Another user's program is kept from changing anything, and from reading what is private, by the owner
+of its socket. The token opens where these do not, and is asked of everybody where the settings or the route want it,
+and beyond loopback. Refusals are 403, since the Aura app logs its user out on 401. `docs/security.md` is the whole
+picture.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,20 +21,32 @@ from aiohttp import hdrs, web
 
 from api import headers
 from api.errors import problem
-from api.openapi import needs_token
+from api.openapi import is_private, needs_token
 from api.throttle import Throttle
 from core import token
 from core.config import Paths, Settings, SettingsReader
 from core.platform.peer import socket_owner_is_us
+from core.threads import SingleFlight
 
 MOST_BODY_BYTES = 64 << 10
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Every other method, known or not, is a mutation."""
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
-HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}"
+HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}, {headers.LAST_EVENT_ID}"
 _DEV_SERVER_HOSTS = frozenset({"localhost:5173", "127.0.0.1:5173"})
-_ALWAYS_ALLOWED = frozenset({"http://localhost:5173", "http://127.0.0.1:5173", "file://"})
+# The Aura app's dev server, its own backend's pages, and the pages that its desktop program loads from disk.
+_ALWAYS_ALLOWED = frozenset(
+    {
+        "http://localhost:5173",
+        "http://127.0.0.1:5173",
+        "http://localhost:5005",
+        "http://127.0.0.1:5005",
+        "file://",
+    }
+)
 _FRESH_SECONDS = 0.25
+_TOKEN_SECONDS = 0.25
+_FIRST_TOKEN_SECONDS = 2.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -115,7 +128,7 @@ def allowed_origin(request: web.Request, ours: Pass) -> str | None:
 
 
 async def origin(request: web.Request, ours: Pass) -> web.Response | None:
-    """No Origin and no other site behind it, or an allowed Origin."""
+    """An allowed Origin; or none, from no page, a page of ours, or one whose browser keeps no origins at all."""
     if hdrs.ORIGIN in request.headers:
         if allowed_origin(request, ours) is not None:
             return None
@@ -127,9 +140,19 @@ async def origin(request: web.Request, ours: Pass) -> web.Response | None:
             "If it is yours, add it to allowedOrigins in ollama-sidecar.json.",
         )
     sites = {site.strip().lower() for site in request.headers.getall("Sec-Fetch-Site", [])}
-    if sites <= {"none", "same-origin"}:
+    if sites <= {"none", "same-origin"} or _keeps_no_origins(request):
         return None
     return _refuse("site_refused", "Another site's page may not use the sidecar.")
+
+
+def _keeps_no_origins(request: web.Request) -> bool:
+    """Whether a browser without web security sends this, as the desktop Aura app's is: a cross-site fetch, no Origin.
+
+    Every other browser sends an Origin with each `cors` request (https://fetch.spec.whatwg.org/#origin-header), and
+    what it sends without one (images, scripts, forms, navigations) has another mode.
+    """
+    names = ("Sec-Fetch-Site", "Sec-Fetch-Mode")
+    return [request.headers.getall(name, []) for name in names] == [["cross-site"], ["cors"]]
 
 
 async def content_type(request: web.Request, ours: Pass) -> web.Response | None:
@@ -152,8 +175,9 @@ async def secret(request: web.Request, ours: Pass) -> web.Response | None:
 
 
 async def user(request: web.Request, ours: Pass) -> web.Response | None:
-    """A mutation comes from a program of this user, as far as the system tells, or bears the token."""
-    if request.method in READS or ours.proof is Proof.RIGHT:
+    """A mutation, or a read of what is private: from this user's program, if the system tells, or with the token."""
+    is_free = request.method in READS and not is_private(request.match_info.handler)
+    if is_free or ours.proof is Proof.RIGHT:
         return None
     # One at a time: looking may take milliseconds, and must not take all the threads that others wait for.
     async with ours.looking:
@@ -194,15 +218,18 @@ def _is_preflight(request: web.Request) -> bool:
 class Guard:
     """The middleware that runs `CHECKS` and answers preflights. One for each application."""
 
-    def __init__(self, paths: Paths, on_null_refused: Callable[[], None]) -> None:
+    def __init__(self, paths: Paths, settings: SettingsReader, on_null_refused: Callable[[], None]) -> None:
         """`on_null_refused` is called when a page without an origin of its own was refused for that."""
         self._on_null_refused = on_null_refused
-        self._run_dir = paths.run
-        self._reader = SettingsReader(paths)
+        self._settings = settings
+        self._token = SingleFlight("token", lambda: token.read_or_create(paths.run))
+        self._last_token: str | None = None
         self._throttle = Throttle()
         self._looking = asyncio.Lock()
-        self._settings = Settings()
-        self._read_at = float("-inf")
+
+    async def prepare(self, app: web.Application) -> None:
+        """Before the first request, learn the token, so that there is a last one from the beginning."""
+        await self._learn_token(_FIRST_TOKEN_SECONDS)
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse, answer a preflight, or let the handler answer; an allowed Origin may read whatever it is."""
@@ -212,27 +239,32 @@ class Guard:
             if refusal := await check(request, ours):
                 if check is origin and request.headers.get(hdrs.ORIGIN) == "null":
                     self._on_null_refused()
-                return _readable(refusal, allowed_origin(request, ours) if check not in (host, origin) else None)
-        response = _preflight(request) if is_preflight else await handler(request)
-        return _readable(response, allowed_origin(request, ours))
+                return refusal
+            if check is origin and (reader := allowed_origin(request, ours)) is not None:
+                request[headers.READER] = reader
+        return _preflight(request) if is_preflight else await handler(request)
 
     async def _measure(self, request: web.Request) -> Pass:
         own, peer = (_end(request, name) for name in ("sockname", "peername"))
-        return Pass(own, peer, await self._fresh_settings(), await self._proof(request), self._throttle, self._looking)
-
-    async def _fresh_settings(self) -> Settings:
-        if time.monotonic() - self._read_at > _FRESH_SECONDS:
-            self._settings = await asyncio.to_thread(self._reader.read)
-            self._read_at = time.monotonic()
-        return self._settings
+        reading = await self._settings.fresh(max_age=_FRESH_SECONDS)
+        return Pass(own, peer, reading.settings, await self._proof(request), self._throttle, self._looking)
 
     async def _proof(self, request: web.Request) -> Proof:
         offered = _offered(request)
         if not offered:
             return Proof.NONE
         # Read each time, so that a rotated token counts from the next call on.
-        secret = await asyncio.to_thread(token.read_or_create, self._run_dir)
+        await self._learn_token(_TOKEN_SECONDS)
+        secret = self._last_token
+        if secret is None:
+            # Nothing can be proved.
+            return Proof.NONE
         return Proof.RIGHT if any(token.matches(secret, text) for text in offered) else Proof.WRONG
+
+    async def _learn_token(self, seconds: float) -> None:
+        """Read the token; while the disk does not let us, the last one stands."""
+        with suppress(OSError):
+            self._last_token = await self._token.run(seconds)
 
 
 def _end(request: web.Request, name: str) -> tuple[str, int]:
@@ -251,11 +283,3 @@ def _preflight(request: web.Request) -> web.Response:
     if "Access-Control-Request-Private-Network" in request.headers:
         grants["Access-Control-Allow-Private-Network"] = "true"
     return web.Response(status=204, headers=grants)
-
-
-def _readable(response: web.StreamResponse, origin: str | None) -> web.StreamResponse:
-    response.headers["Vary"] = "Origin"
-    if origin is not None:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = headers.CORRELATION
-    return response

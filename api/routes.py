@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 from functools import cached_property
 
 import msgspec
 from aiohttp import web
 
-from api.errors import BadValue
+from api.body import encoded
 from api.hooks import Hooks
+from api.log_tail import LogTail
+from api.model_list import ModelList
 from api.openapi import answers, document
+from api.parameters import DEFAULT_LINES, MOST_LINES, whole_number
 from api.schemas import (
+    DescriptionBody,
     HealthBody,
     LogsBody,
     ModelsBody,
@@ -20,18 +22,15 @@ from api.schemas import (
     StartedBody,
     StatusBody,
     StoppedBody,
-    models_body,
     status_body,
 )
-from core import __version__, detect, logs
+from api.stream_routes import StreamRoutes
+from api.streams import Streams
+from core import __version__
 from core.config import Paths
-from core.detect import CLIENT_ERRORS
-from core.errors import ConfigError
 from core.supervisor import Supervisor
 
-DEFAULT_LINES, MOST_LINES = 200, 10_000
 MAX_LINES = {"type": "integer", "minimum": 1, "maximum": MOST_LINES, "default": DEFAULT_LINES}
-_MODELS_SECONDS = 2.0
 
 
 class Routes:
@@ -40,8 +39,10 @@ class Routes:
     def __init__(self, supervisor: Supervisor, paths: Paths, hooks: Hooks) -> None:
         self._supervisor = supervisor
         self._hooks = hooks
-        self._paths = paths
-        self._reading = asyncio.Lock()
+        self._models = ModelList()
+        self._logs = LogTail(paths.logs)
+        self.streams = Streams()
+        self._stream_routes = StreamRoutes(supervisor, paths, self.streams)
 
     def table(self) -> list[web.RouteDef]:
         """Every route there is. Each handler is described with `@answers`; whatever runs programs needs the token."""
@@ -54,6 +55,7 @@ class Routes:
             web.get("/api/ollama/models", self.models),
             web.post("/api/app/show", self.show),
             web.get("/openapi.json", self.openapi),
+            *self._stream_routes.table(),
         ]
 
     @answers(HealthBody)
@@ -78,26 +80,18 @@ class Routes:
         await self._supervisor.stop()
         return _json(StoppedBody(True, "Ollama stopped successfully"))
 
-    @answers(LogsBody, query={"maxLines": MAX_LINES})
+    @answers(LogsBody, query={"maxLines": MAX_LINES}, is_private=True)
     async def logs(self, request: web.Request) -> web.Response:
         """The last lines of the managed Ollama's log, over as many starts as it takes."""
-        wanted = _max_lines(request)
-        # One at a time: each may take a hundred megabytes for a moment, and a thread that others wait for.
-        async with self._reading:
-            # Whoever has gone meanwhile need not be read for.
-            lines = await asyncio.to_thread(logs.tail, str(self._paths.logs), wanted) if request.transport else []
-            return _json(LogsBody(lines, len(lines)))
+        wanted = whole_number(request, "maxLines", least=1, most=MOST_LINES, default=DEFAULT_LINES)
+        # Whoever has gone meanwhile need not be read for.
+        return _answer(await self._logs.body(wanted, lambda: request.transport is not None))
 
     @answers(ModelsBody)
     async def models(self, request: web.Request) -> web.Response:
         """The installed models. 200 also while Ollama does not answer, so that no client's breaker opens over it."""
-        try:
-            client = await self._supervisor.client()
-            return _json(models_body(await client.tags(_MODELS_SECONDS)))
-        except CLIENT_ERRORS as error:
-            return _json(ModelsBody([], 0, detect.error_text(error)))
-        except ConfigError as error:
-            return _json(ModelsBody([], 0, str(error)))
+        news = await self._supervisor.models()
+        return _answer(await self._models.body(news))
 
     @answers(ShownBody)
     async def show(self, request: web.Request) -> web.Response:
@@ -105,22 +99,19 @@ class Routes:
         why_not = await self._hooks.on_show()
         return _json(ShownBody(why_not is None, why_not))
 
-    @answers(None)
+    @answers(DescriptionBody)
     async def openapi(self, request: web.Request) -> web.Response:
         """This description, in OpenAPI 3.1."""
-        return web.Response(body=self._description, content_type="application/json")
+        return _answer(self._description)
 
     @cached_property
     def _description(self) -> bytes:
         return document(self.table())
 
 
-def _max_lines(request: web.Request) -> int:
-    found = request.query.getall("maxLines", [str(DEFAULT_LINES)])
-    if len(found) == 1 and re.fullmatch("[0-9]{1,5}", found[0]) and 1 <= int(found[0]) <= MOST_LINES:
-        return int(found[0])
-    raise BadValue("maxLines", ", ".join(found), f"Give one whole number from 1 to {MOST_LINES}.")
-
-
 def _json(body: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+    return _answer(encoded(body))
+
+
+def _answer(content: bytes) -> web.Response:
+    return web.Response(body=content, content_type="application/json")

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from core import client
-from core.state import Status
+from core.state import ModelsNews, State, Status
 from core.text import size_text
 
 
@@ -54,10 +53,14 @@ class StoppedBody(msgspec.Struct, frozen=True):
 
 
 class LogsBody(msgspec.Struct, frozen=True, rename="camel"):
-    """GET /api/ollama/logs: the last lines, oldest first. `total_lines` is how many are returned."""
+    """GET /api/ollama/logs: the last lines, oldest first. `total_lines` is how many are returned.
+
+    `error` says why there are none, if the log cannot be read.
+    """
 
     logs: list[str]
     total_lines: int
+    error: str | None = None
 
 
 class ModelBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -70,7 +73,7 @@ class ModelBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ModelsBody(msgspec.Struct, frozen=True):
-    """GET /api/ollama/models. While Ollama does not answer the list is empty and `error` says why."""
+    """GET /api/ollama/models. While Ollama does not answer, `error` says why, and the list may be an earlier one."""
 
     models: list[ModelBody]
     count: int
@@ -90,6 +93,21 @@ class ShownBody(msgspec.Struct, frozen=True):
 
     shown: bool
     reason: str | None = None
+
+
+class ServerEventBody(msgspec.Struct, frozen=True):
+    """One event of a stream. `id` is what a reader comes back with, as `Last-Event-ID`.
+
+    `data` is one line: of the log, or a JSON object whose `type` is that of the event.
+    """
+
+    data: str
+    id: str = ""
+    event: str = "message"
+
+
+class DescriptionBody(msgspec.Struct, frozen=True):
+    """GET /openapi.json: an OpenAPI document, whose own specification says what it may hold."""
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
@@ -113,7 +131,7 @@ def status_body(status: Status) -> StatusBody:
         managed_by_app=status.is_managed,
         model=status.loaded[0] if status.loaded else None,
         error=status.error,
-        installed=status.install_path is not None,
+        installed=status.install_path is not None or status.state is State.EXTERNAL,
         version=status.version,
         install_path=str(status.install_path) if status.install_path else None,
         state=status.state,
@@ -131,17 +149,23 @@ def status_body(status: Status) -> StatusBody:
 def _reason(status: Status) -> str | None:
     if status.failure:
         return status.failure.message
+    if status.waits_for:
+        return status.waits_for
     if status.is_managed and status.wanted_url not in (None, status.url):
         return f"ollamaUrl is now {status.wanted_url}; Ollama runs at {status.url} until it is stopped."
-    if status.owner and not status.is_running:
+    if status.is_running:
+        return status.cause
+    if status.owner:
         return f"The port is held by {status.owner}, which does not answer as an Ollama."
-    return None
+    return status.settings_problem or status.path_problem or status.cause
 
 
-def models_body(models: list[client.Model]) -> ModelsBody:
+def models_body(news: ModelsNews) -> ModelsBody:
     """The wire's view of Ollama's list."""
-    rows = [ModelBody(model.name, size_text(model.size), model.size, utc_text(model.modified_at)) for model in models]
-    return ModelsBody(rows, len(rows))
+    rows = [
+        ModelBody(model.name, size_text(model.size), model.size, utc_text(model.modified_at)) for model in news.models
+    ]
+    return ModelsBody(rows, len(rows), news.error)
 
 
 def utc_text(timestamp: str) -> str:

@@ -7,10 +7,10 @@ import errno
 import ipaddress
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from aiohttp import web
 from filelock import BaseFileLock, FileLock, Timeout
@@ -19,17 +19,22 @@ from api import expect
 from api.app import build
 from api.connection import Crowd
 from api.hooks import HEADLESS, Hooks
-from core import detect, private_file, token
+from core import private_file, token
 from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errors import CoreError
-from core.platform import disown, make_private_dir
+from core.listener import find_listener
+from core.platform import disown, make_private_dir, unlink_private, who_else_may_write
 from core.supervisor import Supervisor
+from core.threads import within
 
 ADDRESS = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0
+_DISK_SECONDS = 5.0
+_GOODBYE_SECONDS = 1.0
 # So many are accepted at once, before any can be cut off: they must not use up our descriptors.
 _BACKLOG = 128
+T = TypeVar("T")
 
 
 class AlreadyServed(CoreError):
@@ -57,38 +62,63 @@ class AddressUnusable(CoreError):
     title = "Address cannot be used"
 
 
+class DataOutOfReach(CoreError):
+    """The disk that holds the data folder does not answer."""
+
+    code = "data_out_of_reach"
+    title = "Data folder does not answer"
+
+
 @asynccontextmanager
 async def only_instance(paths: Paths) -> AsyncIterator[Path]:
     """Hold the data folder's lock. Yields the file that tells a second instance whom it met.
 
-    Raises AlreadyServed, or OSError if the folder cannot be used.
+    Raises AlreadyServed, DataOutOfReach, or OSError if the folder cannot be used.
     """
     note = paths.run / "sidecar.json"
-    lock = await asyncio.to_thread(_lock, paths, note)
+    lock = await _on_disk(paths, lambda: _lock(paths, note))
     try:
         yield note
     finally:
-        await asyncio.to_thread(_unlock, lock, note)
+        # If the disk does not answer, the lock goes with this process.
+        with suppress(TimeoutError):
+            await within(_GOODBYE_SECONDS, "unlock", lambda: _unlock(lock, note))
+
+
+async def _on_disk(paths: Paths, work: Callable[[], T]) -> T:
+    """What `work` returns or raises, from a thread of its own. Raises DataOutOfReach after 5 s."""
+    try:
+        return await within(_DISK_SECONDS, "data folder", work)
+    except TimeoutError:
+        raise DataOutOfReach(
+            f"{paths.data} cannot be used: its disk does not answer.",
+            action="See to that disk or network drive, or choose another folder with --data-dir.",
+        ) from None
 
 
 def _lock(paths: Paths, note: Path) -> BaseFileLock:
     make_private_dir(str(paths.run))
+    if who := who_else_may_write(str(paths.data), paths.data.stat()):
+        # The settings in it could have us run any program of somebody else's choice.
+        raise PermissionError(errno.EPERM, f"This folder is not used: {who}", str(paths.data))
     disown(str(paths.run / "sidecar.lock"))
     # Worker threads come and go, so the lock must not belong to one.
     lock = FileLock(paths.run / "sidecar.lock", timeout=0, thread_local=False)
     try:
         lock.acquire()
+    except NotImplementedError:
+        raise OSError(errno.ENOTSUP, "Its file system keeps no locks", str(paths.run)) from None
     except Timeout:
         url, pid = _who(note)
         where = f": {url} (pid {pid})" if url else ""
         raise AlreadyServed(f"Another sidecar serves {paths.data}{where}.", url) from None
     # Whoever met a killed sidecar's note would bring the token to whatever listens there now.
-    note.unlink(missing_ok=True)
+    unlink_private(str(note))
     return lock
 
 
 def _unlock(lock: BaseFileLock, note: Path) -> None:
-    note.unlink(missing_ok=True)
+    unlink_private(str(note))
     lock.release()
 
 
@@ -137,7 +167,7 @@ async def _bind(crowd: Crowd, host: str, port: int) -> asyncio.Server:
             ) from error
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        listener = await asyncio.to_thread(detect.find_listener, Endpoint.parse(url_of(host, port)))
+        listener = await asyncio.to_thread(find_listener, Endpoint.parse(url_of(host, port)))
         holder = f"it is held by {listener.owner}" if listener else str(error.strerror)
         raise AddressTaken(
             f"The sidecar cannot listen on {host}:{port}: {holder}.",
@@ -151,19 +181,19 @@ async def sidecar(
 ) -> AsyncIterator[str]:
     """Everything that must be up while the sidecar serves: lock, token, socket. Yields the URL.
 
-    Raises AlreadyServed, AddressTaken, AddressUnusable, or OSError if the data folder cannot be used.
+    Raises AlreadyServed, AddressTaken, AddressUnusable, DataOutOfReach, or OSError if the data folder cannot be used.
     """
     if not ipaddress.ip_address(host).is_loopback:
-        await asyncio.to_thread(_demand_token, paths, host)
+        await _demand_token(supervisor.settings, host)
     async with only_instance(paths) as note:
-        await asyncio.to_thread(token.read_or_create, paths.run)
+        await _on_disk(paths, lambda: token.read_or_create(paths.run))
         async with listening(build(supervisor, paths, hooks), host, port) as url:
-            await asyncio.to_thread(_introduce, note, url)
+            await _on_disk(paths, lambda: _introduce(note, url))
             yield url
 
 
-def _demand_token(paths: Paths, host: str) -> None:
-    if not SettingsReader(paths).read().sidecar.require_token:
+async def _demand_token(settings: SettingsReader, host: str) -> None:
+    if not (await settings.fresh()).settings.sidecar.require_token:
         raise AddressUnusable(
             f"The sidecar does not listen on {host}, where other machines can reach it, without a token.",
             action='Set "requireToken": true in ollama-sidecar.json, or stay on 127.0.0.1.',

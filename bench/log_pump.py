@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from core.logs import Caps
 from core.pump import LogWriter, Pump
+from core.segments import Caps
 
 MEGABYTES = 200
 ROUNDS = 5

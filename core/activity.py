@@ -1,13 +1,49 @@
-"""Whether an Ollama is at work: nothing in its API tells, but its model runner's processor time does."""
+"""Whether an Ollama is at work: nothing in its API tells, but its log and its model runner's processor time do."""
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
+from core import logs
+from core.threads import SingleFlight
+
 LOOK_SECONDS = 0.4
 _BUSY_SHARE = 0.1
+_DISK_SECONDS = 1.0
+
+
+class LogGrowth:
+    """Whether a managed Ollama prints: it does while it starts, and for each request that is not ours.
+
+    Belongs to one loop. The log is only measured, never read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._measuring = SingleFlight("log size", lambda: _end_of_log(str(folder)))
+        self._end: tuple[str, int] | None = None
+
+    async def has_grown(self) -> bool:
+        """Whether the log has grown since the last call that says so; True at the first one.
+
+        Takes 1 s at most. While the disk does not answer nothing is known, and that is False.
+        """
+        try:
+            end = await self._measuring.run(_DISK_SECONDS)
+        except (TimeoutError, OSError):
+            return False
+        before, self._end = self._end, end
+        return end != before
+
+
+def _end_of_log(folder: str) -> tuple[str, int]:
+    newest = logs.newest(folder)
+    with suppress(OSError):
+        return (newest, Path(newest).stat().st_size) if newest else ("", 0)
+    return ("", 0)
 
 
 def is_busy(pid: int) -> bool:

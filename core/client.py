@@ -1,55 +1,82 @@
-"""Ollama's HTTP calls: https://github.com/ollama/ollama/blob/main/docs/api.md. One client per base URL."""
+"""Ollama's API as far as we use it: https://github.com/ollama/ollama/blob/main/docs/api.md. One client per server.
+
+What a server sends is bounded where it is decoded, and one odd entry never spoils a list.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from dataclasses import dataclass
 from typing import Self, TypeVar
 
-import aiohttp
 import msgspec
 
-from core.decode import from_json
+from core.call import BadAnswer, Caller, Complaint, HttpStatus
+from core.decode import from_json, text, whole_number
 
-MOST_BYTES = 8 << 20
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
-
-class Version(msgspec.Struct, frozen=True):
-    """GET /api/version."""
-
-    version: str
+MOST_MODELS = 10_000
+MOST_LOADED = 100
+MOST_BYTES = 8 << 20
+_SMALL_BYTES = 64 << 10
+_LOOP_BYTES = 256 << 10
+# A list of 8 MiB holds some 20,000 models of a dozen fields. One of more values than this is no list of models, and
+# decoding it would hold the interpreter's lock, and with it the event loop, for up to a quarter of a second.
+_MOST_COMMAS = 500_000
+_NAME_LENGTH = 256
+_TEXT_LENGTH = 64
+_ERROR_LENGTH = 200
+_NULL = msgspec.Raw(b"null")
 
 
 class Model(msgspec.Struct, frozen=True):
-    """One installed model of GET /api/tags. `size` is in bytes, `modified_at` RFC 3339."""
+    """One installed or loaded model. `size` is in bytes, 0 if not known; `modified_at` is RFC 3339, or empty."""
 
     name: str
     size: int = 0
     modified_at: str = ""
 
 
-class Models(msgspec.Struct, frozen=True):
-    """GET /api/tags and GET /api/ps."""
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The models that a server lists. `left_out` counts those beyond the limit and those without a usable name."""
 
-    models: list[Model] | None = None
+    models: tuple[Model, ...] = ()
+    left_out: int = 0
 
 
-class HttpStatus(Exception):
-    """Something answered, but not with 200."""
+class _Answer(msgspec.Struct):
+    error: msgspec.Raw = _NULL
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"HTTP {code}")
-        self.code = code
+
+class _Version(_Answer):
+    version: msgspec.Raw = _NULL
+
+
+class _Models(_Answer):
+    models: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class _Row(msgspec.Struct):
+    name: msgspec.Raw = _NULL
+    size: msgspec.Raw = _NULL
+    modified_at: msgspec.Raw = _NULL
 
 
 class Client:
-    """Calls one server. Raises `aiohttp.ClientError`, `TimeoutError`, `HttpStatus`, or `msgspec.MsgspecError`.
+    """Calls one server. Every call raises `CallFailed`, and nothing else. An async context manager.
 
-    An async context manager. Proxy variables are obeyed for other machines and ignored for this one.
+    Proxy variables are obeyed for other machines and ignored for this one. `login` is sent as Basic authorization.
     """
 
-    def __init__(self, base_url: str, *, is_local: bool) -> None:
-        self._base_url = base_url
-        self._session = aiohttp.ClientSession(trust_env=not is_local)
+    def __init__(self, base_url: str, *, is_local: bool, login: tuple[str, str] | None = None) -> None:
+        self._caller = Caller(base_url, is_local=is_local, login=login)
+        self._identified_at = -1
+        self._left_out: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,38 +86,91 @@ class Client:
 
     async def close(self) -> None:
         """Drop the connections."""
-        await self._session.close()
+        await self._caller.close()
 
     async def version(self, timeout: float) -> str:
-        """The server's version, within `timeout` seconds."""
-        return (await self._get("/api/version", Version, timeout)).version
+        """The server's version, within `timeout` seconds; at most 64 characters."""
+        return _version(await self._caller.call("/api/version", timeout, most=_SMALL_BYTES))
 
-    async def tags(self, timeout: float) -> list[Model]:
-        """The installed models, within `timeout` seconds."""
-        return (await self._get("/api/tags", Models, timeout)).models or []
+    async def identify(self, timeout: float) -> None:
+        """Return if the server that answered last is an Ollama: `GET /` says so, or `/api/tags` lists models.
 
-    async def loaded(self, timeout: float) -> list[Model]:
-        """The models in memory, within `timeout` seconds."""
-        return (await self._get("/api/ps", Models, timeout)).models or []
+        Others have an `/api/version` too. Asked once for each new connection, as the same connection leads to the same
+        server; takes up to twice `timeout` seconds then. Raises what the list of models raises if it is none.
+        """
+        connections = self._caller.connections
+        if connections == self._identified_at:
+            return
+        if not await self._greets(timeout):
+            await self.tags(timeout)
+        self._identified_at = connections
+
+    async def _greets(self, timeout: float) -> bool:
+        try:
+            body = await self._caller.call("/", timeout, most=_SMALL_BYTES)
+        except (HttpStatus, BadAnswer):
+            return False
+        return body.strip() == b"Ollama is running"
+
+    async def tags(self, timeout: float) -> ModelList:
+        """The installed models, within `timeout` seconds; at most 10,000."""
+        return await self._models("/api/tags", timeout, MOST_MODELS)
+
+    async def loaded(self, timeout: float) -> ModelList:
+        """The models in memory, within `timeout` seconds; at most 100."""
+        return await self._models("/api/ps", timeout, MOST_LOADED)
 
     async def unload(self, model: str, timeout: float) -> None:
         """Take a model out of memory: `keep_alive` 0, as the API document says under "Unload a model"."""
-        limit = aiohttp.ClientTimeout(total=timeout)
-        body = msgspec.json.encode({"model": model, "keep_alive": 0, "stream": False})
-        headers = {"Content-Type": "application/json"}
-        url = f"{self._base_url}/api/generate"
-        async with self._session.post(url, data=body, headers=headers, timeout=limit) as response:
-            if response.status != 200:
-                raise HttpStatus(response.status)
+        content = msgspec.json.encode({"model": model, "keep_alive": 0, "stream": False})
+        _decoded(await self._caller.call("/api/generate", timeout, most=_SMALL_BYTES, content=content), _Answer)
 
-    async def _get(self, path: str, shape: type[T], timeout: float) -> T:
-        limit = aiohttp.ClientTimeout(total=timeout)
-        # A redirect leads to another server than the one that was asked about.
-        async with self._session.get(self._base_url + path, timeout=limit, allow_redirects=False) as response:
-            if response.status != 200:
-                raise HttpStatus(response.status)
-            # A stranger on the port may stream without end.
-            body = await response.content.read(MOST_BYTES)
-            while len(body) < MOST_BYTES and (chunk := await response.content.read(MOST_BYTES - len(body))):
-                body += chunk
-            return from_json(body, shape)
+    async def _models(self, path: str, timeout: float, most: int) -> ModelList:
+        body = await self._caller.call(path, timeout, most=MOST_BYTES)
+        is_short = len(body) <= _LOOP_BYTES
+        found = _model_list(body, most) if is_short else await asyncio.to_thread(_model_list, body, most)
+        if found.left_out != self._left_out.get(path, 0):
+            self._left_out[path] = found.left_out
+            log.warning("%s: %d models are left out: too many, or without a usable name", path, found.left_out)
+        return found
+
+
+def _decoded(body: bytes, shape: type[T]) -> T:
+    """The answer. Raises `Complaint` with the server's own error, or `BadAnswer`."""
+    if body.count(b",") > _MOST_COMMAS:
+        raise BadAnswer("Its answer holds too many values.")
+    try:
+        answer = from_json(body, shape)
+    except msgspec.MsgspecError:
+        raise BadAnswer("Its answer is not what an Ollama sends.") from None
+    if isinstance(answer, _Answer) and (error := text(answer.error, _ERROR_LENGTH)):
+        raise Complaint(error)
+    return answer
+
+
+def _version(body: bytes) -> str:
+    version = text(_decoded(body, _Version).version, _TEXT_LENGTH)
+    if not version:
+        raise BadAnswer("It names no version.")
+    return version
+
+
+def _model_list(body: bytes, most: int) -> ModelList:
+    """The list in `body`, cut to `most` models. Takes some 30 ms for 10,000."""
+    rows = _decoded(body, _Models).models
+    if rows is msgspec.UNSET:
+        raise BadAnswer("It lists no models.")
+    found = [model for row in (rows or [])[:most] if (model := _model(row))]
+    return ModelList(tuple(found), len(rows or []) - len(found))
+
+
+def _model(raw: msgspec.Raw) -> Model | None:
+    """The model of one row, None if nobody could call it by its name: it has none, or one that does not print."""
+    try:
+        row = from_json(raw, _Row)
+        name = from_json(row.name, str)
+    except msgspec.MsgspecError:
+        return None
+    if not 1 <= len(name) <= _NAME_LENGTH or not name.isprintable():
+        return None
+    return Model(name, whole_number(row.size), text(row.modified_at, _TEXT_LENGTH))

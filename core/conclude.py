@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.detect import Answer, Probe
-from core.errors import CoreError
+from core.endpoint import Endpoint
+from core.errors import CoreError, PathInvalid
 from core.look import Look
 from core.state import RESTING, State, Status
 
@@ -16,7 +17,9 @@ NOBODY: dict[str, Any] = {
     "by_hand": None,
     "version": None,
     "models": (),
+    "models_error": None,
     "loaded": (),
+    "cause": None,
     "adopted": False,
 }
 """What is known of an Ollama while none is there."""
@@ -33,51 +36,85 @@ class News:
 
 def conclude(status: Status, look: Look) -> News:
     """What `look` says about an Ollama of which `status` is known."""
+    always = common(look)
     if look.probe.answer is Answer.NOT_ASKED and status.state is not State.UNKNOWN:
-        return News(common(look))
+        return News(always | _program_of(status))
     if status.state is State.RUNNING:
-        return _managed(status, look, common(look))
-    return _resting(status, look, common(look)) if status.state in RESTING else News(common(look))
+        return _managed(look, always)
+    return _resting(status, look, always) if status.state in RESTING else News(always)
 
 
 def common(look: Look) -> dict[str, Any]:
     """What any look changes: the settings are what they are, whatever Ollama does."""
-    endpoint = look.setup.endpoint
+    endpoint, executable = look.setup.endpoint, look.setup.executable
     problem = look.setup.problem or (endpoint if isinstance(endpoint, CoreError) else None)
     return {
         "install_path": look.setup.install_path,
+        "path_problem": str(executable) if isinstance(executable, PathInvalid) else None,
         "settings_problem": str(problem) if problem else None,
         "wanted_url": look.setup.url if not isinstance(endpoint, CoreError) else None,
     }
 
 
-def answered(status: Status, probe: Probe) -> dict[str, Any]:
+def answered(probe: Probe) -> dict[str, Any]:
     """What the answer of an Ollama changes."""
-    models = status.models if probe.models is None else probe.models
-    return {"version": probe.version, "models": models, "loaded": probe.loaded, "error": None}
+    return {"version": probe.version, "error": None, "cause": None}
 
 
-def _managed(status: Status, look: Look, always: dict[str, Any]) -> News:
+def _cause(look: Look) -> str | None:
+    """What more there is to say about one that does not answer. That nobody listens at loopback needs no words."""
+    endpoint = look.setup.endpoint
+    is_plain = isinstance(endpoint, Endpoint) and endpoint.is_loopback and look.probe.answer is Answer.NOBODY
+    return None if is_plain else look.probe.reason
+
+
+def _program_of(known: Status | Look) -> dict[str, Any]:
+    """The executable of an Ollama that is not ours is that of the process that listens, where it may be known."""
+    if isinstance(known, Status):
+        return {"install_path": known.install_path} if known.state is State.EXTERNAL else {}
+    return {"install_path": known.listener.executable} if known.listener and known.listener.is_ollama else {}
+
+
+def _managed(look: Look, always: dict[str, Any]) -> News:
     if look.probe.answer is Answer.OLLAMA:
-        return News(always | answered(status, look.probe), is_fresh=True)
+        return News(always | answered(look.probe), is_fresh=True)
     # It lives, as far as its shim says, but it does not answer: the last good snapshot grows old.
-    return News(always | {"error": look.probe.error})
+    return News(always | {"error": look.probe.error, "cause": _cause(look)})
 
 
 def _resting(status: Status, look: Look, always: dict[str, Any]) -> News:
     probe, listener = look.probe, look.listener
+    whose = {
+        "pid": listener.pid if listener else None,
+        "owner": listener.owner if listener else None,
+        "by_hand": listener.by_hand if listener else None,
+    }
     if probe.answer is Answer.OLLAMA:
-        whose = {
-            "pid": listener.pid if listener else None,
-            "owner": listener.owner if listener else None,
-            "by_hand": listener.by_hand if listener else None,
-        }
-        news = always | whose | answered(status, probe) | {"url": look.url, "failure": None}
+        news = always | _program_of(look) | whose | answered(probe) | {"url": look.url, "failure": None}
+        if is_another(status, replace(status, **news)):
+            news |= {"models": (), "models_error": None, "loaded": ()}
         return News(news, State.EXTERNAL)
-    if status.state is State.EXTERNAL and probe.answer is Answer.SILENCE and status.url == look.url:
-        return News(always | {"error": probe.error})
+    if is_hanging_external(status, look):
+        if status.state is State.EXTERNAL:
+            return News(always | _program_of(status) | {"error": probe.error})
+        news = always | _program_of(look) | whose | {"url": look.url, "error": probe.error, "failure": None}
+        return News(news, State.EXTERNAL)
     holder = {"owner": listener.owner, "by_hand": listener.by_hand} if listener else {}
-    return News(always | NOBODY | holder | {"url": look.url, "error": probe.error}, _without(status, look))
+    nobody = always | NOBODY | holder | {"url": look.url, "error": probe.error, "cause": _cause(look)}
+    return News(nobody, _without(status, look))
+
+
+def is_another(before: Status, now: Status) -> bool:
+    """Whether an Ollama that is not ours has been exchanged for another one between two looks."""
+    return (before.url, before.pid) != (now.url, now.pid)
+
+
+def is_hanging_external(status: Status, look: Look) -> bool:
+    """Whether an Ollama that is not ours is there and does not answer: one that did before, or is one by its name."""
+    if look.probe.answer is not Answer.SILENCE:
+        return False
+    was_there = status.state is State.EXTERNAL and status.url == look.url
+    return was_there or (look.listener is not None and look.listener.is_ollama)
 
 
 def _without(status: Status, look: Look) -> State:

@@ -1,6 +1,6 @@
 """The two settings files: Aura's `settings.json` and our `ollama-sidecar.json`. They are read and written only here.
 
-Reading and writing block on the disk: call them from a thread. A file that cannot be used is reported, never repaired.
+A file that cannot be used is reported, never repaired. What blocks on the disk says so: call it from a thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -18,6 +18,7 @@ import msgspec
 import platformdirs
 
 from core import settings_file, settings_rules
+from core.broadcast import Broadcast
 from core.endpoint import Endpoint
 from core.errors import ConfigError
 from core.json_text import Document
@@ -25,7 +26,12 @@ from core.settings_file import Stamp
 from core.settings_rules import DEFAULT_URL as DEFAULT_URL
 from core.settings_rules import AuraSettings, Fault
 from core.settings_rules import SidecarSettings as SidecarSettings
+from core.threads import SingleFlight
 
+FIRST_READ_SECONDS = 5.0
+"""What a disk that has to wake up is given at our own start."""
+FRESH_SECONDS = 0.25
+HANGING_SECONDS = 2.0
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
@@ -77,34 +83,88 @@ class Settings:
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The settings in force, and why they are not what the files say now, if they are not.
+
+    `is_unknown` says that `settings.json` has never been usable, so that the defaults stand for it.
+    """
+
+    settings: Settings
+    problem: ConfigError | None
+    is_unknown: bool = False
+
+
+# Whoever asked for the token must not lose it because the settings cannot be read.
+_UNKNOWN = Settings(sidecar=SidecarSettings(require_token=True))
+
+
 class SettingsReader:
-    """The settings in force, read fresh. Any thread may call it."""
+    """The settings in force, read fresh. One for the whole program, so that a disk that hangs holds one thread."""
 
     def __init__(self, paths: Paths, conceal: Callable[[Mapping[str, str]], None] = lambda env: None) -> None:
         """`conceal` is told of each `env` that is read, by the thread that reads it and before anybody can use it."""
+        self._paths = paths
         self._conceal = conceal
         self._aura = _Source(paths.settings, AuraSettings)
         self._sidecar = _Source(paths.sidecar, SidecarSettings)
         self._lock = threading.Lock()
+        self._flight = SingleFlight("settings", self._read)
+        self._last: Reading | None = None
+        self._last_at = float("-inf")
+        self.hub: Broadcast[tuple[Settings, str | None] | None] = Broadcast(None)
+        """The last values that `fresh` read, and what was wrong with the files then. None before the first time."""
+
+    async def fresh(self, *, seconds: float = FRESH_SECONDS, max_age: float = 0.0) -> Reading:
+        """What the files say now, or what they said at most `max_age` seconds ago. On the program's one loop.
+
+        It does not raise, and takes `seconds` at most. If the disk has not answered by then, the last reading stands;
+        once it has been silent for 2 s, or if there is no last reading, `problem` says so. Before the first reading
+        the token is required.
+        """
+        if self._last and time.monotonic() - self._last_at <= max_age:
+            return self._last
+        try:
+            reading = await self._flight.run(seconds)
+        except (TimeoutError, OSError):
+            if self._last is None:
+                return Reading(_UNKNOWN, self._silence(), is_unknown=True)
+            is_hanging = self._flight.running_for >= HANGING_SECONDS
+            return replace(self._last, problem=self._silence()) if is_hanging else self._last
+        self.hub.publish((reading.settings, str(reading.problem) if reading.problem else None))
+        return reading
 
     def read(self) -> Settings:
-        """What the files say now. Blocks on the disk, and does not raise.
+        """What the files say now. Blocks on the disk, and does not raise. From any thread.
 
         A missing file means the defaults. One that cannot be used leaves its last good values (else the defaults) in
         force, and `problem` says why.
         """
-        with self._lock:
-            aura, sidecar = self._aura.read(), self._sidecar.read()
-            if self._sidecar.is_unknown and self._sidecar.mentions(b"requireToken"):
-                # Whoever asked for the token must not lose it by a slip elsewhere in the file.
-                sidecar = msgspec.structs.replace(sidecar, require_token=True)
-        self._conceal(sidecar.env)
-        return Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
+        return self._read().settings
 
     @property
     def problem(self) -> ConfigError | None:
         """What was wrong at the last `read`; `settings.json` comes first."""
         return self._aura.problem or self._sidecar.problem
+
+    def _read(self) -> Reading:
+        with self._lock:
+            began = time.monotonic()
+            aura, sidecar = self._aura.read(), self._sidecar.read()
+            if self._sidecar.is_unknown and self._sidecar.may_hold(b"requireToken"):
+                # Whoever asked for the token must not lose it by a slip elsewhere in the file, or a disk that fails.
+                sidecar = msgspec.structs.replace(sidecar, require_token=True)
+            self._conceal(sidecar.env)
+            settings = Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
+            reading = Reading(settings, self.problem, self._aura.is_unknown)
+            self._last, self._last_at = reading, began
+            return reading
+
+    def _silence(self) -> ConfigError:
+        return ConfigError(
+            f"{self._paths.data} cannot be read: its disk does not answer",
+            action="See to that disk or network drive; until then the last settings that were read stay in force.",
+        )
 
 
 def write_settings(paths: Paths, changes: Mapping[str, object]) -> None:
@@ -153,17 +213,21 @@ class _Source(Generic[_T]):
         """Whether the file has never been usable, so that the defaults stand for it."""
         return self.problem is not None and not self._was_good
 
-    def mentions(self, word: bytes) -> bool:
-        """Whether the file has that word anywhere, whatever state it is in."""
+    def may_hold(self, word: bytes) -> bool:
+        """Whether the file has that word anywhere, whatever its encoding; True if it cannot be read."""
         try:
-            return word in self._path.read_bytes()
-        except OSError:
-            return False
+            content = settings_file.read(self._path)[1]
+        except ConfigError:
+            return True
+        # As UTF-16, each letter has a zero byte beside it.
+        return word in content.replace(b"\0", b"")
 
     def _load(self) -> _T:
         now = time.time_ns()
         file = settings_file.load(self._path)
         if file.stamp is None:
+            if self._was_good and not self._path.parent.is_dir():
+                raise ConfigError(f"{self._path.parent} is gone", action="Bring its disk back, or restart aura-ollama.")
             return self._kind()
         if file.stamp.is_settled(now):
             self._stamp = file.stamp

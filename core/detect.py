@@ -1,33 +1,16 @@
-"""Whose server answers: probe the endpoint, find the process that listens, say in words who owns it. Only looks."""
+"""Whether an Ollama answers at an address. Only looks; `core.listener` says whose it is."""
 
 from __future__ import annotations
 
-import errno
-import re
-import socket
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 
-import aiohttp
-import msgspec
-import psutil
-
-from core.client import Client, HttpStatus, Model
-from core.endpoint import Endpoint
-from core.platform import sockets
+from core.call import CallFailed, Complaint, HttpStatus, NotAsked, NotConnected, TimedOut
+from core.client import Client
 from core.state import NOT_REACHABLE, TIMED_OUT
 
 PROBE_SECONDS = 2.0
-_LIST_SECONDS = 1.0
-CLIENT_ERRORS = (aiohttp.ClientError, msgspec.MsgspecError, HttpStatus, TimeoutError)
-"""Everything that a `Client` raises."""
-_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - looked for, not bound to
-_BY_ITS_OWNER = "Stop it as the user who started it."
-_OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_CONTAINER = re.compile(r"(?:docker|libpod|crio|cri-containerd|containerd)[-/:]([0-9a-f]{12})[0-9a-f]*")
-_SERVICE = re.compile(r"/([^/]+\.service)(?:/|$)", re.MULTILINE)
+_IDENTIFY_SECONDS = 1.0
 
 
 class Answer(Enum):
@@ -43,127 +26,48 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One look at the endpoint. `error` is a text that the Aura app knows, None if an Ollama answers.
+    """Whether an Ollama answers. `error` is a text that the Aura app knows, None if one does.
 
-    `models` are the installed ones, None if it did not list them in time; `loaded` are the names in memory.
+    `reason` says more about the error, for a person; it makes no different probe.
     """
 
     answer: Answer
     error: str | None = None
     version: str | None = None
-    models: tuple[Model, ...] | None = None
-    loaded: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who holds a port. `pid` is None where the system does not let us see (another user's process, macOS, Wine)."""
-
-    pid: int | None
-    owner: str
-    by_hand: str
+    reason: str | None = field(default=None, compare=False)
 
 
 async def probe(client: Client) -> Probe:
-    """Ask for the version, then for the models. Ends within 4 s and raises nothing for what it meets."""
+    """Ask for the version and, once a connection, for a sign that it is an Ollama. Never asks for models if it is one.
+
+    One request if the connection of the last probe still stands. Ends within 4 s and raises nothing.
+    """
     try:
         version = await client.version(PROBE_SECONDS)
-    except CLIENT_ERRORS as error:
-        return Probe(_answer_of(error), error_text(error))
-    models = await _listed(client.tags)
-    loaded = await _listed(client.loaded) or ()
-    return Probe(Answer.OLLAMA, None, version, models, tuple(model.name for model in loaded))
+        await client.identify(_IDENTIFY_SECONDS)
+    except CallFailed as error:
+        return Probe(_answer_of(error), error_text(error), reason=str(error))
+    return Probe(Answer.OLLAMA, None, version)
 
 
-async def _listed(ask: Callable[[float], Awaitable[list[Model]]]) -> tuple[Model, ...] | None:
-    try:
-        return tuple(await ask(_LIST_SECONDS))
-    except CLIENT_ERRORS:
-        return None
+def _answer_of(error: CallFailed) -> Answer:
+    match error:
+        case TimedOut():
+            return Answer.SILENCE
+        case NotConnected():
+            return Answer.NOBODY
+        case NotAsked():
+            return Answer.NOT_ASKED
+        case _:
+            return Answer.SOMETHING_ELSE
 
 
-def _answer_of(error: Exception) -> Answer:
-    if isinstance(error, TimeoutError):
-        return Answer.SILENCE
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return Answer.NOT_ASKED if error.os_error.errno in _OUT_OF_MEANS else Answer.NOBODY
-    return Answer.SOMETHING_ELSE
-
-
-def error_text(error: Exception) -> str:
-    """What a `Client` met, in the words that the Aura app knows."""
-    if isinstance(error, HttpStatus):
-        return str(error)
-    return TIMED_OUT if isinstance(error, TimeoutError) else NOT_REACHABLE
-
-
-def find_listener(endpoint: Endpoint) -> Listener | None:
-    """Who listens at a local endpoint, None if nobody does. Reads the whole socket table: call it in a thread."""
-    addresses = _WILDCARDS | _addresses(endpoint.host)
-    pids = {pid for address, pid in sockets.listening(endpoint.port) if address in addresses}
-    if not pids:
-        return None
-    known = sorted(pid for pid in pids if pid)
-    return describe(known[0]) if known else Listener(None, "unknown (another user)", _BY_ITS_OWNER)
-
-
-def _addresses(host: str) -> set[str]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return {host}
-    literal = {str(row[4][0]) for row in found}
-    return literal | {f"::ffff:{text}" for text in literal if "." in text}
-
-
-def describe(pid: int) -> Listener:
-    """Say in words whose process that is and how to stop it by hand. Tolerates that it ends meanwhile."""
-    name, user = _name_and_user(pid)
-    label = f"{name or 'a process'} (pid {pid}{f', user {user}' if user else ''})"
-    cgroup = _cgroup(pid)
-    unit, container = unit_and_container(cgroup)
-    if container:
-        return Listener(pid, f"container {container} ({label})", f"Stop it with: docker stop {container}")
-    if unit:
-        systemctl = "systemctl --user" if "/user@" in cgroup else "sudo systemctl"
-        return Listener(pid, f"system service {unit} ({label})", f"Stop it with: {systemctl} stop {unit}")
-    if app := _desktop_app(pid):
-        return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.")
-    return Listener(pid, label, f"Stop process {pid} where it was started.")
-
-
-def _name_and_user(pid: int) -> tuple[str | None, str | None]:
-    try:
-        process = psutil.Process(pid)
-        name = process.name()
-    except (psutil.Error, OSError):
-        return None, None
-    try:
-        return name, process.username()
-    except (psutil.Error, OSError, KeyError):
-        return name, None
-
-
-def _cgroup(pid: int) -> str:
-    # Other systems than Linux have no such file.
-    try:
-        return Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def unit_and_container(text: str) -> tuple[str | None, str | None]:
-    """The systemd service and the container, short id, that a `/proc/PID/cgroup` names: cgroups(7)."""
-    container = _CONTAINER.search(text)
-    units = [unit for unit in _SERVICE.findall(text) if not unit.startswith("user@")]
-    return (units[-1] if units else None), (container[1] if container else None)
-
-
-def _desktop_app(pid: int) -> str | None:
-    # On Windows the parent is `ollama app.exe`, on macOS the program inside Ollama.app.
-    try:
-        parent = psutil.Process(pid).parent()
-        parent_name = parent.name() if parent else ""
-    except (psutil.Error, OSError):
-        return None
-    return "Ollama" if parent_name in {"ollama app.exe", "Ollama"} else None
+def error_text(error: CallFailed) -> str:
+    """What a call met, in the words that the Aura app knows, or in the server's own."""
+    match error:
+        case HttpStatus() | Complaint():
+            return str(error)
+        case TimedOut():
+            return TIMED_OUT
+        case _:
+            return NOT_REACHABLE

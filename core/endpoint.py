@@ -1,15 +1,17 @@
 """Where Ollama answers: `ollamaUrl` taken apart once, for probing, for the child's OLLAMA_HOST, and for "is it here?".
 
-Pure, except `is_local`, which asks for this machine's addresses. Nothing is resolved or contacted here.
+Pure, except `is_local` and `suggestion`, which ask for this machine's addresses and its name. Nothing is resolved or
+contacted here.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+import socket
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psutil
 
@@ -17,7 +19,12 @@ from core.errors import ConfigError
 
 _OLLAMA_PORT = 11434
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_CONTACT = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, never listened on
+_WILDCARD = "::"
+WILDCARDS = frozenset({"0.0.0.0", _WILDCARD, "*"})  # noqa: S104 - looked for, never listened on
+"""All addresses of a machine, as a URL or a system's table of sockets may write them."""
+# An Ollama that is told to listen at `::` does so by IPv4 alone where the machine has no IPv6; `localhost` is either.
+_CONTACT = {"0.0.0.0": "127.0.0.1", _WILDCARD: "localhost"}  # noqa: S104 - recognised, never listened on
+_API_PATHS = ("/v1", "/api")
 _MAX_LENGTH = 2048
 _AUTHORITY = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([0-9]*))?")
 _HOST_NAME = re.compile(r"(?!.{254})[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_][a-z0-9_-]{0,62})*")
@@ -29,20 +36,25 @@ _WAY_OUT = 'Set `ollamaUrl` to an address such as "http://127.0.0.1:11434".'
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One parsed `ollamaUrl`. `host` is lower case, without brackets; `path` is empty or starts with a slash."""
+    """One parsed `ollamaUrl`. `host` is lower case, without brackets; `path` is empty or starts with a slash.
+
+    `login` is the user name and the password that the URL holds; no text made of an endpoint shows it.
+    """
 
     scheme: str
     host: str
     port: int
     path: str = ""
+    login: tuple[str, str] | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:
         """Take `ollamaUrl` apart.
 
-        Without a scheme it means http and, without a port, 11434; with one, the scheme's own port. Credentials are
-        dropped. An IPv4 address in IPv6 clothes (`::ffff:127.0.0.1`) is taken as the IPv4 address. Raises
-        `ConfigError`, which shows the value without credentials.
+        Without a scheme it means http and, without a port, 11434; with one, the scheme's own port. A port alone
+        (`:8200`) means all addresses of this machine, as it does to Ollama in OLLAMA_HOST. An IPv4 address in IPv6
+        clothes (`::ffff:127.0.0.1`) is taken as the IPv4 address. Raises `ConfigError`, which shows the value without
+        credentials.
         """
         try:
             return _parse(text.strip())
@@ -51,7 +63,7 @@ class Endpoint:
 
     @property
     def base_url(self) -> str:
-        """What to contact, without a closing slash or credentials. A wildcard is contacted on its own loopback."""
+        """What to contact, without a closing slash or credentials. A wildcard is contacted on loopback."""
         host = _bracketed(_CONTACT.get(self.host, self.host))
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.path}"
@@ -79,6 +91,23 @@ class Endpoint:
         """An `ollama serve` started on this machine could answer here: local, plain http, and no path before /api."""
         return self.scheme == "http" and not self.path and self.is_local
 
+    @property
+    def suggestion(self) -> str | None:
+        """The `ollamaUrl` that was probably meant, None if there is nothing to suggest.
+
+        This machine by its own name, by https or with a path leads to nothing that could be started here; and Ollama's
+        address ends before the `/v1` or `/api` that other programs ask for.
+        """
+        is_own_name = self.host in _own_names()
+        if not self.is_manageable and (is_own_name or self.is_local):
+            host = "127.0.0.1" if is_own_name else _bracketed(self.host)
+            # Nobody who leaves the port out means 80.
+            port = _OLLAMA_PORT if self.port == _DEFAULT_PORTS[self.scheme] else self.port
+            return f"http://{host}:{port}"
+        if self.path in _API_PATHS:
+            return self.base_url.removesuffix(self.path)
+        return None
+
 
 def _parse(text: str) -> Endpoint:
     if not text:
@@ -88,16 +117,17 @@ def _parse(text: str) -> Endpoint:
     if re.search(r"[\s\\\x00-\x1f\x7f\ud800-\udfff]", text):
         raise ValueError("it holds a space, a backslash or a control character")
     scheme, authority, path = _split(text if _address(text) is None else _bracketed(text))
-    host, port = _host_and_port(authority)
+    userinfo, _, address = authority.rpartition("@")
+    host, port = _host_and_port(address)
     if port is None:
         port = _DEFAULT_PORTS[scheme] if "://" in text else _OLLAMA_PORT
     if not 1 <= port <= 65535:
         raise ValueError("the port must be a number from 1 to 65535")
-    return Endpoint(scheme, host, port, path.rstrip("/"))
+    return Endpoint(scheme, host, port, path.rstrip("/"), _login(userinfo))
 
 
 def _split(text: str) -> tuple[str, str, str]:
-    """Scheme, authority and path. The messages are ours, because the library's may quote credentials."""
+    """Scheme, authority with credentials, and path. The messages are ours, as the library's may quote credentials."""
     has_scheme = "://" in text
     if not has_scheme and re.match(r"https?:(?:/|$)", text, re.IGNORECASE):
         raise ValueError("a scheme is followed by `://`")
@@ -109,7 +139,21 @@ def _split(text: str) -> tuple[str, str, str]:
         raise ValueError("only http:// and https:// are understood")
     if "?" in text or "#" in text:
         raise ValueError("a query or a fragment has no place in it")
-    return parts.scheme, parts.netloc.rpartition("@")[2], parts.path
+    return parts.scheme, parts.netloc, parts.path
+
+
+def _login(userinfo: str) -> tuple[str, str] | None:
+    """The user name and the password, percent-decoded."""
+    if not userinfo:
+        return None
+    try:
+        name, password = (unquote(part, errors="strict") for part in userinfo.partition(":")[::2])
+    except UnicodeDecodeError:
+        raise ValueError("its user name or password holds bytes that are no UTF-8") from None
+    if ":" in name:
+        # Basic authorization ends the name at the first colon: https://www.rfc-editor.org/rfc/rfc7617#section-2
+        raise ValueError("its user name holds a colon")
+    return name, password
 
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:
@@ -118,7 +162,9 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
         raise ValueError("after the host only a port number may follow, and an IPv6 address needs brackets")
     bracketed, name, port = match.groups()
     if bracketed is None and not name:
-        raise ValueError("it names no host")
+        if not port:
+            raise ValueError("it names no host")
+        return _WILDCARD, int(port)
     return _ipv6(bracketed) if bracketed is not None else _name(name), int(port) if port else None
 
 
@@ -162,8 +208,17 @@ def _interface_addresses() -> set[str]:
     return {str(address) for text in texts if (address := _address(text)) is not None}
 
 
+def _own_names() -> set[str]:
+    name = socket.gethostname().lower()
+    short = name.partition(".")[0]
+    return {name, short, f"{short}.local"} - {""}
+
+
 def redacted(text: str) -> str:
     """The value, fit for a log: secrets (all before the last `@`, and after a `?` or `#`) starred, and not endless."""
-    shown = re.sub(r"^([^@]*?://)?.*@", r"\1***@", text, flags=re.DOTALL)
+    secret, at, shown = text.rpartition("@")
+    if at:
+        scheme, separator, _ = secret.partition("://")
+        shown = f"{scheme}://***@{shown}" if separator and "@" not in scheme else f"***@{shown}"
     shown = re.sub(r"([?#]).+", r"\1***", shown, flags=re.DOTALL)
     return shown[:200].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,31 +1,43 @@
 """What the supervisor has done outside while it goes on: look, spawn, wait, stop. Each errand posts what it found.
 
 Errands write no state. They run on the supervisor's loop, as tasks of its group, and may be cancelled at any time.
+Whatever goes wrong in one is news like any other: each ends with a message, since somebody may wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from core import detect, launch, mail
+from core import launch, mail
+from core.activity import LogGrowth
 from core.adopt import adopt
+from core.call import CallFailed
+from core.client import Client, Model, ModelList
 from core.config import Paths, SettingsReader
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, error_text
 from core.endpoint import Endpoint
-from core.errors import CoreError, SpawnFailed, StartTimedOut, StopFailed
+from core.errors import CoreError, SpawnFailed, StopFailed
 from core.launch import Memory
 from core.look import Look, Looker
 from core.platform import birth
 from core.process import Managed, wait_end
+from core.ready import Readiness
 from core.spawn import Plan, spawn
-from core.state import NOT_REACHABLE
+from core.state import NOT_REACHABLE, Exit, Status
 
-_FIRST_RETRY_SECONDS = 0.02
-_LONGEST_RETRY_SECONDS = 0.25
-_END_SECONDS = 5.0
+log = logging.getLogger(__name__)
+
+# An Ollama whose output something else holds on to needs about 9 s from its death to the end of its shim.
+_END_SECONDS = 15.0
+_RETRY_SECONDS = 1.0
+# Reading the list of many models from a slow disk takes its time. A call that is given up goes on over there, so that
+# giving up early and asking again would pile calls up.
+_LIST_SECONDS = 30.0
+# What is loaded Ollama knows by heart.
+_LOADED_SECONDS = 2.0
 
 
 class Errands:
@@ -47,7 +59,11 @@ class Errands:
         """The managed Ollama that an earlier sidecar left, if any, and a first look. One is adopted, others end."""
         setup = await self.looker.setup()
         grace = setup.settings.sidecar.stop_timeout
-        found = await asyncio.to_thread(adopt, self._paths.run, grace)
+        try:
+            found = await asyncio.to_thread(adopt, self._paths.run, grace)
+        except Exception:
+            log.exception("what an earlier sidecar left in %s cannot be looked at", self._paths.run)
+            found = []
         found.sort(key=lambda managed: managed.record.url != setup.url)
         for surplus in found[1:]:
             await self._end(surplus)
@@ -60,39 +76,79 @@ class Errands:
                 tasks.create_task(managed.watch())
                 await managed.stop()
 
-    async def look(self, managed_url: str | None, epoch: int) -> None:
+    async def look(self, managed_url: str | None, epoch: int, *, is_glance: bool = False) -> None:
         """Look, and return once the supervisor has drawn its conclusions."""
-        look = await self.looker.look(managed_url)
+        look = await self.looker.look(managed_url, is_glance=is_glance)
+        await self._settled(lambda done: mail.Seen(look, epoch, done))
+
+    async def list_models(self, url: str, epoch: int) -> None:
+        """Ask for the installed models: Listed. Returns once the supervisor has drawn its conclusions."""
+        models, error = await self._listed(url, lambda client: client.tags(_LIST_SECONDS))
+        await self._settled(lambda done: mail.Listed(models, error, epoch, done))
+
+    async def list_loaded(self, url: str, epoch: int) -> None:
+        """Ask for the models in memory: Loaded. Returns once the supervisor has drawn its conclusions."""
+        models, _ = await self._listed(url, lambda client: client.loaded(_LOADED_SECONDS))
+        names = None if models is None else tuple(model.name for model in models)
+        await self._settled(lambda done: mail.Loaded(names, epoch, done))
+
+    async def _listed(
+        self, url: str, ask: Callable[[Client], Awaitable[ModelList]]
+    ) -> tuple[tuple[Model, ...] | None, str | None]:
+        try:
+            return (await ask(self.looker.lister(Endpoint.parse(url)))).models, None
+        except CallFailed as error:
+            return None, error_text(error)
+        except Exception as error:
+            log.debug("%s cannot be asked for models", url, exc_info=True)
+            return None, f"{NOT_REACHABLE}: {error}"
+
+    async def _settled(self, message: Callable[[asyncio.Future[None]], mail.Message]) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._post(mail.Seen(look, epoch, done))
+        self._post(message(done))
         await done
 
-    async def prepare(self, managed: Managed | None) -> None:
-        """Find out whether a start may go ahead: UpAlready, Refused, or Cleared."""
-        if managed:
-            await self._prepare_managed(managed)
-            return
-        look = await self.looker.look(None)
-        try:
-            plan = launch.plan(look, self._paths)
-        except CoreError as error:
-            self._post(mail.Refused(look, error))
-            return
-        if known := self.memory.recall(look):
-            self._post(mail.Refused(look, known))
-        else:
-            self._post(mail.Cleared(look, plan))
+    async def prepare(self, managed: Managed | None, status: Status, epoch: int) -> None:
+        """Find out whether a start may go ahead: UpAlready, GoneMeanwhile, Refused, or Cleared.
 
-    async def _prepare_managed(self, managed: Managed) -> None:
+        `status` is what is known in `epoch`, in which the start begins.
+        """
+        look: Look | None = None
+        try:
+            if managed:
+                self._post(await self._prepared_managed(managed, epoch))
+                return
+            look = await self.looker.look(None)
+            plan = launch.plan(look, status, self._paths)
+            if known := self.memory.recall(look):
+                self._post(mail.Refused(look, known, epoch))
+            else:
+                self._post(mail.Cleared(look, plan, epoch))
+        except CoreError as error:
+            self._post(mail.Refused(look, error, epoch))
+        except Exception as error:
+            self._post(mail.Refused(look, _unexpected(error, SpawnFailed), epoch))
+
+    async def _prepared_managed(self, managed: Managed, epoch: int) -> mail.Message:
         look = await self.looker.look(managed.record.url)
-        is_dropped = look.probe.answer is Answer.SOMETHING_ELSE and look.probe.error == NOT_REACHABLE
-        if look.probe.answer is Answer.NOBODY or is_dropped:
-            # It has just ended, or is ending with its port still open, and that is about to be told.
-            await managed.gone(_END_SECONDS)
-        elif error := launch.why_not_managed(look, managed.record):
-            self._post(mail.Refused(look, error))
-            return
-        self._post(mail.UpAlready())
+        probe = look.probe
+        # A connection that is dropped is one to a process that ends with its port still open.
+        is_dropped = probe.answer is Answer.SOMETHING_ELSE and probe.error == NOT_REACHABLE
+        # One that answered may have died since, or the answer may be that of its port's next holder.
+        if probe.answer is Answer.NOBODY or is_dropped or not await self.lives(managed):
+            if await managed.gone(_END_SECONDS):
+                return mail.GoneMeanwhile()
+            return mail.Refused(look, launch.still_ending(managed.record), epoch)
+        if error := launch.why_not_managed(look, managed.record):
+            return mail.Refused(look, error, epoch)
+        return mail.UpAlready(managed)
+
+    async def lives(self, managed: Managed) -> bool:
+        """Whether the process of a managed Ollama is there now. One that may not be looked at counts as alive."""
+        try:
+            return await asyncio.to_thread(birth, managed.record.pid) == managed.record.birth
+        except OSError:
+            return True
 
     async def spawn(self, plan: Plan, ready_timeout: float) -> None:
         """Spawn: Spawned or NotSpawned."""
@@ -100,61 +156,53 @@ class Errands:
             self._post(mail.Spawned(await spawn(plan), ready_timeout))
         except SpawnFailed as error:
             self._post(mail.NotSpawned(error))
+        except Exception as error:
+            self._post(mail.NotSpawned(_unexpected(error, SpawnFailed)))
 
     async def await_ready(self, managed: Managed, timeout: float, is_wanted: Callable[[Managed], bool]) -> None:
-        """Probe until our Ollama answers on our port: Ready, or NotReady after `timeout` seconds.
+        """Wait until our Ollama answers on our port: Ready, or NotReady; StillWaiting when it takes longer than usual.
 
         Gives up silently as soon as `is_wanted` says no.
         """
-        endpoint = Endpoint.parse(managed.record.url)
-        deadline = time.monotonic() + timeout
-        pause = _FIRST_RETRY_SECONDS
-        while is_wanted(managed):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    if probe := await self._ready_probe(managed, endpoint):
-                        self._post(mail.Ready(managed, probe))
-                        return
-                    await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
-            if time.monotonic() >= deadline:
-                self._post(mail.NotReady(managed, await self._late(endpoint, managed, timeout)))
-                return
+        try:
+            readiness = Readiness(managed, self.looker, self.log_growth(), timeout)
+            probe = await readiness.reached(
+                lambda: is_wanted(managed), lambda what: self._post(mail.StillWaiting(managed, what))
+            )
+            if probe:
+                self._post(mail.Ready(managed, probe))
+        except CoreError as error:
+            self._post(mail.NotReady(managed, error))
+        except Exception as error:
+            self._post(mail.NotReady(managed, _unexpected(error, SpawnFailed)))
 
-    async def _ready_probe(self, managed: Managed, endpoint: Endpoint) -> Probe | None:
-        probe = await detect.probe(self.looker.client(endpoint))
-        if probe.answer is not Answer.OLLAMA or probe.models is None:
-            return None
-        return None if await self._stranger(managed, endpoint) else probe
-
-    async def _stranger(self, managed: Managed, endpoint: Endpoint) -> Listener | None:
-        """Who listens there, if that is known not to be ours."""
-        listener = await asyncio.to_thread(detect.find_listener, endpoint)
-        if listener is None or listener.pid is None:
-            # Nobody lets us see whose it is: the port was free just before the spawn, and the child lives.
-            return None
-        return None if await asyncio.to_thread(managed.owns, listener.pid) else listener
-
-    async def _late(self, endpoint: Endpoint, managed: Managed, timeout: float) -> CoreError:
-        if stranger := await self._stranger(managed, endpoint):
-            return launch.port_in_use(endpoint.port, stranger)
-        return StartTimedOut(
-            f"Ollama was started but did not answer at {endpoint.base_url} within {timeout:g} s.",
-            action="Look into the log, or allow more time with readyTimeout.",
-        )
+    def log_growth(self) -> LogGrowth:
+        """A fresh measure of whether managed Ollamas print."""
+        return LogGrowth(self._paths.logs)
 
     async def watch(self, managed: Managed) -> None:
         """Wait for the end of a managed Ollama: Ended."""
-        exit = await managed.watch()
+        exit = None
+        while exit is None:
+            exit = await self._end_of(managed)
         error: CoreError = launch.early_exit(exit)
         if launch.is_port_taken(exit):
             error = await self._who_took_the_port(managed, error)
         self._post(mail.Ended(managed, exit, error))
 
+    async def _end_of(self, managed: Managed) -> Exit | None:
+        """How it ended; None, after a second, if that could not be waited for."""
+        try:
+            return await managed.watch()
+        except Exception:
+            log.exception("the end of Ollama (pid %d) cannot be waited for", managed.record.pid)
+        await asyncio.sleep(_RETRY_SECONDS)
+        return None
+
     async def _who_took_the_port(self, managed: Managed, otherwise: CoreError) -> CoreError:
         endpoint = Endpoint.parse(managed.record.url)
-        probe = await detect.probe(self.looker.client(endpoint))
-        listener = await asyncio.to_thread(detect.find_listener, endpoint)
+        probe = await self.looker.probe(endpoint)
+        listener = await self.looker.listener(endpoint)
         if probe.answer is Answer.OLLAMA:
             return launch.already_running(listener)
         return launch.port_in_use(endpoint.port, listener) if listener else otherwise
@@ -165,6 +213,8 @@ class Errands:
             await managed.stop()
         except StopFailed as error:
             self._post(mail.Unstoppable(managed, error))
+        except Exception as error:
+            self._post(mail.Unstoppable(managed, _unexpected(error, StopFailed)))
 
     async def retry_after(self, delay: float, epoch: int) -> None:
         """Let `delay` seconds pass: Retry."""
@@ -176,3 +226,9 @@ class Errands:
         with suppress(OSError):
             if born := await asyncio.to_thread(birth, pid):
                 await wait_end(pid, born)
+
+
+def _unexpected(error: Exception, kind: type[CoreError]) -> CoreError:
+    """The error for what nobody has foreseen."""
+    log.error("an errand failed", exc_info=error)
+    return kind(f"{type(error).__name__}: {error}", action="The sidecar's own log has the whole story.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class CoreError(Exception):
@@ -19,6 +19,12 @@ class CoreError(Exception):
         super().__init__(message)
         self.message = message
         self.action = action
+
+    def fresh(self) -> Self:
+        """The same error as a new exception: one that is remembered and raised again would gather tracebacks."""
+        again = type(self).__new__(type(self), *self.args)
+        again.__dict__.update(self.__dict__)
+        return again
 
 
 class ConfigError(CoreError):

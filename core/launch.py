@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from core.conclude import is_hanging_external
 from core.config import Paths
-from core.detect import Answer, Listener
+from core.detect import Answer
 from core.endpoint import Endpoint
 from core.errors import (
     AlreadyRunning,
@@ -20,35 +21,43 @@ from core.errors import (
     RunsElsewhere,
     SpawnFailed,
 )
+from core.listener import Listener
 from core.look import Look
 from core.process import WAYS_OUT
 from core.run_record import RunRecord
 from core.spawn import Plan
-from core.state import Exit
+from core.state import Exit, Status
 
 SAME_FAILURE_SECONDS = 10.0
 USE_EXISTING = "Ollama is already running externally. Use the existing instance."
+# Go's texts: https://pkg.go.dev/os#UserHomeDir
+_NO_HOME = ("$HOME is not defined", "%userprofile% is not defined")
 _PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage of each socket address")
 
 
-def plan(look: Look, paths: Paths) -> Plan:
-    """The plan for what was looked at. Raises the CoreError that says why nothing may be started; acts on nothing."""
+def plan(look: Look, status: Status, paths: Paths) -> Plan:
+    """The plan for what was looked at, and was known before. Raises the CoreError that says why nothing may be started.
+
+    Acts on nothing.
+    """
     setup = look.setup
     if isinstance(setup.endpoint, ConfigError):
-        raise setup.endpoint
+        raise setup.endpoint.fresh()
     if look.probe.answer is Answer.NOT_ASKED:
         raise not_asked(look)
     if look.probe.answer is Answer.OLLAMA:
         raise already_running(look.listener)
+    if is_hanging_external(status, look):
+        raise already_running(look.listener, is_hanging=True)
+    if setup.problem and (setup.is_unknown or isinstance(setup.executable, CoreError)):
+        # The executable that the user has chosen may stand in the file that cannot be read.
+        raise setup.problem.fresh()
     if not setup.endpoint.is_manageable:
-        raise RemoteOllama(
-            f"ollamaUrl is {look.url}, which this machine cannot start an Ollama for.",
-            action="Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
-        )
+        raise _remote(setup.endpoint)
     if look.probe.answer is not Answer.NOBODY:
         raise port_in_use(setup.endpoint.port, look.listener)
     if isinstance(setup.executable, CoreError):
-        raise setup.executable
+        raise setup.executable.fresh()
     sidecar = setup.settings.sidecar
     return Plan(
         executable=setup.executable,
@@ -62,11 +71,21 @@ def plan(look: Look, paths: Paths) -> Plan:
     )
 
 
+def _remote(endpoint: Endpoint) -> RemoteOllama:
+    meant = endpoint.suggestion
+    return RemoteOllama(
+        f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for.",
+        action=f'Set ollamaUrl to "{meant}": Ollama\'s own address, by plain http and without a path.'
+        if meant
+        else "Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
+    )
+
+
 def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
     """Why a start cannot be called a success though our Ollama runs; None if it can."""
     if look.probe.answer is Answer.NOT_ASKED:
         return not_asked(look)
-    if look.probe.answer is Answer.SILENCE:
+    if look.probe.answer is not Answer.OLLAMA:
         return NotAnswering(
             f"Ollama runs (pid {record.pid}) but does not answer.", action="Wait for it, or stop it and start it again."
         )
@@ -78,16 +97,26 @@ def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
     return None
 
 
+def still_ending(record: RunRecord) -> NotAnswering:
+    """The error for a managed Ollama that has died, and whose end is not over within the time that a start waits."""
+    return NotAnswering(
+        f"Ollama (pid {record.pid}) has ended, but something that it started holds on to its output.",
+        action="Try again in some seconds.",
+    )
+
+
 def not_asked(look: Look) -> SpawnFailed:
     """The error for a look that could not be had."""
-    return SpawnFailed(f"{look.url} cannot be looked at: Too many open files.", action=WAYS_OUT[errno.EMFILE])
+    reason = look.probe.reason or "It could not be asked."
+    way_out = next((way for number, way in WAYS_OUT.items() if os.strerror(number) in reason), None)
+    return SpawnFailed(f"{look.url}: {reason}", action=way_out)
 
 
-def already_running(listener: Listener | None) -> AlreadyRunning:
+def already_running(listener: Listener | None, *, is_hanging: bool = False) -> AlreadyRunning:
     """The error for an Ollama that is not ours."""
-    return AlreadyRunning(
-        USE_EXISTING, action=f"It belongs to {listener.owner}. {listener.by_hand}" if listener else None
-    )
+    ways_out = ["It does not answer at present."] if is_hanging else []
+    ways_out += [f"It belongs to {listener.owner}. {listener.by_hand}"] if listener else []
+    return AlreadyRunning(USE_EXISTING, action=" ".join(ways_out) or None)
 
 
 def port_in_use(port: int, listener: Listener | None) -> PortInUse:
@@ -117,11 +146,11 @@ class Memory:
         """The failure of the same settings and executable, if it is at most 10 s old."""
         if time.monotonic() - self._at > SAME_FAILURE_SECONDS or self._key != look.setup.fingerprint:
             return None
-        return self._error
+        return self._error.fresh() if self._error else None
 
     def keep(self, look: Look, error: CoreError) -> None:
         """Remember how a start for this look failed."""
-        self._key, self._error, self._at = look.setup.fingerprint, error, time.monotonic()
+        self._key, self._error, self._at = look.setup.fingerprint, error.fresh(), time.monotonic()
 
     def forget(self) -> None:
         """Let the next start try anew."""
@@ -130,4 +159,7 @@ class Memory:
 
 def early_exit(exit: Exit) -> SpawnFailed:
     """The error for a child that ended before it was ready, with its own last words."""
+    words = " ".join(exit.last_lines)
+    if any(text in words for text in _NO_HOME):
+        return SpawnFailed(f"{exit}", action='Set "HOME" (on Windows "USERPROFILE") in `env` of ollama-sidecar.json.')
     return SpawnFailed(f"{exit}", action="The log has the whole story.")

@@ -1,6 +1,6 @@
 """Which executable to start: the configured one, or the first usable one in the known places and on PATH.
 
-Blocking file IO: call it from a thread. The file is looked at, never run.
+The file is looked at, never run. Functions block on the disk: call them from a thread. A `Locator` does not.
 """
 
 from __future__ import annotations
@@ -8,17 +8,67 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import PathInvalid, PathNotConfigured
-from core.platform import EXECUTABLE_NAMES, known_executables
+from core.errors import CoreError, PathInvalid, PathNotConfigured
+from core.platform import EXECUTABLE_NAMES, forbids_programs, known_executables
+from core.threads import SingleFlight
 
 # Explorer's "Copy as path" adds quotes; its Security tab an invisible left-to-right mark.
 _PASTED = " \t\r\n\"'\u200e\u202a\u202c\ufeff"
 # Below a chosen folder: the program itself, a tar archive's layout, a macOS application.
 _BELOW_FOLDER = ("", "bin", "Contents/Resources")
+_FIRST_SECONDS = 2.0
+_LOCATE_SECONDS = 0.25
+_HANGING_SECONDS = 2.0
 _CHOOSE = "Choose the Ollama executable in Settings → Providers → Ollama"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The executable to start, or why there is none. `stamp` changes whenever the file does."""
+
+    executable: Path | CoreError
+    stamp: Hashable
+
+
+class Locator:
+    """Finds the executable without blocking the loop it belongs to."""
+
+    def __init__(self) -> None:
+        self._configured: str | None = None
+        self._flight = SingleFlight("locate", lambda: _find(None))
+        self._last: Found | None = None
+
+    async def find(self, configured: str | None) -> Found:
+        """What `locate` finds now, or what it found last while the disk has been silent for less than 2 s.
+
+        After that the executable is a PathInvalid that says so. Takes 250 ms at most, 2 s the first time.
+        """
+        if configured != self._configured:
+            self._configured, self._last = configured, None
+            self._flight = SingleFlight("locate", lambda: _find(configured))
+        try:
+            self._last = await self._flight.run(_LOCATE_SECONDS if self._last else _FIRST_SECONDS)
+        except OSError:
+            if self._last is None or self._flight.running_for > _HANGING_SECONDS:
+                where = "The disk with the Ollama executable" if configured is None else f"The disk with {configured}"
+                return Found(_invalid(f"{where} does not answer", "See to that disk or network drive"), None)
+        return self._last
+
+
+def _find(configured: str | None) -> Found:
+    try:
+        executable = locate(configured)
+    except CoreError as error:
+        return Found(error, error.code)
+    try:
+        stat = executable.stat()
+    except OSError:
+        return Found(executable, None)
+    return Found(executable, (executable, stat.st_mtime_ns, stat.st_size, stat.st_ino, stat.st_mode))
 
 
 def locate(configured: str | None, *, known: Sequence[str] | None = None, path: str | None = None) -> Path:
@@ -51,13 +101,27 @@ def validate(path: str) -> Path:
     found = Path(text)
     if not found.is_absolute():
         raise _invalid(f"Ollama path {text} is relative", "Give the full path, from the root or the drive letter on")
-    _check_kind(found, _mode(found))
+    mode = _mode(found)
+    _check_kind(found, mode)
     if os.path.normcase(found.name) not in _names():
         expected = " or ".join(EXECUTABLE_NAMES)
         raise _invalid(f"Not an Ollama executable: {found} is named {found.name}, not {expected}")
     if not os.access(found, os.X_OK):
-        raise _invalid(f"Ollama path {found} is not executable", f"Run: chmod +x {shlex.quote(text)}")
+        raise _not_executable(found, mode)
     return found
+
+
+def _not_executable(path: Path, mode: int) -> PathInvalid:
+    """The error for a file that this user cannot run."""
+    quoted = shlex.quote(str(path))
+    if forbids_programs(str(path)):
+        return _invalid(
+            f"Ollama path {path} cannot be run: its disk is mounted with `noexec`",
+            "Move Ollama to another disk, or mount this one without `noexec`",
+        )
+    if mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH):
+        return _invalid(f"Ollama path {path} may not be run by this user", f"Run: sudo chmod a+x {quoted}")
+    return _invalid(f"Ollama path {path} is not executable", f"Run: chmod +x {quoted}")
 
 
 def _invalid(message: str, action: str = _CHOOSE) -> PathInvalid:

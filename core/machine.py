@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -28,16 +27,19 @@ from core.errors import (
     Superseded,
 )
 from core.look import Look
+from core.lookout import LOOK_SECONDS, Lookout
+from core.once import Do
 from core.process import Managed
-from core.state import NOT_REACHABLE, RESTING, TRANSIENT, State, Status, Wish, check_move
+from core.state import NOT_REACHABLE, RESTING, TRANSIENT, UP, State, Status, Wish, check_move
 
 log = logging.getLogger(__name__)
 
-GOODBYE = ShuttingDown("The sidecar is shutting down.")
-_LOOK_SECONDS = 0.3
-
 Waiters = list[asyncio.Future[Status]]
-Do = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+def goodbye() -> ShuttingDown:
+    """The error for whoever wishes for something at the end."""
+    return ShuttingDown("The sidecar is shutting down.")
 
 
 class Machine:
@@ -47,6 +49,9 @@ class Machine:
         self.hub = Broadcast(Status())
         self.managed: Managed | None = None
         self.is_closing = False
+        self.moved = asyncio.Event()
+        """Set at each change of the state; whoever waits for it clears it."""
+        self.lookout = Lookout(errands, do, self.hub, lambda: self.managed.record.url if self.managed else None)
         self._errands = errands
         self._do = do
         self._is_launching = False
@@ -58,9 +63,6 @@ class Machine:
         self._backoff = Backoff()
         self._ready_at = 0.0
         self._restart_on_crash = False
-        self._epoch = 0
-        self._looking: asyncio.Task[None] | None = None
-        self._external_watch: asyncio.Task[None] | None = None
 
     def begin(self, managed: Managed | None, look: Look) -> None:
         """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first look."""
@@ -70,22 +72,12 @@ class Machine:
             self._move(State.RUNNING, wanted=Wish.UP, pid=managed.record.pid, adopted=True, url=managed.record.url)
             self._do(self._errands.watch(managed))
         self._see(look)
+        self.lookout.look.news_at = time.monotonic()
         if look.setup.settings.sidecar.start_on_launch and not self.hub.current.is_running:
             done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
             # Nobody awaits this start; how it went is in the status.
             done.add_done_callback(lambda start: start.cancelled() or start.exception())
             self._on_start(mail.Start(done, by_user=False))
-
-    def look_once(self) -> asyncio.Task[None]:
-        """The look in flight, or a new one. It is done when its conclusions have been drawn."""
-        if self._looking is None or self._looking.done():
-            url = self.managed.record.url if self.managed else None
-            self._looking = self._do(self._errands.look(url, self._epoch))
-        return self._looking
-
-    async def look_soon(self) -> None:
-        """Have a look, and wait 300 ms for it at most."""
-        await asyncio.wait([self.look_once()], timeout=_LOOK_SECONDS)
 
     @property
     def may_end(self) -> bool:
@@ -96,8 +88,8 @@ class Machine:
 
     def end(self) -> None:
         """Refuse whoever still waits, and let go of an Ollama that lives on."""
-        self._settle(self._up, GOODBYE)
-        self._settle(self._down, GOODBYE)
+        self._settle(self._up, goodbye())
+        self._settle(self._down, goodbye())
         if self.managed:
             self.managed.let_go()
 
@@ -111,7 +103,9 @@ class Machine:
             case mail.Close():
                 self._on_close(message)
             case mail.UpAlready():
-                self._on_up_already()
+                self._on_up_already(message)
+            case mail.GoneMeanwhile():
+                self._on_gone_meanwhile()
             case mail.Cleared():
                 self._on_cleared(message)
             case mail.Refused():
@@ -120,6 +114,8 @@ class Machine:
                 self._on_spawned(message)
             case mail.NotSpawned():
                 self._on_not_spawned(message)
+            case mail.StillWaiting():
+                self._on_still_waiting(message)
             case mail.Ready():
                 self._on_ready(message)
             case mail.NotReady():
@@ -130,6 +126,10 @@ class Machine:
                 self._on_unstoppable(message)
             case mail.Seen():
                 self._on_seen(message)
+            case mail.Listed():
+                self._on_listed(message)
+            case mail.Loaded():
+                self._on_loaded(message)
             case mail.Retry():
                 self._on_retry(message)
             case _:
@@ -163,7 +163,7 @@ class Machine:
     def _on_close(self, wish: mail.Close) -> None:
         self.is_closing = True
         self._is_ending_ollama = wish.stop_ollama
-        self._settle(self._up, GOODBYE)
+        self._settle(self._up, goodbye())
         if wish.stop_ollama:
             self._change(wanted=Wish.DOWN)
             if self.hub.current.state not in RESTING:
@@ -175,7 +175,7 @@ class Machine:
             self._move(State.STOPPED, failure=None)
 
     async def _refuse_stop(self, done: asyncio.Future[Status]) -> None:
-        await self.look_soon()
+        await asyncio.wait([self.lookout.look()], timeout=LOOK_SECONDS)
         status = self.hub.current
         if status.state is State.EXTERNAL:
             owner = status.owner or "somebody else"
@@ -190,20 +190,31 @@ class Machine:
         if self._is_launching:
             return
         self._is_launching = True
-        self._do(self._errands.prepare(self.managed))
+        self._do(self._errands.prepare(self.managed, self.hub.current, self.lookout.epoch))
 
-    def _on_up_already(self) -> None:
+    def _on_up_already(self, news: mail.UpAlready) -> None:
         self._is_launching = False
-        state = self.hub.current.state
-        if state is State.RUNNING:
+        if self.managed is news.managed and self.hub.current.state is State.RUNNING:
             self._settle(self._up)
-        elif state in RESTING and self._up:
-            # It ended while the start was looking at it.
+        else:
+            self._launch_anew()
+
+    def _on_gone_meanwhile(self) -> None:
+        self._is_launching = False
+        self._launch_anew()
+
+    def _launch_anew(self) -> None:
+        """Begin a start that is still wanted once more: what it has found out is no longer so."""
+        if self.hub.current.wanted is Wish.UP and not self.is_closing and self.hub.current.state in RESTING:
             self._launch()
 
     def _on_cleared(self, news: mail.Cleared) -> None:
         if self.hub.current.wanted is Wish.DOWN or self.is_closing:
             self._is_launching = False
+            return
+        if news.epoch != self.lookout.epoch:
+            self._is_launching = False
+            self._launch_anew()
             return
         self._launched_from = news.look
         self._restart_on_crash = news.look.setup.settings.sidecar.restart_on_crash
@@ -213,9 +224,14 @@ class Machine:
 
     def _on_refused(self, news: mail.Refused) -> None:
         self._is_launching = False
+        if news.epoch != self.lookout.epoch:
+            self._launch_anew()
+        if self._is_launching:
+            return
         if self.hub.current.state is State.BACKOFF and not isinstance(news.error, AlreadyRunning):
             self._move(State.FAILED, failure=news.error)
-        self._see(news.look)
+        if news.look and news.epoch == self.lookout.epoch:
+            self._see(news.look)
         if self.hub.current.state in RESTING - {State.FAILED}:
             self._change(wanted=Wish.DOWN)
         self._settle(self._up, news.error)
@@ -240,11 +256,15 @@ class Machine:
         else:
             self._stopped()
 
+    def _on_still_waiting(self, news: mail.StillWaiting) -> None:
+        if self._is_starting(news.managed):
+            self._change(waits_for=news.what)
+
     def _on_ready(self, news: mail.Ready) -> None:
         if not self._is_starting(news.managed):
             return
         self._ready_at = time.monotonic()
-        self._move(State.RUNNING, **conclude.answered(self.hub.current, news.probe))
+        self._move(State.RUNNING, **conclude.answered(news.probe))
         self._settle(self._up)
 
     def _on_not_ready(self, news: mail.NotReady) -> None:
@@ -294,17 +314,17 @@ class Machine:
             self._go(State.FAILED, CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}"))
             return
         self._go(State.BACKOFF, crash, restarts=self.hub.current.restarts + 1)
-        self._do(self._errands.retry_after(delay, self._epoch))
+        self._do(self._errands.retry_after(delay, self.lookout.epoch))
 
     def _on_retry(self, news: mail.Retry) -> None:
-        if news.epoch == self._epoch and not self.is_closing:
+        if news.epoch == self.lookout.epoch and not self.is_closing:
             self._launch()
 
     def _fail(self, error: CoreError) -> None:
         self._failing = None
         if self._launched_from:
             self._errands.memory.keep(self._launched_from, error)
-        self._go(State.FAILED, error)
+        self._go(State.FAILED, error.fresh())
         self._settle(self._up, error)
         self._settle(self._down)
 
@@ -318,9 +338,22 @@ class Machine:
         self._is_ending_ollama = False
 
     def _on_seen(self, news: mail.Seen) -> None:
-        if news.epoch == self._epoch:
+        if news.epoch == self.lookout.epoch:
             self._see(news.look)
-        news.done.set_result(None)
+        _conclude(news.done)
+
+    def _on_listed(self, news: mail.Listed) -> None:
+        if news.epoch == self.lookout.epoch and self.hub.current.state in UP:
+            self.lookout.list_models.news_at = time.monotonic()
+            models = self.hub.current.models if news.models is None else news.models
+            self._change(models=models, models_error=news.error)
+        _conclude(news.done)
+
+    def _on_loaded(self, news: mail.Loaded) -> None:
+        if news.epoch == self.lookout.epoch and self.hub.current.state in UP and news.names is not None:
+            self.lookout.list_loaded.news_at = time.monotonic()
+            self._change(loaded=news.names)
+        _conclude(news.done)
 
     def _see(self, look: Look) -> None:
         """Draw the conclusions of a look that belongs to this epoch."""
@@ -342,29 +375,17 @@ class Machine:
         old = self.hub.current
         check_move(old.state, state)
         if old.state is not state:
-            self._epoch += 1
-            changes["since"] = time.monotonic()
             log.info("%s → %s%s", old.state, state, f": {error}" if (error := changes.get("failure")) else "")
+            changes |= {"since": time.monotonic(), "waits_for": None}
+            self.moved.set()
         self._change(fresh=True, state=state, **changes)
-        self._watch_external()
+        if old.state is not state or conclude.is_another(old, self.hub.current):
+            self.lookout.begin_epoch()
 
     def _change(self, *, fresh: bool = False, **changes: Any) -> None:
         if fresh:
             changes["seen_at"] = time.monotonic()
         self.hub.publish(replace(self.hub.current, **changes))
-
-    def _watch_external(self) -> None:
-        status = self.hub.current
-        is_external = status.state is State.EXTERNAL and status.pid is not None
-        if self._external_watch and not (is_external and not self._external_watch.done()):
-            self._external_watch.cancel()
-            self._external_watch = None
-        if is_external and self._external_watch is None and status.pid:
-            self._external_watch = self._do(self._notice_end(status.pid))
-
-    async def _notice_end(self, pid: int) -> None:
-        await self._errands.wait_end(pid)
-        await asyncio.wait([self.look_once()])
 
     def _settle(self, waiters: list[asyncio.Future[Status]], error: CoreError | None = None) -> None:
         """Answer all waiters, with the current status or with the error, and empty the list."""
@@ -372,7 +393,13 @@ class Machine:
             if done.done():
                 continue
             if error:
-                done.set_exception(error)
+                done.set_exception(error.fresh())
             else:
                 done.set_result(self.hub.current)
         waiters.clear()
+
+
+def _conclude(done: asyncio.Future[None]) -> None:
+    """Tell that the conclusions have been drawn; nobody waits any more for an errand that was given up meanwhile."""
+    if not done.done():
+        done.set_result(None)

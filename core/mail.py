@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import Future
 from dataclasses import dataclass
 
+from core.client import Model
 from core.detect import Probe
 from core.errors import CoreError
 from core.look import Look
@@ -37,23 +38,32 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class UpAlready:
-    """A start found the managed Ollama answering, or gone meanwhile."""
+    """A start found the managed Ollama answering, and its process alive after that."""
+
+    managed: Managed
+
+
+@dataclass(frozen=True, slots=True)
+class GoneMeanwhile:
+    """A start found that the managed Ollama had ended, and its end has been told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """Nothing stands against a start."""
+    """Nothing stood against a start in `epoch`."""
 
     look: Look
     plan: Plan
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Something stands against a start; no process was made."""
+    """Something stood against a start in `epoch`; no process was made. `look` is None if there was none."""
 
-    look: Look
+    look: Look | None
     error: CoreError
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,14 @@ class NotSpawned:
     """The shim or Ollama could not be executed."""
 
     error: CoreError
+
+
+@dataclass(frozen=True, slots=True)
+class StillWaiting:
+    """Our Ollama has not answered in the usual time, and gets more; `what` says what it is waited for."""
+
+    managed: Managed
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +132,25 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """The models that the Ollama of `epoch` has; None if it did not list them, and then `error` says why."""
+
+    models: tuple[Model, ...] | None
+    error: str | None
+    epoch: int
+    done: Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The names of the models that the Ollama of `epoch` has in memory; None if it did not tell."""
+
+    names: tuple[str, ...] | None
+    epoch: int
+    done: Future[None]
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """The delay after a crash, which happened in `epoch`, is over."""
 
@@ -125,14 +162,18 @@ Message = (
     | Stop
     | Close
     | UpAlready
+    | GoneMeanwhile
     | Cleared
     | Refused
     | Spawned
     | NotSpawned
+    | StillWaiting
     | Ready
     | NotReady
     | Ended
     | Unstoppable
     | Seen
+    | Listed
+    | Loaded
     | Retry
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core.client import Model
 from core.errors import CoreError
+from core.last_words import in_short
 
 NOT_REACHABLE = "Not reachable"
 TIMED_OUT = "Connection timeout"
@@ -40,6 +41,9 @@ class Wish(StrEnum):
 
 RESTING = frozenset({State.UNKNOWN, State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL, State.BACKOFF, State.FAILED})
 """States in which no process of ours lives."""
+
+UP = frozenset({State.RUNNING, State.EXTERNAL})
+"""States in which an Ollama is there, answering or not."""
 
 TRANSIENT = frozenset({State.STARTING, State.STOPPING})
 """States that end by themselves, by an event; a look has nothing to say about them."""
@@ -76,7 +80,7 @@ class Exit:
     last_lines: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"Ollama {self._how()}" + (": " + " | ".join(self.last_lines[-5:]) if self.last_lines else "")
+        return f"Ollama {self._how()}" + (f": {in_short(self.last_lines)}" if self.last_lines else "")
 
     def _how(self) -> str:
         if self.code is None and self.reason == UNRECORDED:
@@ -92,6 +96,17 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelsNews:
+    """The installed models, as last listed. `error` says why that list may be out of date, None if it is fresh.
+
+    While no Ollama is up there are no models, and `error` says that.
+    """
+
+    models: tuple[Model, ...]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """One consistent look at Ollama.
 
@@ -100,6 +115,10 @@ class Status:
     entered, both in seconds on the monotonic clock; a later `seen_at` alone makes no different status. `pid` is our
     child or, if `EXTERNAL`, the listener where readable; `owner` says whose the port is if not ours, and `by_hand` how
     its owner can end it. `url` is where Ollama is or would be, `wanted_url` where the settings want it.
+
+    `models` and `loaded` are as they were when last listed; `models_error` says why `models` could not be listed since.
+    `install_path` is the executable that runs or that a start would run; `path_problem` says why the configured one
+    is none. `waits_for` says what a start that takes long waits for, and `cause` what keeps us from asking Ollama.
     """
 
     state: State = State.UNKNOWN
@@ -110,10 +129,14 @@ class Status:
     by_hand: str | None = None
     version: str | None = None
     models: tuple[Model, ...] = ()
+    models_error: str | None = None
     loaded: tuple[str, ...] = ()
     error: str | None = None
+    cause: str | None = None
     failure: CoreError | None = None
+    waits_for: str | None = None
     install_path: Path | None = None
+    path_problem: str | None = None
     settings_problem: str | None = None
     wanted_url: str | None = None
     adopted: bool = False
@@ -133,4 +156,4 @@ class Status:
 
         One that nobody can connect to is not, even while its end has not been told yet.
         """
-        return self.state in (State.RUNNING, State.EXTERNAL) and self.error != NOT_REACHABLE
+        return self.state in UP and self.error != NOT_REACHABLE

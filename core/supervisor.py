@@ -20,20 +20,30 @@ from core.client import Client
 from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errands import Errands
-from core.machine import GOODBYE, Machine
-from core.state import TRANSIENT, Status
-
-FRESH_SECONDS = 0.25
-POLL_SECONDS = 1.0
+from core.events_history import EventHistory
+from core.events_report import Reporter
+from core.machine import Machine, goodbye
+from core.once import contained
+from core.rounds import Rounds
+from core.state import NOT_REACHABLE, TIMED_OUT, TRANSIENT, UP, ModelsNews, Status
 
 
 class Supervisor:
-    """Supervises the one Ollama that the settings in `paths` describe. `reader` is whoever reads these already."""
+    """Supervises the one Ollama that the settings in `paths` describe.
+
+    `settings` is the program's one reader of these: the one that is given, or one of its own. `events` is the history
+    of what happens; features beside supervision publish there too.
+    """
 
     def __init__(self, paths: Paths, reader: SettingsReader | None = None) -> None:
         self._mail: asyncio.Queue[mail.Message] = asyncio.Queue()
-        self._errands = Errands(paths, self._mail.put_nowait, reader)
+        self.settings = reader or SettingsReader(paths)
+        self.events = EventHistory()
+        self._errands = Errands(paths, self._mail.put_nowait, self.settings)
         self._machine = Machine(self._errands, self._do)
+        reporter = Reporter(self.events, self._log_of_start)
+        self._machine.hub.tell(reporter.on_status)
+        self.settings.hub.tell(reporter.on_settings)
         self._looked = asyncio.Event()
         self._is_over = False
         self._background: set[asyncio.Task[None]] = set()
@@ -45,7 +55,7 @@ class Supervisor:
                 self._tasks = tasks
                 self._machine.begin(*await self._errands.adopt())
                 self._looked.set()
-                self._do(self._poll())
+                self._do(Rounds(self._machine, self._errands).go())
                 while not self._machine.may_end:
                     self._machine.handle(await self._mail.get())
                 self._is_over = True
@@ -71,8 +81,8 @@ class Supervisor:
         current = self._machine.hub.current
         if current.state in TRANSIENT:
             return replace(current, seen_at=time.monotonic())
-        if time.monotonic() - current.seen_at > FRESH_SECONDS and not self._is_over:
-            await self._machine.look_soon()
+        if not self._is_over:
+            await self._machine.lookout.freshen()
         return self._machine.hub.current
 
     async def start(self, *, by_user: bool = False) -> Status:
@@ -96,6 +106,19 @@ class Supervisor:
             await self.stop()
         return await self.start(by_user=True)
 
+    async def models(self) -> ModelsNews:
+        """The installed models: listed anew, or as they were when they were last listed if that takes over 2 s.
+
+        All who ask at the same time share one call. Does not raise for what Ollama does.
+        """
+        await self._looked.wait()
+        is_fresh = not self._is_over and await self._machine.lookout.freshen_models()
+        status = self._machine.hub.current
+        if status.state not in UP:
+            is_misplaced = status.wanted_url is None and status.settings_problem
+            return ModelsNews((), status.settings_problem if is_misplaced else status.error or NOT_REACHABLE)
+        return ModelsNews(status.models, status.error or status.models_error or (None if is_fresh else TIMED_OUT))
+
     async def client(self) -> Client:
         """A client for the endpoint that `status` describes. Raises ConfigError if that is no valid URL."""
         await self._looked.wait()
@@ -108,25 +131,24 @@ class Supervisor:
     async def _wish(self, make: Callable[[asyncio.Future[Status]], mail.Message]) -> Status:
         await self._looked.wait()
         if self._is_over or self._machine.is_closing:
-            raise GOODBYE
+            raise goodbye()
         done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
         self._mail.put_nowait(make(done))
         return await done
+
+    def _log_of_start(self) -> str | None:
+        return self._machine.managed.record.log if self._machine.managed else None
 
     def _refuse_what_is_left(self) -> None:
         while not self._mail.empty():
             message = self._mail.get_nowait()
             if isinstance(message, mail.Start | mail.Stop) and not message.done.done():
-                message.done.set_exception(GOODBYE)
+                message.done.set_exception(goodbye())
 
     def _do(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._tasks.create_task(errand)
+        task = self._tasks.create_task(contained(errand))
+        # One that is cancelled before its first step would be reported as never awaited.
+        task.add_done_callback(lambda _: errand.close())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if self._machine.hub.current.state not in TRANSIENT:
-                await asyncio.wait([self._machine.look_once()])

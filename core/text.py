@@ -1,13 +1,20 @@
-"""Numbers in words, for people."""
+"""Numbers and texts as people, and every encoding, can take them."""
 
 from __future__ import annotations
 
+import re
+
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
+_MOST = 2**63 - 1
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def size_text(size: int) -> str:
-    """Bytes as the Aura app prints them: base 1024, at most two digits after the point, none in vain."""
-    value, unit = float(size), 0
+def size_text(size: float) -> str:
+    """Bytes as the Aura app prints them: base 1024, at most two digits after the point, none in vain.
+
+    Holds for any number: what is less than 0 or not a number counts as 0, and what is more than 2^63-1 as that.
+    """
+    value, unit = float(min(size, _MOST)) if size > 0 else 0.0, 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value /= 1024
         unit += 1
@@ -19,3 +26,16 @@ def in_sentences(message: str, action: str | None) -> str:
     if not action:
         return message
     return f"{message} {action}" if message.endswith((".", "!", "?", "…")) else f"{message}. {action}"
+
+
+def spelt_out(text: str) -> str:
+    """`text`, encodable in UTF-8: as in our logs, a stray byte of a file name becomes `\\xe9`.
+
+    Python has such a byte as a lone surrogate, PEP 383. Any other lone surrogate becomes `\\ud83d`.
+    """
+    return _LONE_SURROGATE.sub(_spelling, text)
+
+
+def _spelling(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"

@@ -11,9 +11,13 @@ Windows), and with 1 and the real one's words if the port is taken.
 | FAKE_EXIT          | code    | ends with it once everything is printed, without listening                          |
 | FAKE_NO_LISTEN     | 1       | never listens, and stays                                                            |
 | FAKE_LISTEN_AFTER  | seconds | listens only then                                                                   |
+| FAKE_SERVE_AFTER   | seconds | listens at once and answers only then                                               |
 | FAKE_VERSION       | text    | the version it says it is (0.9.3)                                                   |
 | FAKE_VERSION_DELAY | seconds | `/api/version` answers that late                                                    |
 | FAKE_STATUS        | code    | `/api/version` and `/api/tags` answer with this status                              |
+| FAKE_TAGS          | JSON    | what `/api/tags` answers instead of its list                                        |
+| FAKE_TAGS_STATUS   | code    | `/api/tags` answers with this status                                                |
+| FAKE_TAGS_DELAY    | seconds | `/api/tags` answers that late                                                       |
 | FAKE_NOT_OLLAMA    | 1       | every path answers 200 with a page of some other program                            |
 | FAKE_MODELS        | names   | what `/api/tags` lists, divided by commas; `/api/ps` says that the first is loaded  |
 | FAKE_IGNORE_TERM   | 1       | SIGTERM and SIGINT, or Ctrl-C, have no effect                                       |
@@ -252,14 +256,16 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         if _text("FAKE_NOT_OLLAMA"):
             self._answer(200, "<h1>Another program</h1>", "text/html")
             return
-        match self.path:
+        match self.path.partition("?")[0]:
             case "/":
                 self._answer(200, "Ollama is running", "text/plain; charset=utf-8")
             case "/api/version":
                 time.sleep(_number("FAKE_VERSION_DELAY"))
                 self._answer(_status(), {"version": _version()})
             case "/api/tags":
-                self._answer(_status(), {"models": _models()})
+                time.sleep(_number("FAKE_TAGS_DELAY"))
+                status = int(_text("FAKE_TAGS_STATUS", str(_status())))
+                self._answer(status, _text("FAKE_TAGS") or {"models": _models()})
             case "/api/ps":
                 self._answer(200, {"models": _models()[:1]})
             case "/printed":
@@ -302,6 +308,7 @@ def _serve(printing: threading.Thread) -> int:
     sys.stderr.flush()
     if after := _number("FAKE_CRASH_AFTER"):
         threading.Timer(after, _crash).start()
+    time.sleep(_number("FAKE_SERVE_AFTER"))
     server.serve_forever()
     return 0
 

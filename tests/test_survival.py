@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from core import logs
-from core.logs import PREFIX_BYTES
+from core.segments import PREFIX_BYTES
 from tests import fake_ollama, tied
 from tests.beds.ending import NO_SIGTERM, end
 from tests.beds.ollama import ollama

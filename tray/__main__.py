@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import http.client
 import logging
 import os
 import signal
@@ -15,13 +15,17 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
+
+import msgspec
 
 from api import __main__ as headless
 from api.hooks import Hooks
+from api.schemas import ShownBody
 from api.server import AlreadyServed, sidecar
-from core import journal, token
-from core.config import Paths, SettingsReader
+from core import console, journal, stop_signals, token
+from core.config import FIRST_READ_SECONDS, Paths, Settings, SettingsReader
 from core.errors import CoreError
 from core.platform import desktop, keep_one_heap
 from core.state import Status
@@ -41,6 +45,8 @@ log = logging.getLogger(__name__)
 QUIT_SECONDS = 8.0
 SESSION_END_SECONDS = 3.0
 _SHOW_SECONDS = 5.0
+# No more than that: text that is nested more deeply than this is long would not be refused as text that is wrong.
+_SHOW_BYTES = 900
 _TOOLKIT_SECONDS = 3.0
 _NO_HOST = (
     "Nothing on this desktop shows tray icons; the icon appears as soon as something does. On GNOME that takes the "
@@ -53,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     1 if it could not serve, or another instance was to show itself and cannot.
     """
+    keep_one_heap()
     parser = headless.parser()
     parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
     options = windowed.parse(parser, arguments)
@@ -93,7 +100,7 @@ def _defer_to(other: AlreadyServed, options: argparse.Namespace) -> int:
         return _complain(other, options)
     try:
         why_hidden = _show_other(Paths.find(options.data_dir), other.url)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return _complain(other, options)
     words = in_sentences(f"already running at {other.url}.", why_hidden)
     print(f"aura-ollama: {words}", file=sys.stderr)
@@ -112,11 +119,24 @@ def _tray_backend() -> ModuleType:
     return icon.load(forced=is_chosen)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How the program was asked to end: by which signal, if by one, and how long Ollama may take to stop."""
+
+    limit: float = QUIT_SECONDS
+    signal: int | None = None
+
+    def stops_ollama(self, settings: Settings) -> bool:
+        """Whether Ollama ends too: by its signal, else as at Quit."""
+        if self.signal is None:
+            return settings.sidecar.stop_on_quit
+        return stop_signals.stops_ollama(self.signal, settings)
+
+
 class _Program:
     """One run with a tray: who does what on which thread."""
 
     def __init__(self, options: argparse.Namespace, backend: ModuleType) -> None:
-        keep_one_heap()
         self._options = options
         self._paths = Paths.find(options.data_dir)
         self._reader = SettingsReader(self._paths, journal.configure(self._paths, verbose=options.verbose))
@@ -133,7 +153,7 @@ class _Program:
         self._is_served = False
         self._why_hidden: str | None = None
         self._app: App | None = None
-        self._ended: asyncio.Future[float] | None = None
+        self._ended: asyncio.Future[_Ending] | None = None
 
     def run(self) -> int:
         """Serve and show until quit. On the main thread."""
@@ -144,7 +164,7 @@ class _Program:
                 self._is_decided.wait()
             if self._is_served:
                 self._show_icon()
-            self._bridge.call(self._end, QUIT_SECONDS)
+            self._bridge.call(self._end, _Ending())
             self._bridge.join(timeout=None)
         return self._exit_code(self._bridge.error)
 
@@ -173,7 +193,7 @@ class _Program:
         """On the loop, from beginning to end."""
         self._ended = asyncio.get_running_loop().create_future()
         try:
-            settings = await asyncio.to_thread(self._reader.read)
+            settings = (await self._reader.fresh(seconds=FIRST_READ_SECONDS)).settings
             supervisor = Supervisor(self._paths, self._reader)
             hooks = Hooks(on_null_refused=self._null_refused, on_show=self._show)
             port = settings.sidecar.port if self._options.port is None else self._options.port
@@ -183,28 +203,34 @@ class _Program:
                 self._is_served = True
                 self._is_decided.set()
                 await self._serve_until(self._ended, supervisor, url)
+        except (CoreError, OSError):
+            raise
+        except BaseException as error:
+            # The main thread tells it once the UI has ended, which may never be.
+            journal.log_end(type(error), error, error.__traceback__)
+            raise
         finally:
             self._is_decided.set()
             self._icon.stop()
             self._backstop.start()
 
-    async def _serve_until(self, ended: asyncio.Future[float], supervisor: Supervisor, url: str) -> None:
-        surface = Surface(self._icon.show, self._toast, lambda: self._end(QUIT_SECONDS))
+    async def _serve_until(self, ended: asyncio.Future[_Ending], supervisor: Supervisor, url: str) -> None:
+        surface = Surface(self._icon.show, self._toast, lambda: self._end(_Ending()))
         async with asyncio.TaskGroup() as tasks:
             supervising = tasks.create_task(supervisor.run())
             self._app = App(supervisor, self._paths, self._reader, url, surface)
             tasks.create_task(self._app.run())
-            limit = await ended
-            settings = await asyncio.to_thread(self._reader.read)
-            supervisor.close(stop_ollama=settings.sidecar.stop_on_quit)
+            ending = await ended
+            settings = (await self._reader.fresh()).settings
+            supervisor.close(stop_ollama=ending.stops_ollama(settings))
             # The shim was asked by then, and goes on by itself if we have to leave before it is done.
-            await asyncio.wait([supervising], timeout=limit)
+            await asyncio.wait([supervising], timeout=ending.limit)
             supervising.cancel()
             self._app.end()
 
-    def _end(self, limit: float) -> None:
+    def _end(self, ending: _Ending) -> None:
         if self._ended and not self._ended.done():
-            self._ended.set_result(limit)
+            self._ended.set_result(ending)
 
     def _command(self, command: Command) -> None:
         self._bridge.call(self._post, command)
@@ -218,10 +244,11 @@ class _Program:
 
     def _signalled(self, number: int) -> None:
         # SIGINT is a quit; the others come from a session that is ending.
-        self._bridge.call(self._end, QUIT_SECONDS if number == signal.SIGINT else SESSION_END_SECONDS)
+        limit = QUIT_SECONDS if number == signal.SIGINT else SESSION_END_SECONDS
+        self._bridge.call(self._end, _Ending(limit, number))
 
     def _closed(self, session_ends: bool) -> None:
-        self._bridge.call(self._end, SESSION_END_SECONDS if session_ends else QUIT_SECONDS)
+        self._bridge.call(self._end, _Ending(SESSION_END_SECONDS if session_ends else QUIT_SECONDS))
         if session_ends:
             # Windows takes us away right after this, and after 5 s in any case.
             self._bridge.join(timeout=SESSION_END_SECONDS + 1)
@@ -248,20 +275,26 @@ class _Program:
 def _show_other(paths: Paths, url: str) -> str | None:
     """Ask the instance that is there already to show itself; returns why nothing is to be seen of it, if so.
 
-    Raises OSError or ValueError if it does not answer as it should.
+    Raises OSError, ValueError or HTTPException if it does not answer as it should.
     """
     request = urllib.request.Request(f"{url}/api/app/show", method="POST")  # noqa: S310 - our own loopback address
     request.add_header("X-Aura-Token", token.read_or_create(paths.run))
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
     with direct.open(request, timeout=_SHOW_SECONDS) as answer:
-        body = json.load(answer)
+        body = msgspec.json.decode(answer.read(_SHOW_BYTES), type=ShownBody)
     # An older one gives no reason.
-    return None if body.get("shown") else body.get("reason") or "It runs without an icon."
+    return None if body.shown else body.reason or "It runs without an icon."
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for the error that it is here: it would bring the token to somebody else."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nothing to ask for instead."""
 
 
 def _complain(error: CoreError | OSError, options: argparse.Namespace) -> int:
-    if windowed.is_mute():
-        log.error("%s", headless.in_words(error))
+    log.error("%s", headless.in_words(error), extra=journal.FILE_ONLY)
     code = headless.complain(error)
     if not options.headless:
         windowed.show(headless.in_words(error))
@@ -269,4 +302,5 @@ def _complain(error: CoreError | OSError, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    console.detach()
     sys.exit(main())

@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from core import __version__, activity, config, locate, logs
+from core.call import CallFailed
 from core.config import Paths, SettingsReader
-from core.detect import CLIENT_ERRORS, error_text
+from core.detect import error_text
 from core.errors import CoreError
 from core.platform import desktop
 from core.state import State, Status
 from core.supervisor import Supervisor
-from tray.menu import Act, Command, Facts, View, view
+from core.threads import SingleFlight, within
+from tray.menu import Act, Command, Facts, View, bare_view, view
 from tray.toasts import Toast, Toaster
 
 log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 10.0
 _UNLOAD_SECONDS = 10.0
+_WRITE_SECONDS = 5.0
+_READ_SECONDS = 2.0
+_DIALOG_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +58,24 @@ class App:
         self._facts = Facts(Status(), api_url, False, False, False, False)
         self._quit_confirmed_until = 0.0
         self._is_choosing = False
+        self._moved = asyncio.Event()
+        self._newest_log = SingleFlight("log folder", lambda: logs.newest(str(paths.logs)))
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
-        await self._read_preferences()
         try:
             async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(self._follow())
+                # What asks a disk is apart from what the icon shows: a folder that hangs must not make the icon lie.
+                steady = [
+                    tasks.create_task(what)
+                    for what in (self._follow(), self._look_for_logs(), self._read_preferences())
+                ]
                 acting = set()
                 while (command := await self._commands.get()) is not None:
                     act = tasks.create_task(self._carry_out(command))
                     acting.add(act)
                     act.add_done_callback(acting.discard)
-                for task in (following, *acting):
+                for task in (*steady, *acting):
                     task.cancel()
         finally:
             desktop.close_dialogs()
@@ -88,21 +97,48 @@ class App:
     async def _follow(self) -> None:
         with self._supervisor.subscribe() as statuses:
             async for status in statuses:
-                old = self._facts.status
-                if toast := self._toaster.moved(old, status):
-                    self._surface.toast(toast)
-                has_logs = await asyncio.to_thread(logs.newest, str(self._paths.logs)) is not None
-                self._update(status=status, has_logs=has_logs)
+                self._tell(self._facts.status, status)
+                self._update(status=status)
+                self._moved.set()
+
+    async def _look_for_logs(self) -> None:
+        """After each move, note whether there is a log to open."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            with suppress(OSError):
+                self._update(has_logs=await self._newest_log.run(_READ_SECONDS) is not None)
+
+    def _tell(self, old: Status, new: Status) -> None:
+        try:
+            if toast := self._toaster.moved(old, new):
+                self._surface.toast(toast)
+        except Exception:
+            # What a stranger on Ollama's port says must not end the program, whatever becomes of its words.
+            log.exception("a change of the status cannot be told")
 
     def _update(self, **changes: Any) -> None:
         self._facts = replace(self._facts, **changes)
         if self._facts.status.state is not State.UNKNOWN:
-            self._surface.show(view(self._facts))
+            self._surface.show(self._view())
+
+    def _view(self) -> View:
+        try:
+            return view(self._facts)
+        except Exception:
+            log.exception("the status cannot be shown")
+            return bare_view()
 
     async def _read_preferences(self) -> None:
-        settings = await asyncio.to_thread(self._reader.read)
-        at_login = await asyncio.to_thread(desktop.starts_at_login)
-        self._update(starts_at_login=at_login, starts_on_launch=settings.sidecar.start_on_launch)
+        settings = (await self._reader.fresh()).settings
+        self._update(starts_on_launch=settings.sidecar.start_on_launch)
+        try:
+            at_login = await within(_READ_SECONDS, "autostart", desktop.starts_at_login)
+        except Exception:
+            # Another program may have written anything there.
+            log.exception("whether this program starts at login cannot be learnt")
+            return
+        self._update(starts_at_login=at_login)
 
     async def _carry_out(self, command: Command) -> None:
         try:
@@ -148,7 +184,7 @@ class App:
         await self._open(str(self._paths.logs))
 
     async def _open_newest_log(self, _: str | None) -> None:
-        newest = await asyncio.to_thread(logs.newest, str(self._paths.logs))
+        newest = await self._newest_log.run(_READ_SECONDS)
         await self._open(newest or str(self._paths.logs))
 
     async def _open(self, path: str) -> None:
@@ -159,7 +195,9 @@ class App:
         try:
             client = await self._supervisor.client()
             await client.unload(model or "", _UNLOAD_SECONDS)
-        except CLIENT_ERRORS as error:
+            # Somebody else's Ollama is not asked of itself what it has loaded, or only now and then.
+            await self._supervisor.status()
+        except CallFailed as error:
             self._surface.toast(Toast(f"{model} is still loaded", error_text(error)))
 
     async def _copy_address(self, _: str | None) -> None:
@@ -173,7 +211,9 @@ class App:
             return
         self._is_choosing = True
         try:
-            path = await _in_daemon(lambda: desktop.choose_file("Choose the Ollama executable", None))
+            path = await within(
+                _DIALOG_SECONDS, "dialog", lambda: desktop.choose_file("Choose the Ollama executable", None)
+            )
         except FileNotFoundError as error:
             self._surface.toast(
                 Toast("Choose executable", f"{error} Set ollamaExecutablePath in {self._paths.settings}.")
@@ -182,7 +222,7 @@ class App:
         finally:
             self._is_choosing = False
         if path is not None:
-            await asyncio.to_thread(self._use_executable, path)
+            await within(_WRITE_SECONDS, "settings", lambda: self._use_executable(path))
 
     def _use_executable(self, path: str) -> None:
         locate.validate(path)
@@ -197,21 +237,24 @@ class App:
 
     async def _toggle_launch(self, _: str | None) -> None:
         wanted = not self._facts.starts_on_launch
-        await asyncio.to_thread(config.write_sidecar, self._paths, {"startOnLaunch": wanted})
+        await self._write_sidecar({"startOnLaunch": wanted})
         self._update(starts_on_launch=wanted)
 
     async def _allow_desktop(self, _: str | None) -> None:
-        settings = await asyncio.to_thread(self._reader.read)
+        settings = (await self._reader.fresh()).settings
         origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
-        await asyncio.to_thread(config.write_sidecar, self._paths, {"allowedOrigins": list(origins)})
+        await self._write_sidecar({"allowedOrigins": list(origins)})
         self._update(is_desktop_refused=False)
+
+    async def _write_sidecar(self, changes: dict[str, object]) -> None:
+        await within(_WRITE_SECONDS, "settings", lambda: config.write_sidecar(self._paths, changes))
 
     async def _about(self, _: str | None) -> None:
         text = f"Version {__version__}. {self._facts.api_url}\nData in {self._paths.data}"
         self._surface.toast(Toast("Aura Ollama", text))
 
     async def _show_status(self, _: str | None) -> None:
-        self._surface.toast(Toast("Aura Ollama", view(self._facts).tooltip))
+        self._surface.toast(Toast("Aura Ollama", self._view().tooltip))
 
     async def _quit(self, _: str | None) -> None:
         now = asyncio.get_running_loop().time()
@@ -226,32 +269,5 @@ class App:
         self._surface.close()
 
     async def _stops_on_quit(self) -> bool:
-        settings = await asyncio.to_thread(self._reader.read)
+        settings = (await self._reader.fresh()).settings
         return settings.sidecar.stop_on_quit
-
-
-async def _in_daemon(ask: Callable[[], str | None]) -> str | None:
-    """What `ask` returns or raises, from a thread that does not hold up our end, however long a person takes."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str | None] = loop.create_future()
-
-    def settle(value: str | None, error: Exception | None) -> None:
-        if answer.done():
-            return
-        if error:
-            answer.set_exception(error)
-        else:
-            answer.set_result(value)
-
-    def run() -> None:
-        value, error = None, None
-        try:
-            value = ask()
-        except Exception as caught:
-            error = caught
-        # The loop may have ended meanwhile, and then nobody waits.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, value, error)
-
-    threading.Thread(target=run, name="dialog", daemon=True).start()
-    return await answer

@@ -14,6 +14,9 @@ TOOLTIP_UNITS = 127
 LABEL_UNITS = 120
 MOST_MODELS = 40
 _OWNER_UNITS = 60
+_MOST_NAMES = 10
+_READ_PER_UNIT = 16
+"""How many signs of a text are looked at for each unit that is shown: spaces and the like fall away."""
 
 
 class Look(StrEnum):
@@ -106,9 +109,16 @@ def view(facts: Facts) -> View:
     return View(_look(facts), tooltip, tuple(_items(facts, sentence)))
 
 
+def bare_view() -> View:
+    """The tray for facts that cannot be shown: it says so, and lets the user quit."""
+    items = (_note("What Ollama does cannot be shown; the log says why"), SEPARATOR, Item("Quit", Command(Act.QUIT)))
+    return View(Look.TROUBLE, "Aura Ollama: see the log", items)
+
+
 def shorten(text: str, most: int) -> str:
     """`text` on one line, without signs that cannot be printed, and of at most `most` UTF-16 units."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    read = text[: _READ_PER_UNIT * most]
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in read).split())
     if units(line) <= most:
         return line
     # Half a surrogate pair at the cut is dropped.
@@ -127,12 +137,12 @@ def headline(status: Status) -> str:
         case State.UNKNOWN:
             return "Looking for Ollama…"
         case State.NOT_INSTALLED:
-            return "Ollama is not installed"
+            return status.path_problem or "Ollama is not installed"
         case State.STOPPED:
             held = f"; the port is held by {shorten(status.owner, _OWNER_UNITS)}" if status.owner else ""
             return f"Ollama is not running{held}"
         case State.STARTING:
-            return "Ollama is starting…"
+            return f"Ollama is starting… {status.waits_for}" if status.waits_for else "Ollama is starting…"
         case State.STOPPING:
             return "Ollama is stopping…"
         case State.BACKOFF:
@@ -151,7 +161,7 @@ def _up(status: Status, version: str) -> str:
     whose = f"pid {status.pid}" if status.state is State.RUNNING else "not started here"
     if status.failure:
         return f"{version} is still running ({whose}): {status.failure.title}"
-    loaded = f", {', '.join(status.loaded)} loaded" if status.loaded else ""
+    loaded = f", {', '.join(status.loaded[:_MOST_NAMES])} loaded" if status.loaded else ""
     return f"{version} is running ({whose}){loaded}"
 
 
@@ -260,13 +270,13 @@ def _models(status: Status) -> list[Item]:
         return [_note("Ollama is not running")]
     known = {model.name: model for model in status.models}
     loaded = [known.get(name, Model(name)) for name in dict.fromkeys(status.loaded)]
-    others = [model for model in status.models if model.name not in status.loaded]
-    room = max(0, MOST_MODELS - len(loaded))
-    items = [_loaded(model, status) for model in loaded] + [
-        _note(_model_line(model), model.name) for model in others[:room]
-    ]
-    if others[room:]:
-        items.append(_note(f"and {len(others) - room} more"))
+    in_memory = {model.name for model in loaded}
+    others = [model for model in status.models if model.name not in in_memory]
+    items = [_loaded(model, status) for model in loaded[:MOST_MODELS]]
+    items += [_note(_model_line(model), model.name) for model in others[: MOST_MODELS - len(items)]]
+    more = len(loaded) + len(others) - len(items)
+    if more:
+        items.append(_note(f"and {more} more"))
     return items or [_note("none installed")]
 
 

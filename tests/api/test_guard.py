@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,15 +14,19 @@ from api.guard import MOST_BODY_BYTES
 from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
 from core import token
+from core.config import Paths
 from core.state import State
 from core.supervisor import Supervisor
 from tests import fake_ollama
 from tests.api.serving import Served, serving, speak
 from tests.rig import Rig
 
-ROUTES = [(route.method, route.path) for route in Routes(Supervisor.__new__(Supervisor), None, HEADLESS).table()]  # type: ignore[arg-type]
+ROUTES = [
+    (route.method, route.path) for route in Routes(Supervisor.__new__(Supervisor), Paths(Path()), HEADLESS).table()
+]
 EVERYWHERE = [*ROUTES, ("GET", "/nowhere"), ("DELETE", "/api/ollama/status"), ("PUT", "/api/ollama/start")]
 
+NO_ORIGIN = "Host: 127.0.0.1:{port}\r\n"
 HOSTILE = {
     "another name": "Host: evil.com:{port}",
     "a name that resolves here": "Host: 127.0.0.1.nip.io:{port}",
@@ -44,6 +49,19 @@ HOSTILE = {
     "another local page": "Host: 127.0.0.1:{port}\r\nOrigin: http://localhost:3000",
     "a cross-site page": "Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site",
     "a same-site page": "Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: same-site",
+    "a cross-site image": NO_ORIGIN + "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors",
+    "a cross-site link or form": NO_ORIGIN + "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate",
+    "a cross-site web socket": NO_ORIGIN + "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: websocket",
+    "a mode for one's own site": NO_ORIGIN + "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: same-origin",
+    "no mode that there is": NO_ORIGIN + "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors, cors",
+    "two modes": NO_ORIGIN + "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Mode: no-cors",
+    "two sites": NO_ORIGIN + "Sec-Fetch-Site: same-site\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors",
+    "a same-site fetch": NO_ORIGIN + "Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors",
+    "a foreign origin's fetch": "Host: 127.0.0.1:{port}\r\nOrigin: http://evil.com\r\n"
+    "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors",
+    "Aura's backend over TLS": "Host: 127.0.0.1:{port}\r\nOrigin: https://127.0.0.1:5005",
+    "a name that begins like Aura's backend": "Host: 127.0.0.1:{port}\r\nOrigin: http://localhost:5005.evil.com",
+    "Aura's backend as a host": "Host: localhost:5005",
 }
 WELCOME = {
     "no browser": "Host: 127.0.0.1:{port}",
@@ -54,6 +72,9 @@ WELCOME = {
     "the dev server by address": "Host: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:5173",
     "through the dev server's proxy": "Host: localhost:5173\r\nOrigin: http://localhost:5173",
     "a page from disk": "Host: 127.0.0.1:{port}\r\nOrigin: file://\r\nSec-Fetch-Site: cross-site",
+    "a desktop page whose browser keeps no origins": NO_ORIGIN + "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors",
+    "Aura's own backend's page": NO_ORIGIN + "Origin: http://127.0.0.1:5005\r\nSec-Fetch-Site: cross-site",
+    "Aura's own backend's page by name": NO_ORIGIN + "Origin: http://localhost:5005\r\nSec-Fetch-Site: cross-site",
 }
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 NO_NAMES_OF_OURS = (

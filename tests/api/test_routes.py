@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -13,8 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
-from api.schemas import utc_text
+from api.body import encoded
+from api.errors import problem
+from api.schemas import LogsBody, models_body, utc_text
+from core.client import Model
 from core.platform import known_executables
+from core.state import ModelsNews
 from core.text import size_text
 from tests import fake_ollama, tied
 from tests.api.serving import Served, serving
@@ -227,6 +232,9 @@ async def test_health_answers_whatever_ollama_does(tmp_path: Path) -> None:
         (1 << 30, "1 GB"),
         (5046586572, "4.7 GB"),
         (1 << 60, "1024 PB"),
+        ((1 << 63) - 1, "8192 PB"),
+        (10**309, "8192 PB"),
+        (-1, "0 B"),
     ],
 )
 def test_sizes_read_as_the_aura_app_prints_them(size: int, text: str) -> None:
@@ -340,6 +348,33 @@ async def test_no_path_at_all_is_a_400_that_leads_to_the_settings(
         assert (seen["installed"], seen["installPath"], seen["state"]) == (False, None, "not_installed")
 
 
+@tied.posix("file names are bytes there")
+async def test_a_path_that_is_no_text_is_spelt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if any(Path(place).exists() for place in known_executables()):
+        pytest.skip("this machine has an Ollama in a known place")
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    fake_ollama.install(folder)
+    monkeypatch.setenv("PATH", str(folder))
+    rig = Rig(tmp_path, "")
+    async with serving(rig) as served:
+        status, body = await get(served, "/api/ollama/status")
+        assert (status, body["installPath"]) == (200, f"{tmp_path}/caf\\xe9/ollama")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("Müller", "Müller"), ("caf\udce9", r"caf\xe9"), ("\ud800", r"\ud800"), ("\udc00x\udcff", r"\udc00x\xff")],
+)
+def test_every_text_has_a_body_that_says_it(text: str, told: str) -> None:
+    """In whatever field of whatever body it is."""
+    body = problem(400, text, text, text, text).body
+    assert isinstance(body, bytes)
+    assert {json.loads(body)[name] for name in ("title", "code", "message", "action")} == {told}
+    listed = json.loads(encoded(models_body(ModelsNews((Model(text, 1, text),), None))))["models"]
+    assert listed == [{"name": told, "size": "1 B", "sizeBytes": 1, "modifiedAt": told}]
+    assert json.loads(encoded(LogsBody(["plain", text], 2)))["logs"] == ["plain", told]
+
+
 async def test_an_address_that_makes_no_sense_is_a_400_and_a_remote_one_a_409(fake: Rig) -> None:
     program = fake.root / "bin" / "ollama"
     async with serving(fake) as served:
@@ -404,7 +439,7 @@ async def test_a_sidecar_that_is_closing_answers_503(fake: Rig) -> None:
 
 async def test_before_the_first_start_there_are_no_logs(fake: Rig) -> None:
     async with serving(fake) as served:
-        assert await get(served, "/api/ollama/logs") == (200, {"logs": [], "totalLines": 0})
+        assert await get(served, "/api/ollama/logs") == (200, {"logs": [], "totalLines": 0, "error": None})
 
 
 @pytest.mark.parametrize("found", ["0", "10001", "ten", "9" * 5000], ids=["0", "10001", "ten", "too long for int()"])

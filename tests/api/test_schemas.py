@@ -16,7 +16,7 @@ from api.schemas import models_body, status_body
 from core import errors
 from core.client import Model
 from core.errors import CoreError, SpawnFailed
-from core.state import RESTING, State, Status
+from core.state import RESTING, ModelsNews, State, Status
 from tests import fake_ollama
 from tests.api.serving import Served, serving
 from tests.beds.ollama import ollama
@@ -47,7 +47,7 @@ STATUS: Shape = {
 }
 STARTED: Shape = {"success": TRUTH, "message": TEXT, "pid": WHOLE}
 STOPPED: Shape = {"success": TRUTH, "message": TEXT, "pid": {"NoneType"}}
-LOGS: Shape = {"logs": {"list"}, "totalLines": WHOLE}
+LOGS: Shape = {"logs": {"list"}, "totalLines": WHOLE, "error": TEXT | {"NoneType"}}
 MODELS: Shape = {"models": {"list"}, "count": WHOLE, "error": TEXT | {"NoneType"}}
 MODEL: Shape = {"name": TEXT, "size": TEXT, "sizeBytes": WHOLE, "modifiedAt": TEXT}
 HEALTH: Shape = {"status": TEXT, "name": TEXT, "version": TEXT}
@@ -168,6 +168,21 @@ def test_the_reason_is_the_failure_or_else_who_holds_the_port() -> None:
     assert status_body(replace(held, state=State.EXTERNAL)).reason is None
 
 
+def test_the_reason_is_what_a_start_waits_for_or_what_would_refuse_it() -> None:
+    down = Status(state=State.NOT_INSTALLED, path_problem="Ollama path /x does not exist")
+    assert status_body(down).reason == "Ollama path /x does not exist"
+    torn = replace(down, settings_problem="settings.json, line 1: it ends too soon")
+    assert status_body(torn).reason == torn.settings_problem
+    assert status_body(replace(torn, state=State.RUNNING)).reason is None
+    assert status_body(Status(state=State.STARTING, waits_for="It prints.")).reason == "It prints."
+    assert status_body(Status(state=State.STOPPED, cause="The proxy is none.")).reason == "The proxy is none."
+
+
+def test_one_that_runs_is_installed_even_if_nobody_may_know_where() -> None:
+    assert status_body(Status(state=State.EXTERNAL)).installed
+    assert not status_body(Status(state=State.NOT_INSTALLED)).installed
+
+
 def test_a_path_is_text_and_what_is_not_installed_has_none() -> None:
     found = status_body(Status(install_path=Path(sys.executable)))
     assert (found.installed, found.install_path) == (True, sys.executable)
@@ -176,7 +191,7 @@ def test_a_path_is_text_and_what_is_not_installed_has_none() -> None:
 
 
 def test_models_keep_the_order_in_which_ollama_lists_them() -> None:
-    body = models_body([Model("b", 1024, "2024-11-01T12:30:00+02:00"), Model("a")])
+    body = models_body(ModelsNews((Model("b", 1024, "2024-11-01T12:30:00+02:00"), Model("a")), None))
     assert [(model.name, model.size, model.modified_at) for model in body.models] == [
         ("b", "1 KB", "2024-11-01T10:30:00Z"),
         ("a", "0 B", ""),

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 
 from core.heir import GUARD_STOPPED_IT, SHIM_KILLED, WATCHERS_KILLED
-from core.logs import PREFIX_BYTES
 from core.platform import birth
 from core.run_record import RunRecord
+from core.segments import PREFIX_BYTES
 from core.shim import EXITED, STOPPED
 from tests.beds.wire import JsonObject, listens
 from tests.chaos.place import Place

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core import mail
+from core.client import Model
 from core.config import Paths, Settings, SettingsReader
-from core.detect import Answer, Listener, Probe
+from core.detect import Answer, Probe
 from core.endpoint import Endpoint
 from core.errands import Errands
 from core.errors import PathInvalid, SpawnFailed, StartTimedOut, StopFailed
+from core.listener import Listener
 from core.look import Look, Looker, Setup
 from core.process import Managed
 from core.run_record import RunRecord
@@ -27,8 +29,9 @@ from core.state import NOT_REACHABLE, TIMED_OUT, Exit
 
 ENDPOINT = Endpoint.parse("http://127.0.0.1:11434")
 THEIR_PID = 1
+MODEL = Model("tiny")
 ANSWERS = {
-    Answer.OLLAMA: Probe(Answer.OLLAMA, None, "0.9.3", ()),
+    Answer.OLLAMA: Probe(Answer.OLLAMA, None, "0.9.3"),
     Answer.SILENCE: Probe(Answer.SILENCE, TIMED_OUT),
     Answer.SOMETHING_ELSE: Probe(Answer.SOMETHING_ELSE, "HTTP 501"),
     Answer.NOBODY: Probe(Answer.NOBODY, NOT_REACHABLE),
@@ -100,9 +103,11 @@ class Outside:
         executable = Path("/ollama") if self.installed else PathInvalid("It is gone.")
         settings = Settings(sidecar=SidecarSettings(restart_on_crash=self.restart_on_crash))
         setup = Setup(settings, ENDPOINT, executable, None, (self.installed, self.restart_on_crash))
-        return Look(setup, ENDPOINT.base_url, ANSWERS[self._answer()], None if managed_url else self._listener())
+        return Look(setup, ENDPOINT.base_url, ANSWERS[self.answer], None if managed_url else self._listener())
 
-    def _answer(self) -> Answer:
+    @property
+    def answer(self) -> Answer:
+        """What a probe meets now."""
         if self.starved:
             return Answer.NOT_ASKED
         if self.is_port_free:
@@ -125,9 +130,11 @@ class OutsideLooker(Looker):
         super().__init__(SettingsReader(Paths(Path("/nowhere"))))
         self._outside = outside
 
-    async def look(self, managed_url: str | None) -> Look:
-        """What is true when the question is answered, or was when it came up."""
+    async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
+        """What is true when the question is answered, or was when it came up, or an error that nobody has foreseen."""
         answer = await self._outside.ask("look")
+        if isinstance(answer, Exception):
+            raise answer
         return answer if isinstance(answer, Look) else self._outside.look(managed_url)
 
 
@@ -138,6 +145,21 @@ class OutsideErrands(Errands):
         super().__init__(Paths(Path("/nowhere")), post)
         self.looker = OutsideLooker(outside)
         self._outside = outside
+
+    async def lives(self, managed: Managed) -> bool:
+        """What is true now."""
+        assert isinstance(managed, Ours)
+        return managed.is_alive
+
+    async def list_models(self, url: str, epoch: int) -> None:
+        """Listed, as long as somebody answers."""
+        answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
+        await self._settled(lambda done: mail.Listed((MODEL,) if answers else None, None, epoch, done))
+
+    async def list_loaded(self, url: str, epoch: int) -> None:
+        """Loaded, as long as somebody answers."""
+        answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
+        await self._settled(lambda done: mail.Loaded((MODEL.name,) if answers else None, epoch, done))
 
     async def spawn(self, plan: Plan, ready_timeout: float) -> None:
         """Spawned if the answer is true."""

@@ -14,8 +14,8 @@ import psutil
 
 from core import logs
 from core.config import Paths
-from core.logs import PREFIX_BYTES
 from core.run_record import RunRecord, record_path
+from core.segments import PREFIX_BYTES
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import Answer, JsonObject, call, free_port
 from tests.rig import lives, reaped

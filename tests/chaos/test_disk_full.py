@@ -16,8 +16,8 @@ import pytest
 
 from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError
-from core.logs import PREFIX_BYTES
 from core.run_record import record_path
+from core.segments import PREFIX_BYTES
 from tests import fake_ollama
 from tests.beds.disk import fill, make_room, small_disk
 from tests.beds.ollama import ollama
@@ -234,6 +234,7 @@ logging.info("before")
 fill(root / "AuraData")
 for number in range(200):
     logging.info("line %d of a hundred bytes or so, of which a page of what the disk has left holds few", number)
+    logging.getLogger().handlers[0].flush()
 make_room(root / "AuraData")
 logging.info("after")
 """
@@ -242,5 +243,8 @@ logging.info("after")
     lines = (full / "logs/sidecar.log").read_text().splitlines()
     assert lines[0].endswith(" before")
     assert lines[-1].endswith(" after")
-    assert len(lines) < 100
+    told = re.search(r"WARNING core.outlet: (\d+) lines are missing here: the disk did not take them", "\n".join(lines))
+    assert told
+    whole = [line for line in lines if re.fullmatch(r"\S+ \S+ INFO root: line \d+ of a hundred .* few", line)]
+    assert 0 < int(told[1]) == 200 - len(whole)
     assert len(done.stderr.splitlines()) == 202

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from core import mail
 from core.errors import CoreError
 from core.machine import Machine
+from core.once import contained
 from core.state import RESTING, State, Status, Wish
 from tests.chaos.conftest import Chance
 from tests.chaos.outside import Ours, Outside, OutsideErrands, Question
@@ -47,7 +48,7 @@ class Model(RuleBasedStateMachine):
         self.have_they_ever_come = False
 
     def _do(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self.loop.create_task(errand)
+        task = self.loop.create_task(contained(errand))
         self.tasks.add(task)
         return task
 
@@ -105,7 +106,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         async def begin() -> None:
-            self.machine.look_once()
+            self.machine.lookout.look()
 
         self.loop.run_until_complete(begin())
         self._settle()
@@ -139,6 +140,19 @@ class Model(RuleBasedStateMachine):
         for name, value in now.items():
             setattr(self.outside, name, value)
 
+    def is_in(self, state: State) -> bool:
+        """Whether that is the state now."""
+        return self.status.state is state
+
+    def answer_one(self, question: Question, *, is_late: bool = False) -> None:
+        """Let what was asked for come about."""
+        self._answer(question, is_good=True, is_late=is_late)
+
+    def answer_all(self, what: str, *, but: Question | None = None) -> None:
+        """Let all of one kind come about, but for one question."""
+        for question in [one for one in self.outside.questions if one.what == what and one is not but]:
+            self.answer_one(question)
+
     def _may_answer(self, question: Question) -> bool:
         match question.what:
             case "end":
@@ -153,7 +167,7 @@ class Model(RuleBasedStateMachine):
         ours = question.managed
         match question.what:
             case "look":
-                answer = question.look if is_late else None
+                answer = question.look if is_late else None if is_good else ValueError("a look that broke")
             case "ready" if isinstance(ours, Ours):
                 is_possible = is_good and ours.is_alive and (ours.has_port or self.outside.is_port_free)
                 ours.has_port = ours.has_port or is_possible
@@ -225,7 +239,9 @@ class Model(RuleBasedStateMachine):
             error = done.exception()
             assert error is None or isinstance(error, CoreError)
             if error is None and wish is Wish.UP:
-                assert done.result().state is State.RUNNING
+                status = done.result()
+                assert status.state is State.RUNNING
+                assert status.pid in {ours.record.pid for ours in self.outside.living}
             if error is None and wish is Wish.DOWN:
                 assert done.result().state in RESTING
 
@@ -284,3 +300,25 @@ def test_the_model_holds_what_the_design_promises(chance: Chance) -> None:
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(seed(chance.seed)(Model), settings=how)
+
+
+def test_what_a_start_saw_before_the_state_changed_decides_nothing() -> None:
+    """Somebody else's Ollama was there when the start looked, and has come and gone since."""
+    model = Model()
+    model.begin(theirs=False, adopted=False)
+    model.they_come(is_ollama=True)
+    model.start(by_user=True)
+    (seen_by_start,) = model.outside.questions
+    model.look()
+    model.answer_all("look", but=seen_by_start)
+    assert model.is_in(State.EXTERNAL)
+    model.they_go()
+    model.look()
+    model.answer_all("look", but=seen_by_start)
+    assert model.is_in(State.STOPPED)
+
+    model.answer_one(seen_by_start, is_late=True)
+    assert model.is_in(State.STOPPED)
+    model.answer_all("look")
+    assert model.is_in(State.STARTING), "the start has looked again, and the port is free"
+    model.teardown()

@@ -9,21 +9,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from core import detect
 from core.client import Client
 from core.detect import Answer, Probe
-from core.endpoint import Endpoint
-from core.errors import PortInUse
+from core.errors import PortInUse, RemoteOllama
 from core.launch import is_port_taken
-from core.state import Exit
+from core.state import Exit, State
 from tests import fake_ollama, tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer, copy_models
 from tests.beds.wire import call, free_port
+from tests.core.stranger import ok, stranger
 from tests.rig import Rig
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -47,23 +46,33 @@ async def _probe(url: str) -> Probe:
         return await detect.probe(client)
 
 
+async def _loaded(url: str) -> list[str]:
+    async with Client(url, is_local=True) as client:
+        return [model.name for model in (await client.loaded(5)).models]
+
+
 async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_path: Path) -> None:
     require(ollama)
     server = await asyncio.to_thread(OllamaServer, tmp_path, models=copy_models(tmp_path / "models"))
     with server:
         await asyncio.to_thread(server.wait_ready)
-        before = await _probe(server.url)
-        assert (before.answer, before.error, before.version, before.loaded) == (Answer.OLLAMA, None, "0.9.3", ())
-        assert before.models is not None
-        assert [model.name for model in before.models] == ["tiny:latest"]
+        assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3")
+        assert await _loaded(server.url) == []
+        async with Client(server.url, is_local=True) as client:
+            installed = await client.tags(5)
+        assert [model.name for model in installed.models] == ["tiny:latest"]
+        assert installed.models[0].size > 100_000
         body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
         await asyncio.to_thread(call, "POST", f"{server.url}/api/generate", body)
-        assert (await _probe(server.url)).loaded == ("tiny:latest",)
+        assert await _loaded(server.url) == ["tiny:latest"]
         async with Client(server.url, is_local=True) as client:
             await client.unload("tiny:latest", timeout=5)
         async with asyncio.timeout(5):
-            while (await _probe(server.url)).loaded:
+            while await _loaded(server.url):
                 await asyncio.sleep(0.01)
+    asked = [line for line in server.log.read_text().splitlines() if line.startswith("[GIN]")]
+    ours = {line.rpartition(" ")[2] for line in asked if "by=aura-ollama" in line}
+    assert ours == {f'"/{path}?by=aura-ollama"' for path in ("", "api/version", "api/tags", "api/ps", "api/generate")}
 
 
 @pytest.mark.parametrize(
@@ -87,58 +96,6 @@ async def test_silence_and_nobody_are_told_apart() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         assert await _probe(f"http://127.0.0.1:{deaf.getsockname()[1]}") == Probe(Answer.SILENCE, "Connection timeout")
     assert await _probe(f"http://127.0.0.1:{free_port()}") == Probe(Answer.NOBODY, "Not reachable")
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.5", "[::1]"])
-def test_a_listener_is_named_whichever_way_the_url_names_this_machine(host: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    address = {"localhost": "127.0.0.1", "[::1]": "::1"}.get(host, host)
-    with socket.create_server((address, 0), family=family) as server:
-        found = detect.find_listener(Endpoint.parse(f"http://{host}:{server.getsockname()[1]}"))
-    assert found is not None
-    assert found.pid == tied.owner(os.getpid())
-
-
-@tied.beyond_wine("its tables of sockets name no process")
-def test_a_listener_is_named_in_words() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        found = detect.find_listener(Endpoint.parse(f"http://127.0.0.1:{server.getsockname()[1]}"))
-    assert found is not None
-    assert f"pid {os.getpid()}" in found.owner
-
-
-def test_a_wildcard_listener_is_found_and_a_connection_is_no_listener() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
-        port = client.getsockname()[1]
-        assert detect.find_listener(Endpoint.parse(f"http://127.0.0.1:{port}")) is None
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        found = detect.find_listener(Endpoint.parse(f"http://127.0.0.1:{server.getsockname()[1]}"))
-    assert found is not None
-    assert found.pid == tied.owner(os.getpid())
-
-
-def test_a_process_that_is_gone_is_described_all_the_same() -> None:
-    pid = max(psutil.pids()) + 1000
-    assert detect.describe(pid).owner == f"a process (pid {pid})"
-
-
-@pytest.mark.parametrize(
-    ("cgroup", "unit", "container"),
-    [
-        ("0::/system.slice/ollama.service\n", "ollama.service", None),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/ollama.service\n", "ollama.service", None),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope\n", None, None),
-        (f"0::/system.slice/docker-{'ab12' * 16}.scope\n", None, "ab12ab12ab12"),
-        (f"0::/../{'ab12' * 16}\n12:pids:/docker/{'cd34' * 16}\n", None, "cd34cd34cd34"),
-        (f"0::/machine.slice/libpod-{'ef56' * 16}.scope/container\n", None, "ef56ef56ef56"),
-        ("0::/\n", None, None),
-    ],
-)
-def test_a_control_group_tells_the_service_or_the_container(
-    cgroup: str, unit: str | None, container: str | None
-) -> None:
-    """The paths are what systemd, Docker and Podman make: cgroups(7)."""
-    assert detect.unit_and_container(cgroup) == (unit, container)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +135,36 @@ async def test_one_that_loses_the_race_for_the_port_names_the_winner(tmp_path: P
         taken = pytest.raises(PortInUse, match=f"Port {rig.port} is held by {winner}")
         with socket.create_server(("127.0.0.1", rig.port)), taken:
             await starting
+
+
+async def test_a_program_that_only_has_a_version_holds_the_port_and_is_named(tmp_path: Path) -> None:
+    """As Open WebUI does: no "already running", and nothing is started beside it."""
+    async with stranger({"/api/version": ok({"version": "0.6.5", "deployment_id": ""})}) as other:
+        rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+        rig.port, rig.url = other.port, other.url
+        rig.configure()
+        async with rig.supervising() as supervisor:
+            holder = "unknown" if tied.ON_WINE else f".*pid {os.getpid()}"
+            with pytest.raises(PortInUse, match=f"Port {other.port} is held by {holder}"):
+                await supervisor.start()
+            assert (await supervisor.status()).state is State.STOPPED
+        assert rig.starts == 0
+
+
+@pytest.mark.parametrize("path", ["/v1", "/api"])
+async def test_a_start_for_an_address_that_is_none_of_ollamas_says_what_to_write(tmp_path: Path, path: str) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    meant = rig.url
+    rig.url += path
+    rig.configure()
+    async with rig.supervising() as supervisor:
+        with pytest.raises(RemoteOllama) as caught:
+            await supervisor.start()
+    assert f'Set ollamaUrl to "{meant}"' in f"{caught.value.action}"
+    assert rig.starts == 0
+
+
+async def test_a_slow_list_of_models_holds_up_no_start(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_TAGS_DELAY="60"))
+    async with rig.supervising() as supervisor:
+        assert (await supervisor.start()).state is State.RUNNING

@@ -29,7 +29,9 @@ from core.errors import ConfigError
         ("http://[0:0::0:1]:2", "http://[::1]:2", "[::1]:2"),
         ("::1", "http://[::1]:11434", "[::1]:11434"),
         ("http://0.0.0.0:11434", "http://127.0.0.1:11434", "0.0.0.0:11434"),
-        ("http://[::]:11434", "http://[::1]:11434", "[::]:11434"),
+        ("http://[::]:11434", "http://localhost:11434", "[::]:11434"),
+        (":8200", "http://localhost:8200", "[::]:8200"),
+        ("http://:8200/", "http://localhost:8200", "[::]:8200"),
         ("http://[::ffff:127.0.0.1]:3", "http://127.0.0.1:3", "127.0.0.1:3"),
         ("http://[::ffff:0.0.0.0]:3", "http://127.0.0.1:3", "0.0.0.0:3"),
         ("http://proxy.example/Ollama/v1//", "http://proxy.example/Ollama/v1", "proxy.example:80"),
@@ -98,7 +100,10 @@ def test_own_interface_addresses_are_local() -> None:
         ("http:/127.0.0.1", "://"),
         ("http:", "://"),
         ("http://", "names no host"),
-        (":11434", "names no host"),
+        (":", "names no host"),
+        ("http://:", "names no host"),
+        ("http://us%3Aer:word@h", "colon"),
+        ("http://user:%ff@h", "UTF-8"),
         ("http://127.0.0.1:0", "port"),
         ("http://127.0.0.1:65536", "port"),
         ("http://127.0.0.1:http", "port"),
@@ -146,6 +151,8 @@ def test_nonsense_is_refused_by_name(text: str, reason: str) -> None:
         "http://h#hunter2",
         "http://user:hunter2@",
         "http://user:hunter2@[::1",
+        "http://user:hunter2%ff@h",
+        "http://hunter%3A2:x@h",
     ],
 )
 def test_errors_tell_no_secret(text: str) -> None:
@@ -157,10 +164,59 @@ def test_errors_tell_no_secret(text: str) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_credentials_are_nowhere_in_an_endpoint() -> None:
-    """Not even in its repr."""
-    endpoint = Endpoint.parse("https://user:hunter2@h.example/x")
-    assert "hunter2" not in f"{endpoint!r}{endpoint.base_url}{endpoint.ollama_host}"
+@pytest.mark.parametrize(
+    ("text", "login"),
+    [
+        ("http://h:1", None),
+        ("http://@h:1", None),
+        ("http://user:word@h:1", ("user", "word")),
+        ("user:word@h:1", ("user", "word")),
+        ("http://user@h:1", ("user", "")),
+        ("http://:word@h:1", ("", "word")),
+        ("http://m%C3%BCller%40home:a%3Ab%2F%23@h:1", ("müller@home", "a:b/#")),
+        ("http://user:wo:rd@h:1", ("user", "wo:rd")),
+    ],
+)
+def test_a_login_is_decoded(text: str, login: tuple[str, str] | None) -> None:
+    assert Endpoint.parse(text).login == login
+
+
+def test_no_text_of_an_endpoint_shows_its_login() -> None:
+    """Not even its repr."""
+    endpoint = Endpoint.parse("https://user:hunter2@127.0.0.1/x")
+    assert "hunter2" not in f"{endpoint!r}{endpoint.base_url}{endpoint.ollama_host}{endpoint.suggestion}"
+
+
+NAME = socket.gethostname().lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("http://127.0.0.1:8200/v1", "http://127.0.0.1:8200"),
+        ("http://127.0.0.1:8200/api/", "http://127.0.0.1:8200"),
+        ("http://localhost:8200/api/tags", "http://localhost:8200"),
+        ("http://[::1]:8200/v1", "http://[::1]:8200"),
+        ("http://0.0.0.0:8200/v1", "http://0.0.0.0:8200"),
+        ("http://127.0.0.1/v1", "http://127.0.0.1:11434"),
+        ("https://127.0.0.1:8200", "http://127.0.0.1:8200"),
+        ("https://localhost", "http://localhost:11434"),
+        (f"http://{NAME}:8200", "http://127.0.0.1:8200"),
+        (f"http://{NAME.upper()}:8200/v1", "http://127.0.0.1:8200"),
+        (f"http://{NAME.partition('.')[0]}.local:8200", "http://127.0.0.1:8200"),
+        (f"http://{NAME}", "http://127.0.0.1:11434"),
+        ("http://gpu-box:8200/v1", "http://gpu-box:8200"),
+        ("http://gpu-box:8200/ollama", None),
+        ("http://gpu-box:8200", None),
+        ("http://127.0.0.1:8200", None),
+        ("http://0.0.0.0:8200", None),
+    ],
+)
+def test_what_was_probably_meant_is_said_in_full(text: str, meant: str | None) -> None:
+    endpoint = Endpoint.parse(text)
+    assert endpoint.suggestion == meant
+    if meant and endpoint.host != "gpu-box":
+        assert Endpoint.parse(meant).is_manageable
 
 
 @settings(deadline=None)  # the machine may be busy with something else

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from core.heir import GUARD_STOPPED_IT, SHIM_KILLED, bury, write_record
-from core.logs import Caps
 from core.pump import LogWriter
+from core.segments import Caps
 from core.shim import STOPPED
+from tests import tied
 
 ENDED = {"exitCode": 0, "endedAt": "2024-01-01T00:00:00Z", "reason": STOPPED}
 ALIVE = {"exitCode": None, "endedAt": None, "reason": None}
@@ -37,3 +39,16 @@ def test_a_shim_is_buried_once(
     bury(str(record), os.getpid(), str(tmp_path), GUARD_STOPPED_IT)
     assert (json.loads(record.read_text())["reason"] if before else None) == reason
     assert (GUARD_STOPPED_IT in Path(log.path).read_text()) is says
+
+
+@tied.posix("FIFOs")
+def test_a_fifo_in_the_newest_logs_place_holds_no_burial_up(tmp_path: Path) -> None:
+    record = tmp_path / "ollama-1.json"
+    write_record(str(record), {"shimPid": os.getpid(), **ALIVE})
+    log = LogWriter(str(tmp_path), Caps())
+    assert log.close(8)
+    if sys.platform != "win32":
+        os.mkfifo(Path(log.path).with_suffix(".001.log"))
+    bury(str(record), os.getpid(), str(tmp_path), GUARD_STOPPED_IT)
+    assert json.loads(record.read_text())["reason"] == SHIM_KILLED
+    assert GUARD_STOPPED_IT in Path(log.path).read_text()

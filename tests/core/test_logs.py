@@ -13,20 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.logs import (
-    PREFIX_BYTES,
-    Caps,
-    Segment,
-    SegmentedFile,
-    count_after,
-    line_prefix,
-    newest,
-    prune,
-    segments,
-    stamp_line,
-    tail,
-    total_bytes,
-)
+from core.logs import count_after, newest, segments, tail, total_bytes
+from core.segments import PREFIX_BYTES, Caps, Segment, SegmentedFile, line_prefix, prune, stamp_line
 from tests import tied
 
 NOON = 1_730_462_400.0  # 2024-11-01 12:00:00 UTC
@@ -331,7 +319,7 @@ def test_the_tail_reads_sixteen_mebibytes_at_most(tmp_path: Path) -> None:
 WRITE_ON = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from core.logs import Caps, SegmentedFile
+from core.segments import Caps, SegmentedFile
 file = SegmentedFile(sys.argv[2], Caps(segment_bytes=20_000), 0)
 for number in range(20_000):
     file.append(b"".join(b"%d\\n" % n for n in range(number * 5, number * 5 + 5)))

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from core.lines import MAX_LINE
-from core.logs import PREFIX_BYTES, Caps, segments, tail
+from core.logs import segments, tail
 from core.pump import LogWriter, Pump
+from core.segments import PREFIX_BYTES, Caps
 from tests import tied
 from tests.core.dirt import EVIL, cut
 
@@ -154,6 +155,16 @@ def test_the_last_messages_are_those_of_stderr_if_there_are_any(writer: LogWrite
     writer.write("ERR", b"".join(b"err %d\n" % number for number in range(50)))
     assert writer.last(2) == ["err 48", "err 49"]
     assert writer.last() == [f"err {number}" for number in range(30, 50)]
+
+
+def test_the_last_messages_begin_with_the_cause_though_more_was_printed_after_it(writer: LogWriter) -> None:
+    writer.write("ERR", b"err 1\npanic: it broke\n\ngoroutine 1 [running]:\n")
+    assert writer.last() == ["err 1", "panic: it broke", "", "goroutine 1 [running]:"]
+    for number in range(500):
+        writer.write("ERR", b"frame %d of many, each in a line that is not short at all\n" % number)
+    told = writer.last()
+    assert told[0] == "panic: it broke"
+    assert [line.split()[1] for line in told[1:]] == [str(number) for number in range(481, 500)]
 
 
 def test_the_last_messages_are_whole_lines_of_bounded_size(writer: LogWriter) -> None:

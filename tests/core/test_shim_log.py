@@ -12,7 +12,7 @@ import pytest
 
 from core import logs
 from core.lines import MAX_LINE, clean
-from core.logs import PREFIX_BYTES
+from core.segments import PREFIX_BYTES
 from tests import fake_ollama
 from tests.beds.wire import call
 from tests.rig import Rig

@@ -9,15 +9,17 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from core import ready
 from core.config import Paths
 from core.errors import (
     AlreadyRunning,
+    ConfigError,
     CoreError,
     NotAnswering,
     NothingManaged,
@@ -26,6 +28,7 @@ from core.errors import (
     PortInUse,
     RemoteOllama,
     RunsElsewhere,
+    ShuttingDown,
     SpawnFailed,
     StartTimedOut,
     Superseded,
@@ -36,7 +39,7 @@ from tests import fake_ollama, tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer
-from tests.rig import Rig, gone, until, until_state
+from tests.rig import Rig, gone, lives, until, until_state
 
 # psutil's kill is SIGKILL, and on Windows TerminateProcess with this exit code.
 KILLED = signal.SIGTERM if sys.platform == "win32" else -9
@@ -356,6 +359,7 @@ async def test_a_hanging_ollama_is_told_and_can_still_be_stopped(real: Rig) -> N
         family = real.family()
         for process in real.ollamas():
             process.suspend()
+        await supervisor.status()
         hanging = await until(supervisor, lambda status: status.error is not None)
         assert (hanging.error, hanging.is_running, hanging.version) == ("Connection timeout", True, "0.9.3")
         began = time.monotonic()
@@ -461,6 +465,7 @@ async def test_a_bad_path_is_refused_and_changes_nothing(fake: Rig) -> None:
         with pytest.raises(PathInvalid, match="does not exist"):
             await supervisor.start()
         after = await supervisor.status()
+        assert "does not exist" in str(after.path_problem)
         assert (before.state, after.state, after.wanted) == (State.NOT_INSTALLED, State.NOT_INSTALLED, Wish.DOWN)
 
 
@@ -511,3 +516,133 @@ async def test_restart_makes_a_new_process(fake: Rig) -> None:
         second = await supervisor.restart()
         assert second.pid != first.pid
         assert second.state is State.RUNNING
+
+
+@tied.linux("the other end of a pipe, which no other system gives by a name")
+@pytest.mark.timeout(40)  # the shim waits 5 s and more for the output's end
+async def test_a_start_beside_a_dead_ollama_whose_output_is_held_is_no_success(tmp_path: Path) -> None:
+    """Its child is deaf to TERM, and a process out of the tree's reach holds both pipes."""
+    grandchild = tmp_path / "grandchild"
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_GRANDCHILD=str(grandchild)))
+    async with rig.supervising() as supervisor:
+        first = await supervisor.start()
+        assert first.pid
+        with ExitStack() as held:
+            for stream in (1, 2):
+                held.enter_context(await asyncio.to_thread(open, f"/proc/{first.pid}/fd/{stream}", "wb"))
+            psutil.Process(first.pid).kill()
+            second = await supervisor.start()
+        assert second.pid != first.pid
+        assert second.pid
+        assert lives(psutil.Process(second.pid))
+        assert rig.is_listening
+
+
+@pytest.mark.timeout(15)  # it takes three times as long as is usual
+@pytest.mark.parametrize("late", ["FAKE_LISTEN_AFTER", "FAKE_SERVE_AFTER"])
+async def test_one_that_still_prints_and_does_not_answer_yet_is_given_more_time_and_that_is_told(
+    tmp_path: Path, late: str
+) -> None:
+    """Ollama binds its port before it looks for graphics cards, and answers after that."""
+    lateness = {late: str(tied.seconds(3.0))}
+    program = fake_ollama.install(tmp_path / "bin", FAKE_COUNT=str(tmp_path / "count"), **lateness)
+    rig = Rig(tmp_path, program, readyTimeout=tied.seconds(1.0))
+    async with rig.supervising() as supervisor:
+        starting = asyncio.create_task(supervisor.start())
+        waiting = await until(supervisor, lambda status: status.waits_for is not None)
+        assert (waiting.state, waiting.failure) == (State.STARTING, None)
+        assert "does not answer yet, but is still printing" in str(waiting.waits_for)
+        started = await starting
+        assert (started.state, started.waits_for) == (State.RUNNING, None)
+
+
+@pytest.mark.timeout(15)  # it is given more than the usual time
+async def test_one_that_prints_for_ever_and_takes_no_port_is_ended_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "EXTRA_SECONDS", tied.seconds(1.5))
+    program = fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1", FAKE_COUNT=str(tmp_path / "count"))
+    rig = Rig(tmp_path, program, readyTimeout=tied.seconds(1.0))
+    async with rig.supervising() as supervisor:
+        began = time.monotonic()
+        with pytest.raises(StartTimedOut, match="did not answer at"):
+            await supervisor.start()
+        assert time.monotonic() - began > tied.seconds(2.5)
+        assert not psutil.pid_exists(rig.record.pid)
+
+
+async def test_one_that_has_said_its_last_gets_no_more_time(tmp_path: Path) -> None:
+    program = fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1", FAKE_STDERR="looking for cards\n")
+    rig = Rig(tmp_path, program, readyTimeout=tied.seconds(1.0))
+    async with rig.supervising() as supervisor:
+        with pytest.raises(StartTimedOut, match=rf"within {tied.seconds(1.0):.0f} s"):
+            await supervisor.start()
+
+
+async def test_an_error_that_is_told_again_and_again_does_not_grow(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_EXIT="3"))
+    async with rig.supervising() as supervisor:
+        depths = []
+        for _ in range(20):
+            with pytest.raises(SpawnFailed) as failure:
+                await supervisor.start()
+            depths.append(len(failure.traceback))
+        assert max(depths[1:]) == min(depths[1:])
+        assert rig.starts == 1
+        together = await asyncio.gather(*(supervisor.start() for _ in range(5)), return_exceptions=True)
+        assert len({id(error) for error in together}) == 5
+        failed = (await supervisor.status()).failure
+        assert failed
+        assert failed.__traceback__ is None
+    depths = []
+    for _ in range(20):
+        with pytest.raises(ShuttingDown) as goodbye:
+            await supervisor.start()
+        depths.append(len(goodbye.traceback))
+    assert max(depths) == min(depths)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:99999", "http://u:p[w@127.0.0.1:9", "http://u:p#w@127.0.0.1:9"])
+async def test_a_proxy_that_is_no_url_is_news_and_not_the_end(
+    fake: Rig, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    here, fake.url = fake.url, "http://192.0.2.1:11434"
+    fake.configure()
+    async with fake.supervising() as supervisor:
+        status = await supervisor.status()
+        assert (status.is_running, status.error) == (False, "Not reachable")
+        assert status.cause
+        assert (await supervisor.models()).error == "Not reachable"
+        with pytest.raises(RemoteOllama):
+            await supervisor.start()
+        fake.url = here
+        fake.configure()
+        assert (await supervisor.start()).state is State.RUNNING
+
+
+async def test_settings_that_have_never_been_readable_refuse_a_start(fake: Rig) -> None:
+    """What stands in there may be another executable and another port."""
+    good = fake.paths.settings.read_text()
+    fake.paths.settings.write_text(good[:-1])
+    async with fake.supervising() as supervisor:
+        with pytest.raises(ConfigError, match=r"settings\.json"):
+            await supervisor.start()
+        status = await supervisor.status()
+        assert "settings.json" in str(status.settings_problem)
+        assert fake.starts == 0
+        fake.paths.settings.write_text(good)
+        assert (await supervisor.start()).state is State.RUNNING
+
+
+@tied.posix("HOME is no such variable there")
+async def test_an_ollama_without_a_home_ends_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under a service manager; its own words are a panic with a stack trace."""
+    rig = Rig(tmp_path, require(ollama).executable, env={})
+    monkeypatch.delenv("HOME")
+    async with rig.supervising() as supervisor:
+        with pytest.raises(SpawnFailed) as caught:
+            await supervisor.start()
+        assert '"HOME"' in str(caught.value.action)
+        rig.configure(env={"HOME": str(tmp_path)})
+        assert (await supervisor.start(by_user=True)).is_running

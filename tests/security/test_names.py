@@ -200,7 +200,7 @@ async def test_a_models_name_is_only_ever_a_text_in_the_body() -> None:
     async with recording() as (port, asked), Client(f"http://127.0.0.1:{port}", is_local=True) as client:
         for name in NAMES:
             await client.unload(name, 5.0)
-    assert [where for where, _ in asked] == ["POST /api/generate"] * len(NAMES)
+    assert [where for where, _ in asked] == ["POST /api/generate?by=aura-ollama"] * len(NAMES)
     assert [json.loads(body) for _, body in asked] == [
         {"model": name, "keep_alive": 0, "stream": False} for name in NAMES
     ]

@@ -60,10 +60,56 @@ async def test_with_the_token_another_users_program_may(rig: Rig) -> None:
         assert b" 200 " in answer.partition(b"\r\n")[0]
 
 
+def get(port: int, path: str, *headers: str, method: str = "GET") -> bytes:
+    """A look as bytes."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_another_users_program_reads_no_log_without_the_token(rig: Rig, method: str) -> None:
+    """Prompts may be in it, and its files are closed to them."""
+    async with serving(rig) as served:
+        port = served.port
+        answer = await asyncio.to_thread(speak_as_nobody, port, get(port, "/api/ollama/logs", method=method))
+        assert b" 403 " in answer.partition(b"\r\n")[0]
+        secret = await asyncio.to_thread(token.read_or_create, rig.paths.run)
+        request = get(port, "/api/ollama/logs", f"X-Aura-Token: {secret}", method=method)
+        answer = await asyncio.to_thread(speak_as_nobody, port, request)
+        assert b" 200 " in answer.partition(b"\r\n")[0]
+
+
+async def test_another_users_program_follows_no_log_without_the_token(rig: Rig) -> None:
+    async with serving(rig) as served:
+        port, path = served.port, "/api/ollama/logs/stream"
+        for method in ("GET", "HEAD"):
+            answer = await asyncio.to_thread(speak_as_nobody, port, get(port, path, method=method))
+            assert b" 403 " in answer.partition(b"\r\n")[0]
+        secret = await asyncio.to_thread(token.read_or_create, rig.paths.run)
+        # The head alone, since a stream does not end.
+        request = get(port, path, f"X-Aura-Token: {secret}", method="HEAD")
+        answer = await asyncio.to_thread(speak_as_nobody, port, request)
+        assert b" 200 " in answer.partition(b"\r\n")[0]
+
+
+async def test_another_users_desktop_page_changes_nothing(rig: Rig) -> None:
+    """That its browser keeps no origins lets it look, as any program may."""
+    metadata = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors")
+    async with serving(rig) as served:
+        answer = await asyncio.to_thread(
+            speak_as_nobody, served.port, post(served.port, "/api/ollama/start", *metadata)
+        )
+        assert b'"user_refused"' in answer
+        answer = await asyncio.to_thread(
+            speak_as_nobody, served.port, get(served.port, "/api/ollama/status", *metadata)
+        )
+        assert b" 200 " in answer.partition(b"\r\n")[0]
+    assert rig.starts == 0
+
+
 async def test_another_users_program_may_look(rig: Rig) -> None:
     async with serving(rig) as served:
-        request = f"GET /api/ollama/status HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nConnection: close\r\n\r\n"
-        answer = await asyncio.to_thread(speak_as_nobody, served.port, request.encode())
+        answer = await asyncio.to_thread(speak_as_nobody, served.port, get(served.port, "/api/ollama/status"))
         assert b" 200 " in answer.partition(b"\r\n")[0]
 
 

@@ -201,6 +201,8 @@ async def test_callers_that_ask_for_much_and_read_nothing_cost_no_memory_and_hol
     assert most < MOST_MEMORY_BYTES
 
 
+# Hundreds of megabytes are read, on two busy cores.
+@pytest.mark.timeout(40)
 async def test_an_answer_counts_whole_until_it_is_read_and_not_only_by_what_the_kernel_has_not_taken(
     tmp_path: Path,
 ) -> None:
@@ -222,6 +224,8 @@ async def test_an_answer_counts_whole_until_it_is_read_and_not_only_by_what_the_
     assert most < MOST_MEMORY_BYTES
 
 
+# Hundreds of megabytes are read, on two busy cores.
+@pytest.mark.timeout(40)
 async def test_whoever_has_read_a_large_answer_and_stays_costs_no_memory(tmp_path: Path) -> None:
     write_long_log(tmp_path)
     with Place(tmp_path).sidecar() as sidecar, contextlib.ExitStack() as callers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import icons
 from core.client import Model
 from core.errors import SpawnFailed, StopFailed
 from core.state import State, Status
+from tests import tied
 from tray.menu import LABEL_UNITS, MOST_MODELS, SEPARATOR, TOOLTIP_UNITS, Act, Facts, Item, Look, units, view
 
 MODELS = (Model("llama3.2:3b", 2019393189), Model("tiny:latest", 470058))
@@ -166,6 +168,21 @@ def test_what_is_loaded_comes_first_also_if_it_is_not_listed_and_a_long_list_end
     assert [item.label for item in models[:3]] == ["● m99: 1 B", "● gone", "m0: 1 B"]
     assert len(models) == MOST_MODELS + 1
     assert models[-1].label == "and 61 more"
+
+
+def test_lists_and_texts_of_any_length_make_a_short_menu_at_once() -> None:
+    """What is foreign is bounded where it is decoded; this holds whatever comes through."""
+    models = tuple(Model(f"m{number}", 10**309) for number in range(10_000))
+    loaded = tuple(model.name for model in models)
+    long = "x " * 5_000_000
+    told = status(State.RUNNING, models=models, loaded=loaded, version=long, owner=long, settings_problem=long)
+    began = time.perf_counter()
+    shown = view(facts(told))
+    assert time.perf_counter() - began < tied.seconds(0.5)
+    items = find(shown.items, "Models").children
+    assert [items[0].label, items[-1].label] == ["● m0: 8192 PB", "and 9960 more"]
+    assert len(items) == MOST_MODELS + 1
+    assert units(shown.tooltip) <= TOOLTIP_UNITS
 
 
 def test_a_hanging_ollama_is_not_asked_to_unload() -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -17,11 +17,16 @@ import pytest
 
 from tests import fake_ollama
 from tests.beds.desktop import session_bus
+from tests.beds.hanging_disk import HangingDisk
 from tests.beds.ollama import ollama
 from tests.beds.require import require
+from tests.beds.server import OllamaServer
+from tests.beds.stranger import models, stranger
 from tests.beds.wire import call
 from tests.rig import Rig, gone
 from tests.tray.program import Desk, Program, desktop, running, until_entry, until_look, wait_for
+
+assert sys.platform == "linux"
 
 pytestmark = pytest.mark.timeout(40)  # a program with GTK starts several times, on two busy cores
 
@@ -122,16 +127,31 @@ async def test_a_crash_of_the_tray_leaves_ollama_to_the_next_one(rig: Rig, desk:
     assert not rig.is_listening
 
 
-@pytest.mark.parametrize(("number", "within"), [(signal.SIGINT, 8.0), (signal.SIGTERM, 3.5)])
-async def test_a_signal_is_a_quit_also_while_the_toolkit_has_the_main_thread(
-    rig: Rig, desk: Desk, number: signal.Signals, within: float
+@pytest.mark.parametrize(
+    ("number", "settings", "within", "lives_on"),
+    [
+        (signal.SIGINT, {}, 8.0, False),
+        (signal.SIGINT, {"stopOnQuit": False}, 8.0, True),
+        (signal.SIGTERM, {}, 3.5, True),
+        (signal.SIGTERM, {"stopOnTerminate": True}, 3.5, False),
+        (signal.SIGHUP, {"stopOnTerminate": True}, 3.5, False),
+    ],
+)
+async def test_a_signal_ends_it_while_the_toolkit_has_the_main_thread_and_the_settings_say_whether_ollama_too(
+    rig: Rig, desk: Desk, number: signal.Signals, settings: Mapping[str, object], within: float, *, lives_on: bool
 ) -> None:
+    rig.configure(executable=None, **settings)
     async with running(rig, desk) as (program, tray):
         await tray.click("Start")
         await until_look(tray, "up")
         program.process.send_signal(number)
         assert await program.ended(within) == 0
-        await wait_for(lambda: not rig.is_listening, within=1.0)
+        await wait_for(lambda: rig.is_listening is lives_on, within=1.0)
+    if lives_on:
+        rig.configure(stopOnQuit=True)
+        async with running(rig, desk) as (_, tray):
+            await until_look(tray, "up")
+        assert not rig.is_listening
 
 
 async def test_a_second_instance_has_the_first_show_itself(rig: Rig, desk: Desk) -> None:
@@ -141,6 +161,29 @@ async def test_a_second_instance_has_the_first_show_itself(rig: Rig, desk: Desk)
         assert await second.ended(within=8) == 0, second.said
         assert "not running" in (await desk.host.toast("Aura Ollama")).text
         assert first.process.poll() is None
+
+
+async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, desk: Desk) -> None:
+    disk = require(lambda: HangingDisk(rig.root, rig.paths.logs))
+    desk.env.update(disk.environment)
+    disk.hang()
+    async with running(rig, desk) as (program, tray):
+        await until_look(tray, "down")
+        await program.url()
+        with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
+            await until_look(tray, "up")
+            await until_entry(tray, "Ollama 0.9.3 is running")
+        await until_look(tray, "down")
+        await until_entry(tray, "Open logs (none yet)")
+        rig.paths.logs.mkdir(parents=True)
+        (rig.paths.logs / "ollama-20240101-000000.log").write_text("x\n")
+        disk.heal()
+        with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
+            await until_look(tray, "up")
+            await until_entry(tray, "Open logs", "Newest log")
+        disk.hang()
+        program.process.send_signal(signal.SIGINT)
+        assert await program.ended(within=8) == 0
 
 
 async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> None:
@@ -268,3 +311,40 @@ async def test_a_burst_of_500_changes_ends_in_the_last_with_few_paints(tmp_path:
     finally:
         program.process.terminate()
         await program.ended(within=5)
+
+
+async def test_a_stranger_that_answers_without_measure_ends_neither_tray_nor_sidecar(
+    tmp_path: Path, desk: Desk
+) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    long = b"9" * 309
+    bodies = {
+        "/api/version": b'{"version": "0.9.3%s"}' % (b" x" * 20_000),
+        "/api/tags": b'{"models": [{"name": "%s", "size": %s}, {"name": "b", "size": 1}]}' % (long, long),
+        "/api/ps": models(50_000),
+    }
+    with stranger(rig.port, bodies):
+        async with running(rig, desk) as (program, tray):
+            await until_look(tray, "up")
+            await until_entry(tray, "Models", "and ")
+            await tray.click("Show status")
+            await desk.host.toast("Aura Ollama")
+            assert (await asyncio.to_thread(call, "GET", f"{await program.url()}/api/ollama/models")).status == 200
+            assert "Traceback" not in program.said
+
+
+@pytest.mark.parametrize("backend", ["appindicator", "gtk", "xorg"])
+async def test_a_view_that_cannot_be_painted_leaves_the_icon_to_the_next_one(
+    tmp_path: Path, desk: Desk, backend: str
+) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    env = desk.env | {"PYSTRAY_BACKEND": backend}
+    program = Program(rig, env, script=Path(__file__).with_name("bad_views.py"))
+    try:
+        await wait_for(lambda: "still there" in program.said or program.process.poll() is not None)
+        assert program.process.poll() is None, program.said
+        if backend == "appindicator":
+            await until_look(await desk.host.tray(), "down")
+    finally:
+        program.process.terminate()
+        assert await program.ended(within=5) == 0, program.said

@@ -1,0 +1,47 @@
+"""What calls came to, in our own log: enough lines to see what goes on, and a count of the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+MOST_LINES = 20
+"""Lines of one kind that are written within a second."""
+WINDOW_SECONDS = 1.0
+
+
+class CallLog:
+    """Writes calls to a logger, at most `MOST_LINES` of a kind within a second, and then how many more there were.
+
+    Anybody may have calls refused as often as they like, web pages included, and must not push all else out of the log.
+    At level DEBUG, which `--verbose` sets, each call is written. Belongs to the loop, which a timer wakes only after a
+    line has been left out.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._written: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+        self._window_ends = float("-inf")
+
+    def write(self, kind: str, level: int, line: str, *arguments: object, exc_info: bool = False) -> None:
+        """Write a line, or count it among its kind. `kind` reads on from "3 more calls were …"."""
+        if not self._log.isEnabledFor(level):
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._window_ends:
+            self._written.clear()
+            self._window_ends = loop.time() + WINDOW_SECONDS
+        self._written[kind] += 1
+        if self._written[kind] <= MOST_LINES or self._log.isEnabledFor(logging.DEBUG):
+            self._log.log(level, line, *arguments, exc_info=exc_info)
+            return
+        if not self._left_out:
+            loop.call_at(self._window_ends, self._tell_rest)
+        self._left_out[kind] += 1
+
+    def _tell_rest(self) -> None:
+        for kind, count in self._left_out.items():
+            self._log.info("%d more calls were %s", count, kind)
+        self._left_out.clear()

@@ -1,0 +1,91 @@
+"""What the sidecar costs while nobody asks it: beside its own real Ollama, beside somebody else's, and beside none.
+
+Run from the top of the checkout: `python -m bench.idle [--minutes 10] [managed external none]`. Linux, because of
+/proc. The targets: no line of ours in the log of our Ollama, at most 15 requests a minute to somebody else's, less
+than 0.1 % of a core and less than 3 context switches a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.beds.ollama import ollama
+from tests.beds.server import OllamaServer
+from tests.beds.sidecar import Sidecar
+from tests.beds.wire import call, free_port
+
+KINDS = ("managed", "external", "none")
+SETTLE_SECONDS = 10.0
+OURS = b"by=aura-ollama"
+_SWITCHES = re.compile(r"ctxt_switches:\s+(\d+)")
+
+
+def switches(pid: int) -> int:
+    """Context switches of all threads that live, voluntary or not."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int(count) for task in tasks for count in _SWITCHES.findall((task / "status").read_text()))
+
+
+def busy(pid: int) -> float:
+    """Processor seconds of all threads that live."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def requests(logs: list[Path]) -> tuple[int, int]:
+    """The requests that Ollama's log tells of: all, and ours."""
+    lines = [line for log in logs for line in log.read_bytes().splitlines() if b"[GIN]" in line]
+    return len(lines), sum(OURS in line for line in lines)
+
+
+@contextlib.contextmanager
+def situation(kind: str, root: Path) -> Iterator[tuple[Sidecar, list[Path]]]:
+    """A sidecar that has found what `kind` says, and the logs of that Ollama."""
+    port = free_port()
+    sidecar = Sidecar(root, executable=ollama().executable, models=root / "models", ollama_port=port)
+    with contextlib.ExitStack() as stack:
+        logs = []
+        stack.enter_context(sidecar)
+        if kind == "external":
+            logs = [stack.enter_context(OllamaServer(root / "theirs", port=port)).log]
+        if kind == "managed":
+            answer = call("POST", f"{sidecar.url}/api/ollama/start", b"", headers={"Content-Type": "application/json"})
+            assert answer.status == 200, answer.body
+            logs = sorted((root / "AuraData" / "logs" / "ollama").glob("*.log"))
+        yield sidecar, logs
+
+
+def measure(kind: str, seconds: float) -> None:
+    """Print one line."""
+    with TemporaryDirectory() as top, situation(kind, Path(top)) as (sidecar, logs):
+        pid = sidecar.process.pid
+        time.sleep(SETTLE_SECONDS)
+        used, switched, asked, began = busy(pid), switches(pid), requests(logs), time.monotonic()
+        time.sleep(seconds)
+        span = time.monotonic() - began
+        used, switched = busy(pid) - used, switches(pid) - switched
+        seen, ours = (after - before for after, before in zip(requests(logs), asked, strict=True))
+        print(f"{kind:9} {used / span:8.3%} of a core  {switched / span:5.2f} switches/s", end="  ")
+        print(f"{seen / span * 60:5.1f} requests/min in Ollama's log, {ours / span * 60:5.1f} of them ours", flush=True)
+
+
+def main() -> int:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=KINDS)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    options = parser.parse_args()
+    for kind in options.kinds:
+        measure(kind, options.minutes * 60)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Whose process holds a port, in words, and how to end it by hand. Only looks."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from core.endpoint import WILDCARDS, Endpoint
+from core.platform import EXECUTABLE_NAMES, sockets
+from core.platform.cgroup import Container, Engine, Unit
+from core.platform.owner import owner
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
+_BY_ITS_OWNER = "Stop it as the user who started it."
+_PUBLISHERS = {"docker-proxy": Engine.DOCKER, "rootlessport": Engine.PODMAN}
+"""Programs that hold a port for a container of which they are no part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who holds a port. `pid` is None where the system does not let us see (another user's process, macOS, Wine)."""
+
+    pid: int | None
+    owner: str
+    by_hand: str
+    executable: Path | None = None
+    """The program that runs there, None if it may not be known or lies in a container's own file system."""
+
+    @property
+    def is_ollama(self) -> bool:
+        """Whether its program bears Ollama's name, which says who is there while nothing answers."""
+        return self.executable is not None and os.path.normcase(self.executable.name) in EXECUTABLE_NAMES
+
+
+def find_listener(endpoint: Endpoint) -> Listener | None:
+    """Who listens at a local endpoint, None if nobody does. Reads the whole socket table: call it in a thread."""
+    pids = {pid for address, pid in sockets.listening(endpoint.port) if _answers(address, endpoint.host)}
+    if not pids:
+        return None
+    known = sorted(pid for pid in pids if pid)
+    return describe(known[0], endpoint.port) if known else Listener(None, "unknown (another user)", _BY_ITS_OWNER)
+
+
+def _answers(address: str, host: str) -> bool:
+    """Whether who listens at that address is met at `host`. One that listens anywhere is in the way of a wildcard."""
+    if host in WILDCARDS or address in WILDCARDS:
+        return True
+    plain = address.removeprefix("::ffff:")
+    return plain in _LOOPBACK if host == "localhost" or host.endswith(".localhost") else plain == host
+
+
+def describe(pid: int, port: int) -> Listener:
+    """Say in words whose process that is, which holds `port`, and how to stop it by hand. It may end meanwhile."""
+    name, user = _name_and_user(pid)
+    label = f"{name or 'a process'} (pid {pid}{f', user {user}' if user else ''})"
+    if engine := _PUBLISHERS.get(name or ""):
+        return Listener(pid, f"a {engine.value} container, by {label}", _by_its_port(engine, port))
+    match owner(pid):
+        case Container(engine=Engine.KUBERNETES, id=id):
+            by_hand = f"Scale its pod down, or stop it on this machine with: sudo crictl stop {id}"
+            return Listener(pid, f"container {id} of Kubernetes ({label})", by_hand)
+        case Container() as container:
+            # Docker's own group may control root's engine; Podman has no such thing.
+            sudo = "sudo " if container.engine is not Engine.DOCKER and not container.is_rootless else ""
+            by_hand = f"Stop it with: {sudo}{container.engine.value} stop {container.id}"
+            return Listener(pid, f"container {container.id} ({label})", by_hand)
+        case Unit() as unit:
+            whose, systemctl = ("user", "systemctl --user") if unit.is_user else ("system", "sudo systemctl")
+            by_hand = f"Stop it with: {systemctl} stop {shlex.quote(unit.name)}"
+            return Listener(pid, f"{whose} service {unit.name} ({label})", by_hand, _executable(pid))
+        case None:
+            pass
+    if app := _desktop_app(pid):
+        return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.", _executable(pid))
+    return Listener(pid, label, f"Stop process {pid} where it was started.", _executable(pid))
+
+
+def _executable(pid: int) -> Path | None:
+    try:
+        return Path(found) if (found := psutil.Process(pid).exe()) else None
+    except (psutil.Error, OSError):
+        return None
+
+
+def _by_its_port(engine: Engine, port: int) -> str:
+    if engine is Engine.DOCKER:
+        return f"Stop it with: docker stop $(docker ps --quiet --filter publish={port})"
+    return f"Find it with: {engine.value} ps --filter status=running, and stop it with: {engine.value} stop NAME"
+
+
+def _name_and_user(pid: int) -> tuple[str | None, str | None]:
+    try:
+        process = psutil.Process(pid)
+        name = process.name()
+    except (psutil.Error, OSError):
+        return None, None
+    try:
+        return name, process.username()
+    except (psutil.Error, OSError, KeyError):
+        return name, None
+
+
+def _desktop_app(pid: int) -> str | None:
+    # On Windows the parent is `ollama app.exe`, on macOS the program inside Ollama.app.
+    try:
+        parent = psutil.Process(pid).parent()
+        parent_name = parent.name() if parent else ""
+    except (psutil.Error, OSError):
+        return None
+    return "Ollama" if parent_name in {"ollama app.exe", "Ollama"} else None

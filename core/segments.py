@@ -1,0 +1,284 @@
+"""The log of one start: numbered segments that are never renamed, their names and order, and what is kept of them.
+
+`SegmentedFile` belongs to one writing thread. Lean and standard library only, because the shim imports it. Files that
+do not bear our exact name are never touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import time
+
+from core.platform import unlink_file
+
+PREFIX_BYTES = len("[OUT] yyyy-MM-dd HH:mm:ss ")
+
+_NAME = re.compile(r"ollama-([0-9]{8}-[0-9]{6})(?:\.((?!000)[0-9]{3}|[1-9][0-9]{3,8}))?\.log")
+_DAY = 86_400
+_LARGEST_READ = 1024 * 1024
+# Windows would turn every \n into \r\n without O_BINARY. os.open there shares reading and writing, so readers may come.
+_SAFELY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_APPEND = os.O_WRONLY | os.O_APPEND
+
+
+def open_log(path: str, flags: int) -> int:
+    """Open a log file, of Ollama's or our own, and return the descriptor. The one way in which that is done.
+
+    `flags` are those of os.open; a file that O_CREAT makes is for this user alone. Raises OSError, also for anything
+    but a plain file: a link in a log's place would have us read or write what it leads to, and opening a FIFO blocks
+    until somebody has its other end.
+    """
+    fd = os.open(path, flags | _SAFELY, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "It is no plain file", path)
+    return fd
+
+
+class Caps:
+    """How much log may be kept: bytes of a segment, segments of a start, starts, and bytes of everything."""
+
+    __slots__ = ("segment_bytes", "segments_per_start", "starts", "total_bytes")
+
+    def __init__(
+        self,
+        *,
+        segment_bytes: int = 16 * 1024 * 1024,
+        segments_per_start: int = 8,
+        starts: int = 20,
+        total_bytes: int = 1024 * 1024 * 1024,
+    ) -> None:
+        self.segment_bytes = segment_bytes
+        self.segments_per_start = segments_per_start
+        self.starts = starts
+        self.total_bytes = total_bytes
+
+
+class Segment:
+    """One log file, known by the start it belongs to (its stamp) and its number within it; the first is number 0."""
+
+    __slots__ = ("number", "path", "stamp")
+
+    def __init__(self, folder: str, stamp: str, number: int) -> None:
+        self.stamp = stamp
+        self.number = number
+        self.path = os.path.join(folder, f"ollama-{stamp}.{number:03}.log" if number else f"ollama-{stamp}.log")
+
+
+def line_prefix(stream: str, seconds: float) -> bytes:
+    """What a line of `stream` (OUT, ERR, SYS) begins with at that Unix time; always PREFIX_BYTES long."""
+    return time.strftime(f"[{stream}] %Y-%m-%d %H:%M:%S ", time.gmtime(seconds)).encode("ascii")
+
+
+def stamp_line(stream: str, text: str) -> bytes:
+    """One whole log line, stamped now. `text` has no line break."""
+    return line_prefix(stream, time.time()) + text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def listed(folder: str) -> list[Segment]:
+    """All segments, oldest first; empty without a folder. OSError if the folder may not be read.
+
+    Starts are in the order of their names, except those whose name lies more than a day ahead of the clock: it was
+    wrong then, or is now. They stand where they were last written, before all others if that lies ahead as well.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = sorted((match[1], int(match[2] or 0)) for match in map(_NAME.fullmatch, names) if match)
+    horizon = stamp_of(time.time() + _DAY)
+    is_ahead = [Segment(folder, *key) for key in found if key[0] > horizon]
+    ordered = [Segment(folder, *key) for key in found if key[0] <= horizon]
+    return _put_where_written(is_ahead, ordered) if is_ahead else ordered
+
+
+def _put_where_written(ahead: list[Segment], ordered: list[Segment]) -> list[Segment]:
+    """All of them, oldest first: a start of `ahead` stands before the first one of `ordered` that was written after it.
+
+    One that was written ahead of the clock too comes first of all.
+    """
+    # A start was written last when its last segment was.
+    written = {segment.stamp: _written_at(segment.path) for segment in (*ordered, *ahead)}
+    latest = time.time() + _DAY
+    stamps = list(dict.fromkeys(segment.stamp for segment in ordered))
+    untimed = []
+    for stamp in sorted({segment.stamp for segment in ahead}, key=lambda stamp: (written[stamp], stamp)):
+        if written[stamp] > latest:
+            untimed.append(stamp)
+        else:
+            later = (index for index, other in enumerate(stamps) if written[other] > written[stamp])
+            stamps.insert(next(later, len(stamps)), stamp)
+    place = {stamp: index for index, stamp in enumerate((*sorted(untimed), *stamps))}
+    return sorted((*ordered, *ahead), key=lambda segment: (place[segment.stamp], segment.number))
+
+
+def prune(folder: str, caps: Caps, current: Segment) -> None:
+    """Delete what passes `caps` now that `current` has been opened, which itself is never deleted.
+
+    Oldest segments of this start go first, then oldest starts, then oldest files until the total fits, where
+    `current` counts as full. A file that cannot be deleted stays, and is tried again when the next segment opens.
+    """
+    others = [segment for segment in listed(folder) if segment.path != current.path]
+    own = [segment for segment in others if segment.stamp == current.stamp]
+    starts = list(dict.fromkeys(segment.stamp for segment in others if segment.stamp != current.stamp))
+    expired = set(starts[: max(0, len(starts) + 1 - caps.starts)])
+    doomed = own[: max(0, len(own) + 1 - caps.segments_per_start)]
+    doomed += [segment for segment in others if segment.stamp in expired]
+    gone = {segment.path for segment in doomed if _deleted(segment.path)}
+
+    sizes = {segment.path: size_of(segment.path) for segment in others if segment.path not in gone}
+    excess = sum(sizes.values()) + caps.segment_bytes - caps.total_bytes
+    for path, size in sizes.items():
+        if excess <= 0:
+            return
+        if _deleted(path):
+            excess -= size
+
+
+class SegmentedFile:
+    """The log of one start, in numbered segments that are never renamed. Opening it raises OSError.
+
+    Not thread-safe. Nothing is buffered: what has been written survives the end of this process.
+    """
+
+    def __init__(self, folder: str, caps: Caps, now: float, stamp: str | None = None) -> None:
+        """The log of a new start, or the one that `stamp` names: then a line that its dead writer left half is cut."""
+        self.fault = ""
+        self._folder = folder
+        self._caps = caps
+        self._torn = False
+        os.makedirs(folder, 0o700, exist_ok=True)
+        self._segment, self._fd = _reopen(folder, stamp) if stamp else _open_start(folder, now)
+        self._size = os.fstat(self._fd).st_size
+        prune(folder, caps, self._segment)
+
+    @property
+    def stamp(self) -> str:
+        """What names this start."""
+        return self._segment.stamp
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """Where the log ends: the number of its last segment and the bytes of that."""
+        return self._segment.number, self._size
+
+    @property
+    def path(self) -> str:
+        """Path of the segment that is being written."""
+        return self._segment.path
+
+    def append(self, lines: bytes) -> int:
+        """Write whole lines into one segment; return how many did not reach it whole, with the cause in `fault`."""
+        done = 0
+        try:
+            self._make_room(len(lines))
+            if self._torn:
+                self._size += os.write(self._fd, b"\n")
+                self._torn = False
+            while done < len(lines):
+                written = os.write(self._fd, memoryview(lines)[done:])
+                self._size += written
+                done += written
+        except OSError as error:
+            self.fault = error.strerror or str(error)
+        if done:
+            self._torn = lines[done - 1 : done] != b"\n"
+        return lines.count(b"\n", done)
+
+    def close(self) -> None:
+        """Close the current segment. Nothing may be appended afterwards."""
+        os.close(self._fd)
+
+    def _make_room(self, size: int) -> None:
+        is_full = self._size > 0 and self._size + size > self._caps.segment_bytes
+        # Deleted by hand while open: only POSIX allows it, and whatever is written would be lost to readers.
+        if is_full or (os.fstat(self._fd).st_nlink == 0 and not os.path.exists(self.path)):
+            self._open_next()
+
+    def _open_next(self) -> None:
+        os.makedirs(self._folder, 0o700, exist_ok=True)
+        following, fd = _create_next(self._segment, self._folder)
+        os.close(self._fd)
+        self._segment, self._fd, self._size, self._torn = following, fd, 0, False
+        prune(self._folder, self._caps, following)
+
+
+def _open_start(folder: str, now: float) -> tuple[Segment, int]:
+    """Create the first segment of a start: of this second, or of the next one that is free and newest.
+
+    A name up to a day ahead of the clock is followed, so that a clock set back, by 14 hours even where two systems
+    share it in different zones, does not put this start before the last one. A name beyond that comes from a broken
+    clock and is not followed.
+    """
+    taken = {segment.stamp for segment in listed(folder)}
+    horizon = stamp_of(now + _DAY)
+    latest = max((stamp for stamp in taken if stamp < horizon), default="")
+    while True:
+        stamp = stamp_of(now)
+        now += 1
+        if stamp <= latest or stamp in taken:
+            continue
+        segment = Segment(folder, stamp, 0)
+        if (fd := _create(segment.path)) is not None:
+            return segment, fd
+
+
+def _reopen(folder: str, stamp: str) -> tuple[Segment, int]:
+    """The last segment of that start, or a further one if what bears its name cannot be written."""
+    number = max((segment.number for segment in listed(folder) if segment.stamp == stamp), default=0)
+    segment = Segment(folder, stamp, number)
+    try:
+        fd = open_log(segment.path, _APPEND | os.O_CREAT)
+        with os.fdopen(open_log(segment.path, os.O_RDONLY), "rb", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(-min(size, _LARGEST_READ), os.SEEK_END)
+            os.ftruncate(fd, size - len(file.read().rpartition(b"\n")[2]))
+    except OSError:
+        return _create_next(segment, folder)
+    return segment, fd
+
+
+def _create_next(segment: Segment, folder: str) -> tuple[Segment, int]:
+    """A new segment of the same start, under the next number that is free."""
+    while True:
+        segment = Segment(folder, segment.stamp, segment.number + 1)
+        if (fd := _create(segment.path)) is not None:
+            return segment, fd
+
+
+def _create(path: str) -> int | None:
+    """Descriptor of a new file, or None if the name is taken."""
+    try:
+        return open_log(path, _APPEND | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        return None
+
+
+def stamp_of(seconds: float) -> str:
+    """What names a start that was made at that Unix time."""
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
+
+
+def size_of(path: str) -> int:
+    """Bytes of a file; 0 if it cannot be asked."""
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def _written_at(path: str) -> float:
+    try:
+        return os.lstat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _deleted(path: str) -> bool:
+    try:
+        return unlink_file(path)
+    except OSError:
+        return False

@@ -1,0 +1,115 @@
+"""A disk that hangs holds up neither calls nor the end: what was read last stands, and status says what is wrong."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import fake_ollama
+from tests.beds.bound_disk import BoundDisk, bound_disk
+from tests.beds.require import require
+from tests.beds.sidecar import CHECKOUT
+from tests.beds.wire import call
+from tests.chaos.place import DEADLINE, Place, wait_until
+
+pytestmark = pytest.mark.timeout(60)  # seconds of silence that have to pass
+MOST_A_CALL_TAKES = 1.0
+MOST_THE_END_TAKES = 4.0
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[BoundDisk]:
+    with ExitStack() as stack:
+        yield require(lambda: stack.enter_context(bound_disk(tmp_path / "disk")))
+
+
+@pytest.fixture
+def place(tmp_path: Path, disk: BoundDisk) -> Iterator[Place]:
+    """A place whose two settings files lie on the disk, as links."""
+    place = Place(tmp_path / "place", fake_ollama.install(tmp_path / "bin"), {"allowedOrigins": ["http://a.example"]})
+    place.paths.data.mkdir(parents=True)
+    for path in (place.paths.settings, place.paths.sidecar):
+        path.symlink_to(disk.at / path.name)
+    with place:
+        yield place
+
+
+def test_settings_that_hang_hold_up_no_call_and_what_was_read_stays_in_force(place: Place, disk: BoundDisk) -> None:
+    pid = place.start()
+    process = psutil.Process(place.sidecar.process.pid)
+    url = place.sidecar.url
+    assert place.status()["settingsError"] is None
+    threads = process.num_threads()
+    with disk.hanging():
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(_timed_status, url) for _ in range(100)]
+        assert max(answer.result() for answer in asked) < MOST_A_CALL_TAKES
+        wait_until(lambda: "its disk does not answer" in str(place.status()["settingsError"]), "what is wrong")
+        status = place.status()
+        assert (status["running"], status["pid"]) == (True, pid)
+        allowed = call("GET", f"{url}/healthz", headers={"Origin": "http://a.example"})
+        assert allowed.status == 200
+        # One that reads the settings, and one for whatever else was at work when they were counted.
+        assert process.num_threads() <= threads + 2
+        assert place.post("stop").status == 200
+    wait_until(lambda: place.status()["settingsError"] is None, "an answer of the disk")
+
+
+def _timed_status(url: str) -> float:
+    began = time.monotonic()
+    assert call("GET", f"{url}/api/ollama/status").status == 200
+    return time.monotonic() - began
+
+
+def test_settings_that_hang_do_not_hold_up_the_end(place: Place, disk: BoundDisk) -> None:
+    place.start()
+    process = place.sidecar.process
+    with disk.hanging():
+        wait_until(lambda: place.status()["settingsError"], "what is wrong")
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == 0
+        assert time.monotonic() - began < MOST_THE_END_TAKES
+
+
+@pytest.fixture
+def all_there(tmp_path: Path, disk: BoundDisk) -> Iterator[Place]:
+    """A place whose whole data folder lies on the disk."""
+    with Place(disk.at, fake_ollama.install(tmp_path / "bin"), {"stopOnTerminate": False}) as place:
+        yield place
+
+
+def test_a_data_folder_that_hangs_holds_up_neither_looking_nor_the_end(all_there: Place, disk: BoundDisk) -> None:
+    """Its log, its token and its records with it; the Ollama goes on for the next sidecar."""
+    pid = all_there.start()
+    process, url = all_there.sidecar.process, all_there.sidecar.url
+    token = (all_there.paths.run / "token").read_text().strip()
+    with disk.hanging():
+        wait_until(lambda: all_there.status()["settingsError"], "what is wrong")
+        assert _timed_status(url) < MOST_A_CALL_TAKES
+        known = call("GET", f"{url}/healthz", headers={"Origin": "null", "X-Aura-Token": token})
+        assert known.status == 200, "the last token stands"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 0
+        assert time.monotonic() - began < MOST_THE_END_TAKES
+    assert psutil.pid_exists(pid)
+    all_there.kill_sidecar()
+
+
+def test_a_start_on_a_disk_that_hangs_says_so(tmp_path: Path, disk: BoundDisk) -> None:
+    command = [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(disk.at)]
+    with disk.hanging():
+        found = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False)
+    assert found.returncode == 1
+    assert "its disk does not answer" in found.stderr
+    assert "Traceback" not in found.stderr
