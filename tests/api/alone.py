@@ -23,7 +23,10 @@ END_SECONDS = tied.seconds(5.0)
 
 
 class Program:
-    """`python -m api` on a data folder of its own, with its standard streams as told."""
+    """`python -m api` on a data folder of its own, with its standard streams as told.
+
+    With `--verbose`, by which a line tells of each call, however many there are.
+    """
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class Program:
         self.paths.settings.write_text(json.dumps({"ollamaUrl": f"http://127.0.0.1:{free_port()}"}))
         self.paths.sidecar.write_text(json.dumps(settings or {}))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(root)],
+            [sys.executable, "-m", "api", "--verbose", "--port", "0", "--data-dir", str(root)],
             cwd=CHECKOUT,
             env={**os.environ, "PYTHONIOENCODING": "", **(env or {})},
             stdin=subprocess.DEVNULL,
