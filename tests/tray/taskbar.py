@@ -2,9 +2,14 @@
 
 `tips` prints the texts of the visible tips and balloons as JSON; `dismiss`, a balloon, `close`, `end-session`,
 `explorer-gone` and `explorer-back` do what they say.
+
+Without a command it carries out those that come on stdin, one a line. Each gets a line for an answer: what the command
+prints, or `failed: ` and why. A balloon is gone after 10 s, in which on a busy machine no program of Wine's starts.
 """
 
+import contextlib
 import ctypes
+import io
 import json
 import sys
 from ctypes import wintypes
@@ -66,7 +71,7 @@ def tell_taskbar(windows: list[int], code: int, flags: int) -> None:
     """Tell it about our icon, which belongs to one of the windows."""
     size = ctypes.sizeof(win32.NOTIFYICONDATAW)
     told = [win32.NOTIFYICONDATAW(cbSize=size, hWnd=window, uFlags=flags) for window in windows]
-    assert any(win32.Shell_NotifyIcon(code, each) for each in told)
+    assert any(win32.Shell_NotifyIcon(code, each) for each in told), "the taskbar refuses"
 
 
 def main(command: str) -> None:
@@ -94,4 +99,20 @@ def main(command: str) -> None:
             raise SystemExit(f"what is {command!r}?")
 
 
-main(sys.argv[1])
+def serve() -> None:
+    """Carry out what comes on stdin, until it ends."""
+    for line in sys.stdin:
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said):
+                main(line.strip())
+        except AssertionError as error:
+            print(f"failed: {error}", flush=True)
+        else:
+            print(said.getvalue().strip(), flush=True)
+
+
+if len(sys.argv) > 1:
+    main(sys.argv[1])
+else:
+    serve()
