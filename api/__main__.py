@@ -1,9 +1,10 @@
-"""`python -m api`: the sidecar without a tray, until SIGINT or SIGTERM."""
+"""`python -P -m api`: the sidecar without a tray, until SIGINT, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,33 +13,36 @@ from pathlib import Path
 from types import FrameType
 
 from api.server import sidecar
-from core import __version__, journal, token
-from core.config import FIRST_READ_SECONDS, Paths, Settings, SettingsReader
+from core import __version__, console, journal, os_error, stop_signals, threads, token
+from core.config import FIRST_READ_SECONDS, Paths, SettingsReader
 from core.errors import CoreError
 from core.platform import keep_one_heap
 from core.settings_rules import is_ip_address
 from core.supervisor import Supervisor
 from core.text import in_sentences
 
+log = logging.getLogger(__name__)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, serve, and return the exit code: 0 after an orderly end, 1 if it could not serve."""
+    keep_one_heap()
     options = parser().parse_args(arguments)
     if options.rotate_token:
         return rotate_token(options)
     try:
         run(options)
     except (CoreError, OSError) as error:
+        log.error("%s", in_words(error), extra=journal.FILE_ONLY)
         return complain(error)
     return 0
 
 
 def run(options: argparse.Namespace) -> None:
     """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
-    keep_one_heap()
     paths = Paths.find(options.data_dir)
     reader = SettingsReader(paths, journal.configure(paths, verbose=options.verbose))
-    asyncio.run(serve(paths, reader, options.host, options.port))
+    threads.run(serve(paths, reader, options.host, options.port))
 
 
 def rotate_token(options: argparse.Namespace) -> int:
@@ -60,7 +64,9 @@ def complain(error: CoreError | OSError) -> int:
 
 def in_words(error: CoreError | OSError) -> str:
     """What went wrong, and the way out where there is one."""
-    return in_sentences(error.message, error.action) if isinstance(error, CoreError) else str(error)
+    if isinstance(error, CoreError):
+        return in_sentences(error.message, error.action)
+    return in_sentences(os_error.in_words(error), os_error.WAYS_OUT.get(error.errno or 0))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,17 +99,17 @@ async def serve(paths: Paths, reader: SettingsReader, host: str | None, port: in
     supervisor = Supervisor(paths, reader)
     serving = sidecar(paths, wanted.port if port is None else port, supervisor, host=host or wanted.host)
     with _stop_signals() as stopped:
-        async with serving as url, asyncio.TaskGroup() as tasks:
-            tasks.create_task(supervisor.run())
-            print(f"aura-ollama sidecar listening on {url} (data in {paths.data})", flush=True)
-            number = await stopped
-            supervisor.close(stop_ollama=_stops_ollama(number, (await reader.fresh()).settings))
-
-
-def _stops_ollama(number: int, settings: Settings) -> bool:
-    # SIGTERM is how a service manager upgrades us: Ollama then waits for the next sidecar. Ctrl-C is a user's quit.
-    sidecar = settings.sidecar
-    return sidecar.stop_on_terminate if number == signal.SIGTERM else sidecar.stop_on_quit
+        async with serving as url:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(supervisor.run())
+                    print(f"aura-ollama sidecar listening on {url} (data in {paths.data})", flush=True)
+                    number = await stopped
+                    settings = (await reader.fresh()).settings
+                    supervisor.close(stop_ollama=stop_signals.stops_ollama(number, settings))
+            except BaseException as error:
+                journal.log_end(type(error), error, error.__traceback__)
+                raise
 
 
 @contextmanager
@@ -119,9 +125,7 @@ def _stop_signals() -> Iterator[asyncio.Future[int]]:
     def note(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(resolve, number)
 
-    names = ("SIGINT", "SIGTERM", "SIGBREAK")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    old = {number: signal.signal(number, note) for number in numbers}
+    old = {number: signal.signal(number, note) for number in stop_signals.heard()}
     try:
         yield stopped
     finally:
@@ -130,4 +134,5 @@ def _stop_signals() -> Iterator[asyncio.Future[int]]:
 
 
 if __name__ == "__main__":
+    console.detach()
     sys.exit(main())

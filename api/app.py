@@ -69,6 +69,7 @@ def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.
         middlewares=[logged, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
     )
     routes = Routes(supervisor, paths, hooks)
+    app.on_startup.append(guard.prepare)
     app.on_response_prepare.append(headers.on_prepare)
     app.on_shutdown.append(routes.streams.close)
     app.add_routes(routes.table())

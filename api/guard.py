@@ -46,6 +46,7 @@ _ALWAYS_ALLOWED = frozenset(
 )
 _FRESH_SECONDS = 0.25
 _TOKEN_SECONDS = 0.25
+_FIRST_TOKEN_SECONDS = 2.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -226,6 +227,10 @@ class Guard:
         self._throttle = Throttle()
         self._looking = asyncio.Lock()
 
+    async def prepare(self, app: web.Application) -> None:
+        """Before the first request, learn the token, so that there is a last one from the beginning."""
+        await self._learn_token(_FIRST_TOKEN_SECONDS)
+
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse, answer a preflight, or let the handler answer; an allowed Origin may read whatever it is."""
         ours = await self._measure(request)
@@ -248,14 +253,18 @@ class Guard:
         offered = _offered(request)
         if not offered:
             return Proof.NONE
-        # Read each time, so that a rotated token counts from the next call on. While the disk does not let us, the
-        # last one stands; without one nothing can be proved.
-        with suppress(TimeoutError, OSError):
-            self._last_token = await self._token.run(_TOKEN_SECONDS)
+        # Read each time, so that a rotated token counts from the next call on.
+        await self._learn_token(_TOKEN_SECONDS)
         secret = self._last_token
         if secret is None:
+            # Nothing can be proved.
             return Proof.NONE
         return Proof.RIGHT if any(token.matches(secret, text) for text in offered) else Proof.WRONG
+
+    async def _learn_token(self, seconds: float) -> None:
+        """Read the token; while the disk does not let us, the last one stands."""
+        with suppress(OSError):
+            self._last_token = await self._token.run(seconds)
 
 
 def _end(request: web.Request, name: str) -> tuple[str, int]:

@@ -24,13 +24,13 @@ from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errors import CoreError
 from core.listener import find_listener
-from core.platform import disown, make_private_dir
+from core.platform import disown, make_private_dir, unlink_private, who_else_may_write
 from core.supervisor import Supervisor
 from core.threads import within
 
 ADDRESS = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0
-_DISK_SECONDS = 10.0
+_DISK_SECONDS = 5.0
 _GOODBYE_SECONDS = 1.0
 # So many are accepted at once, before any can be cut off: they must not use up our descriptors.
 _BACKLOG = 128
@@ -86,7 +86,7 @@ async def only_instance(paths: Paths) -> AsyncIterator[Path]:
 
 
 async def _on_disk(paths: Paths, work: Callable[[], T]) -> T:
-    """What `work` returns or raises, from a thread of its own. Raises DataOutOfReach after 10 s."""
+    """What `work` returns or raises, from a thread of its own. Raises DataOutOfReach after 5 s."""
     try:
         return await within(_DISK_SECONDS, "data folder", work)
     except TimeoutError:
@@ -98,22 +98,27 @@ async def _on_disk(paths: Paths, work: Callable[[], T]) -> T:
 
 def _lock(paths: Paths, note: Path) -> BaseFileLock:
     make_private_dir(str(paths.run))
+    if who := who_else_may_write(str(paths.data), paths.data.stat()):
+        # The settings in it could have us run any program of somebody else's choice.
+        raise PermissionError(errno.EPERM, f"This folder is not used: {who}", str(paths.data))
     disown(str(paths.run / "sidecar.lock"))
     # Worker threads come and go, so the lock must not belong to one.
     lock = FileLock(paths.run / "sidecar.lock", timeout=0, thread_local=False)
     try:
         lock.acquire()
+    except NotImplementedError:
+        raise OSError(errno.ENOTSUP, "Its file system keeps no locks", str(paths.run)) from None
     except Timeout:
         url, pid = _who(note)
         where = f": {url} (pid {pid})" if url else ""
         raise AlreadyServed(f"Another sidecar serves {paths.data}{where}.", url) from None
     # Whoever met a killed sidecar's note would bring the token to whatever listens there now.
-    note.unlink(missing_ok=True)
+    unlink_private(str(note))
     return lock
 
 
 def _unlock(lock: BaseFileLock, note: Path) -> None:
-    note.unlink(missing_ok=True)
+    unlink_private(str(note))
     lock.release()
 
 

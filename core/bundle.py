@@ -1,49 +1,139 @@
-"""The shim of a frozen program: an executable of its own, copied out of the program's folder before it runs.
+"""What a shim runs from: a copy, in `run/`, of the shim's part of this program as it was when the program started.
 
-Windows lets nobody delete or replace a program that runs, nor a library that it has loaded. So a shim that ran from
-the program's folder would hold that folder for as long as Ollama runs, and no upgrade could take place meanwhile.
+An upgrade, a move or a removal of the program meets neither a shim that holds its folder (Windows lets nobody delete or
+replace a program that runs, a library that it has loaded, or the folder that it works in) nor a sidecar that can start
+no shim any more, or only one of another version.
 
 The copies lie in `run/shim-<version>-<hash>/`, which only this user may enter. They are put there whole, by a rename,
-and compared with the program's own before each use. Everything here blocks: call it in a thread.
+and compared with what they are copies of before each use. Everything here blocks: call it in a thread.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
+import sys
 import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
 from core import __version__
 from core.platform import EXECUTABLE_NAMES, replace_file, unlink_file
 
-_SHIM = Path(__file__).resolve().parent.parent / "shim"
+RESTART = "Restart aura-ollama: it has been upgraded, moved or removed since it was started."
+_FROZEN_SHIM = Path(__file__).resolve().parent.parent / "shim"
 _HASH_DIGITS = 8
+_BYTECODE = "__pycache__"
+# Run in Python's isolated mode: neither the folder it is run in nor PYTHON* variables nor site packages count. Our own
+# folder comes last, so that no module of ours or our neighbours' stands in for one of the standard library. The word
+# `core.shim` is how this and other versions of `core.adopt` know a shim.
+_RUN_SHIM = "import sys; sys.path.append(sys.argv[1]); from core.shim import main; sys.exit(main(sys.argv[3]))"
 
 
-def shim_executable(run_dir: Path, shim: Path = _SHIM) -> Path | None:
-    """The executable of a copy of the folder `shim`, below `run_dir`, which must exist; None if there is no such shim.
+class ShimProgram(Protocol):
+    """The shim of this program. Made when the program starts, it notes what a copy has to be."""
 
-    All other copies are removed, unless something runs from them. Raises OSError if no copy can be made.
+    def command(self, run_dir: Path, spec: Path) -> list[str]:
+        """The command line of a shim for `spec`, from a good copy below `run_dir`, which is made if there is none.
+
+        `run_dir` must exist. Other copies are removed, unless something runs from them. Raises OSError if no copy can
+        be made: FileNotFoundError if what was to be copied is there no more, or has changed.
+        """
+
+
+@cache
+def shim_program() -> ShimProgram:
+    """The shim of the program that runs here, as it is when this is called first.
+
+    Raises OSError if the program's files cannot be read.
     """
-    # A virus scanner may have taken the program and left its folder.
-    if not _executable(shim).is_file():
-        return None
-    digest = _digest(shim)
+    if not getattr(sys, "frozen", False):
+        return PythonShim(resources.files("core"))
+    # A virus scanner may have taken the shim and left its folder.
+    return FrozenShim(_FROZEN_SHIM) if _executable(_FROZEN_SHIM).is_file() else _NoShim()
+
+
+class PythonShim:
+    """The modules of `core`, run by the Python that runs us. They are kept in memory: about 0.3 MB."""
+
+    def __init__(self, package: Traversable) -> None:
+        """`package` is the folder of `core`; it may lie in a zip archive. Raises OSError."""
+        self._files = dict(_sources(package, "core"))
+        self._digest = _digest_of(self._files.items())
+
+    def command(self, run_dir: Path, spec: Path) -> list[str]:
+        """Contract: `ShimProgram.command`."""
+        copy = _good_copy(run_dir, self._digest, self._put, skip=_BYTECODE)
+        # On Windows the executable of a virtual environment is a launcher, which would be one more process.
+        python = getattr(sys, "_base_executable", sys.executable)
+        # Paths and file names are decoded by the same rule as here.
+        mode = f"utf8={sys.flags.utf8_mode}"
+        return [python, "-I", "-S", "-X", mode, "-c", _RUN_SHIM, str(copy), "core.shim", str(spec)]
+
+    def _put(self, folder: Path) -> None:
+        for name, content in self._files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+class FrozenShim:
+    """A folder with an executable of its own, in the folder of a frozen program."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError if the folder cannot be read."""
+        self._folder = folder
+        self._digest = _digest(folder)
+
+    def command(self, run_dir: Path, spec: Path) -> list[str]:
+        """Contract: `ShimProgram.command`. Where the copy's disk lets no program run, the original runs."""
+        executable = _executable(_good_copy(run_dir, self._digest, self._put))
+        if not os.access(executable, os.X_OK):
+            executable = _executable(self._folder)
+        return [str(executable), "--shim", str(spec)]
+
+    def _put(self, folder: Path) -> None:
+        shutil.copytree(self._folder, folder, dirs_exist_ok=True)
+
+
+class _NoShim:
+    """A frozen program that lacks its shim is one itself."""
+
+    def command(self, run_dir: Path, spec: Path) -> list[str]:
+        return [sys.executable, "--shim", str(spec)]
+
+
+def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+    """The Python files below a folder, by their path with `/`."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        path = f"{name}/{entry.name}"
+        if entry.is_dir():
+            yield from _sources(entry, path)
+        elif entry.name.endswith(".py"):
+            yield path, entry.read_bytes()
+
+
+def _good_copy(run_dir: Path, digest: str, put: Callable[[Path], None], skip: str = "") -> Path:
     name = f"shim-{__version__}-{digest[:_HASH_DIGITS]}"
-    copy = next((found for found in sorted(run_dir.glob(f"{name}*")) if _is_true(found, digest)), None)
+    copy = next((found for found in sorted(run_dir.glob(f"{name}*")) if _is_true(found, digest, skip)), None)
     if copy is None:
-        copy = _copy(shim, digest, run_dir / name)
+        copy = _copy(digest, put, run_dir / name)
     _remove_others(copy)
-    return _executable(copy)
+    return copy
 
 
-def _is_true(copy: Path, digest: str) -> bool:
+def _is_true(copy: Path, digest: str, skip: str) -> bool:
     try:
-        return _digest(copy) == digest
+        return _digest(copy, skip) == digest
     except OSError:
         return False
 
@@ -52,24 +142,35 @@ def _executable(folder: Path) -> Path:
     return folder / f"aura-ollama-shim{Path(EXECUTABLE_NAMES[0]).suffix}"
 
 
-def _digest(folder: Path) -> str:
-    """A hash of all names and contents below `folder`: nothing may be missing, changed or added."""
-    whole = hashlib.sha256()
+def _digest(folder: Path, skip: str = "") -> str:
+    """A hash of all names and contents below `folder`: nothing may be missing, changed or added.
+
+    Folders named `skip` do not count. Raises OSError, also if there is no such folder.
+    """
+    found = []
     for path in sorted(folder.rglob("*")):
-        content = path.read_bytes() if path.is_file() else b""
-        whole.update(f"{path.relative_to(folder).as_posix()}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+        if path.is_file() and skip not in path.relative_to(folder).parts:
+            found.append((path.relative_to(folder).as_posix(), path.read_bytes()))
+    return _digest_of(found)
+
+
+def _digest_of(files: Iterable[tuple[str, bytes]]) -> str:
+    whole = hashlib.sha256()
+    for name, content in sorted(files):
+        whole.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return whole.hexdigest()
 
 
-def _copy(shim: Path, digest: str, place: Path) -> Path:
+def _copy(digest: str, put: Callable[[Path], None], place: Path) -> Path:
     if place.exists():
         # It is not what it should be, and perhaps in use.
         place = place.with_name(f"{place.name}-{uuid.uuid4().hex[:_HASH_DIGITS]}")
     draft = place.with_name(f"shim-{uuid.uuid4().hex[:_HASH_DIGITS]}.new")
     try:
-        shutil.copytree(shim, draft)
+        draft.mkdir()
+        put(draft)
         if _digest(draft) != digest:
-            raise OSError(f"{shim} changed while it was copied")
+            raise FileNotFoundError(errno.ENOENT, "The shim is not what it was when the program started", str(place))
         replace_file(str(draft), str(place))
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)
@@ -87,8 +188,10 @@ def _remove_others(copy: Path) -> None:
 
 
 def _folders_in_use() -> set[Path]:
+    """What the command lines of all processes name, and the folders of their programs."""
     folders = set()
     for pid in psutil.pids():
         with suppress(psutil.Error, OSError, IndexError):
-            folders.add(Path(psutil.Process(pid).cmdline()[0]).parent)
+            command = psutil.Process(pid).cmdline()
+            folders |= {Path(command[0]).parent, *map(Path, command)}
     return folders

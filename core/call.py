@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import socket
+from base64 import b64encode
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
+from core.own_calls import MARK
 from core.proxy import proxy_for
 from core.resolver import Resolver
 
@@ -21,12 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MARK = "by=aura-ollama"
-"""The query of all that is asked. Ollama ignores it and prints it in its log, so that our calls can be told apart."""
-
 _MOST_INTERIM = 10
 _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SWITCHING_PROTOCOLS = 101
+_RECEIVE_BYTES = 32 << 10
 # Ollama keeps an idle connection open. A connection that lives from one hang check to the next saves the handshake, and
 # proves that the server is still the one that was asked before.
 _KEEP_ALIVE_SECONDS = 60.0
@@ -92,14 +93,18 @@ class Caller:
         self._is_local = is_local
         self._connections = 0
         self._last_surprise = ""
+        headers = {"Accept-Encoding": "identity"}
+        if login:
+            headers["Authorization"] = f"Basic {b64encode(':'.join(login).encode()).decode()}"
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._count_connection)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS),
-            auth=aiohttp.BasicAuth(*login, encoding="utf-8") if login else None,
+            connector=aiohttp.TCPConnector(
+                resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS, socket_factory=_small_socket
+            ),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity"},
+            headers=headers,
             response_class=_Response,
             trace_configs=[trace],
         )
@@ -164,6 +169,13 @@ class Caller:
 
     async def _count_connection(self, *_: object) -> None:
         self._connections += 1
+
+
+def _small_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that hands over little at once: all that a read brings is parsed in one turn of the event loop."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+    return made
 
 
 def _failure(error: Exception) -> CallFailed | None:  # noqa: C901 - one line a kind

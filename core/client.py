@@ -6,6 +6,7 @@ What a server sends is bounded where it is decoded, and one odd entry never spoi
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -13,6 +14,8 @@ import msgspec
 
 from core.call import BadAnswer, Caller, Complaint, HttpStatus
 from core.decode import from_json, text, whole_number
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -72,7 +75,8 @@ class Client:
 
     def __init__(self, base_url: str, *, is_local: bool, login: tuple[str, str] | None = None) -> None:
         self._caller = Caller(base_url, is_local=is_local, login=login)
-        self._identified_at = 0
+        self._identified_at = -1
+        self._left_out: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -123,9 +127,12 @@ class Client:
 
     async def _models(self, path: str, timeout: float, most: int) -> ModelList:
         body = await self._caller.call(path, timeout, most=MOST_BYTES)
-        if len(body) <= _LOOP_BYTES:
-            return _model_list(body, most)
-        return await asyncio.to_thread(_model_list, body, most)
+        is_short = len(body) <= _LOOP_BYTES
+        found = _model_list(body, most) if is_short else await asyncio.to_thread(_model_list, body, most)
+        if found.left_out != self._left_out.get(path, 0):
+            self._left_out[path] = found.left_out
+            log.warning("%s: %d models are left out: too many, or without a usable name", path, found.left_out)
+        return found
 
 
 def _decoded(body: bytes, shape: type[T]) -> T:

@@ -151,8 +151,8 @@ class SettingsReader:
         with self._lock:
             began = time.monotonic()
             aura, sidecar = self._aura.read(), self._sidecar.read()
-            if self._sidecar.is_unknown and self._sidecar.mentions(b"requireToken"):
-                # Whoever asked for the token must not lose it by a slip elsewhere in the file.
+            if self._sidecar.is_unknown and self._sidecar.may_hold(b"requireToken"):
+                # Whoever asked for the token must not lose it by a slip elsewhere in the file, or a disk that fails.
                 sidecar = msgspec.structs.replace(sidecar, require_token=True)
             self._conceal(sidecar.env)
             settings = Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
@@ -213,17 +213,21 @@ class _Source(Generic[_T]):
         """Whether the file has never been usable, so that the defaults stand for it."""
         return self.problem is not None and not self._was_good
 
-    def mentions(self, word: bytes) -> bool:
-        """Whether the file has that word anywhere, whatever state it is in."""
+    def may_hold(self, word: bytes) -> bool:
+        """Whether the file has that word anywhere, whatever its encoding; True if it cannot be read."""
         try:
-            return word in self._path.read_bytes()
-        except OSError:
-            return False
+            content = settings_file.read(self._path)[1]
+        except ConfigError:
+            return True
+        # As UTF-16, each letter has a zero byte beside it.
+        return word in content.replace(b"\0", b"")
 
     def _load(self) -> _T:
         now = time.time_ns()
         file = settings_file.load(self._path)
         if file.stamp is None:
+            if self._was_good and not self._path.parent.is_dir():
+                raise ConfigError(f"{self._path.parent} is gone", action="Bring its disk back, or restart aura-ollama.")
             return self._kind()
         if file.stamp.is_settled(now):
             self._stamp = file.stamp

@@ -20,6 +20,8 @@ from core.errors import ConfigError
 _OLLAMA_PORT = 11434
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WILDCARD = "::"
+WILDCARDS = frozenset({"0.0.0.0", _WILDCARD, "*"})  # noqa: S104 - looked for, never listened on
+"""All addresses of a machine, as a URL or a system's table of sockets may write them."""
 # An Ollama that is told to listen at `::` does so by IPv4 alone where the machine has no IPv6; `localhost` is either.
 _CONTACT = {"0.0.0.0": "127.0.0.1", _WILDCARD: "localhost"}  # noqa: S104 - recognised, never listened on
 _API_PATHS = ("/v1", "/api")
@@ -214,6 +216,9 @@ def _own_names() -> set[str]:
 
 def redacted(text: str) -> str:
     """The value, fit for a log: secrets (all before the last `@`, and after a `?` or `#`) starred, and not endless."""
-    shown = re.sub(r"^([^@]*?://)?.*@", r"\1***@", text, flags=re.DOTALL)
+    secret, at, shown = text.rpartition("@")
+    if at:
+        scheme, separator, _ = secret.partition("://")
+        shown = f"{scheme}://***@{shown}" if separator and "@" not in scheme else f"***@{shown}"
     shown = re.sub(r"([?#]).+", r"\1***", shown, flags=re.DOTALL)
     return shown[:200].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -76,9 +76,9 @@ class Errands:
                 tasks.create_task(managed.watch())
                 await managed.stop()
 
-    async def look(self, managed_url: str | None, epoch: int, max_setup_age: float = 0.0) -> None:
+    async def look(self, managed_url: str | None, epoch: int, *, is_glance: bool = False) -> None:
         """Look, and return once the supervisor has drawn its conclusions."""
-        look = await self.looker.look(managed_url, max_setup_age)
+        look = await self.looker.look(managed_url, is_glance=is_glance)
         await self._settled(lambda done: mail.Seen(look, epoch, done))
 
     async def list_models(self, url: str, epoch: int) -> None:
@@ -96,7 +96,7 @@ class Errands:
         self, url: str, ask: Callable[[Client], Awaitable[ModelList]]
     ) -> tuple[tuple[Model, ...] | None, str | None]:
         try:
-            return (await ask(self.looker.client(Endpoint.parse(url)))).models, None
+            return (await ask(self.looker.lister(Endpoint.parse(url)))).models, None
         except CallFailed as error:
             return None, error_text(error)
         except Exception as error:

@@ -31,11 +31,19 @@ SHIM_KILLED = "shim killed"
 GUARD_STOPPED_IT = "The shim was killed; its guard stopped Ollama and everything it had started."
 WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what they had left of Ollama."
 _DRAIN_SECONDS = 0.5
+_READ_SECONDS = 1.0
+_POLL_SECONDS = 0.05
 
 
 def now() -> str:
     """The time for a run record."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def cannot_be_ended(pids: list[int]) -> str:
+    """What the log says of members of a tree that live on though they were killed."""
+    who = ", ".join(map(str, pids))
+    return f"Not even a kill ends pid {who}: another user's, or waiting for a driver or a disk. Its end is waited for."
 
 
 def write_record(path: str, record: Record) -> None:
@@ -57,16 +65,25 @@ def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) ->
             append_line(log_folder, "SYS", words)
     with contextlib.suppress(OSError):
         if record:
-            write_record(record_path, record | {"exitCode": None, "endedAt": now(), "reason": SHIM_KILLED})
+            write_record(
+                record_path, record | {"exitCode": None, "endedAt": now(), "reason": SHIM_KILLED, "unkillable": []}
+            )
 
 
 def _record_of(path: str, shim_pid: int) -> Record:
-    """What that shim has recorded; empty if nothing."""
-    try:
-        record: Record = json.loads(private_file.read(path))
-    except (OSError, ValueError):
-        return {}
-    return record if record.get("shimPid") == shim_pid else {}
+    """What that shim has recorded; empty if nothing, or if it cannot be read for a second."""
+    deadline = time.monotonic() + _READ_SECONDS
+    while True:
+        try:
+            record: Record = json.loads(private_file.read(path))
+        except (FileNotFoundError, ValueError):
+            return {}
+        except OSError:
+            if time.monotonic() >= deadline:
+                return {}
+            time.sleep(_POLL_SECONDS)
+        else:
+            return record if record.get("shimPid") == shim_pid else {}
 
 
 class LogHeir(Heir):
@@ -84,6 +101,7 @@ class LogHeir(Heir):
         self._redactor = redactor
         self._pipes = pipes
         self._shim_pid = os.getpid()
+        self._unkillable: list[int] = []
         self._opening: threading.Thread | None = None
         self._log: LogWriter | None = None
         self._pumps: list[Pump] = []
@@ -104,6 +122,17 @@ class LogHeir(Heir):
             self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
             for pump in self._pumps:
                 pump.start()
+
+    def outlasted_by(self, pids: list[int]) -> None:
+        """Say in the record and in the log that these cannot be ended, once for each list of them."""
+        if pids == self._unkillable:
+            return
+        self._unkillable = pids
+        if self._log:
+            self._log.note(cannot_be_ended(pids))
+        with contextlib.suppress(OSError):
+            if record := _record_of(self._record_path, self._shim_pid):
+                write_record(self._record_path, record | {"unkillable": pids})
 
     def end(self) -> None:
         """Say how the run ended, now that the tree has."""

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from core.config import Paths
 from core.lines import clean
-from core.outlet import Outlet, loss_line
+from core.outlet import DRAIN_SECONDS, Outlet, loss_line
 from core.platform import close_to_others, disown, make_private_dir, replace_file
 from core.redact import Redactor, secrets_of
 from core.segments import open_log
@@ -25,6 +25,9 @@ _OLD_FILES = 3
 _SPARING_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
+
+FILE_ONLY: Mapping[str, object] = {"is_for_file_only": True}
+"""What is logged with this as `extra` is not repeated on stderr, where it has been said already."""
 
 
 class _Discreet(logging.Formatter):
@@ -119,6 +122,10 @@ class _File(logging.Handler):
             # What cannot be formatted must not end the caller.
             self.handleError(record)
 
+    def flush(self) -> None:
+        """Wait until what was logged is in the file or lost, for a moment at most."""
+        self._outlet.drain(DRAIN_SECONDS)
+
 
 def _loss_text(lost: int) -> str:
     return loss_line(lost, "the disk did not take them")
@@ -153,6 +160,7 @@ def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], N
     # A windowed program on Windows has no stderr.
     if sys.stderr is not None:
         handlers.append(logging.StreamHandler())
+        handlers[-1].addFilter(lambda record: not hasattr(record, "is_for_file_only"))
     for handler in handlers:
         handler.setFormatter(form)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers)
@@ -160,14 +168,26 @@ def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], N
     logging.getLogger("asyncio").addFilter(_Sparing())
     # It logs each request that is no HTTP with a traceback, and so would let any caller fill the log.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    sys.excepthook = _log_uncaught
+    sys.excepthook = log_end
     threading.excepthook = _log_uncaught_in_thread
     sys.unraisablehook = _log_unraisable
     return form.conceal
 
 
-def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    log.critical("the program ends: %s", kind.__name__, exc_info=(kind, error, trace))
+class _LastWords:
+    """Logs an exception that ends the program, once: where it is caught first, or as `sys.excepthook`."""
+
+    def __init__(self) -> None:
+        self._told: BaseException | None = None
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if error is not self._told:
+            self._told = error
+            log.critical("the program ends: %s", kind.__name__, exc_info=(kind, error, trace))
+
+
+log_end = _LastWords()
+"""To be called with the arguments of `sys.excepthook`, from any thread."""
 
 
 def _log_uncaught_in_thread(hook: threading.ExceptHookArgs) -> None:

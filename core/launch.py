@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Hashable
@@ -31,6 +30,8 @@ from core.state import Exit, Status
 
 SAME_FAILURE_SECONDS = 10.0
 USE_EXISTING = "Ollama is already running externally. Use the existing instance."
+# Go's texts: https://pkg.go.dev/os#UserHomeDir
+_NO_HOME = ("$HOME is not defined", "%userprofile% is not defined")
 _PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage of each socket address")
 
 
@@ -107,8 +108,8 @@ def still_ending(record: RunRecord) -> NotAnswering:
 def not_asked(look: Look) -> SpawnFailed:
     """The error for a look that could not be had."""
     reason = look.probe.reason or "It could not be asked."
-    is_full = os.strerror(errno.EMFILE) in reason
-    return SpawnFailed(f"{look.url}: {reason}", action=WAYS_OUT[errno.EMFILE] if is_full else None)
+    way_out = next((way for number, way in WAYS_OUT.items() if os.strerror(number) in reason), None)
+    return SpawnFailed(f"{look.url}: {reason}", action=way_out)
 
 
 def already_running(listener: Listener | None, *, is_hanging: bool = False) -> AlreadyRunning:
@@ -158,4 +159,7 @@ class Memory:
 
 def early_exit(exit: Exit) -> SpawnFailed:
     """The error for a child that ended before it was ready, with its own last words."""
+    words = " ".join(exit.last_lines)
+    if any(text in words for text in _NO_HOME):
+        return SpawnFailed(f"{exit}", action='Set "HOME" (on Windows "USERPROFILE") in `env` of ollama-sidecar.json.')
     return SpawnFailed(f"{exit}", action="The log has the whole story.")

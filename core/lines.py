@@ -28,11 +28,19 @@ _ESCAPE = re.compile(
 _OPEN_ESCAPE = re.compile(rb"\x1b(?:\[" + _PARAMETERS + rb"|" + _STRING + rb"\x1b?|" + _SHORT + rb")\Z")
 _OPEN_CHARACTER = re.compile(rb"(?:\r|[\xc2-\xf4][\x80-\xbf]{0,2})\Z")
 _LONGEST_OPEN = 1024 + 16
+# Characters that cannot be seen and change how a text is shown, in UTF-8: C1 controls; U+2028 and U+2029, which end
+# lines in some viewers; and the marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9),
+# which make a text read otherwise than it is. Each begins with one of _UNSEEN_STARTS.
+_UNSEEN = re.compile(rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
+_UNSEEN_STARTS = (b"\xc2", b"\xd8\x9c", b"\xe2\x80", b"\xe2\x81")
 _HARMLESS = b"\t\n" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 
 
 def clean(lines: bytes) -> bytes:
-    r"""Make lines fit to show: UTF-8, no escape sequences, no \r at an end, controls and stray bytes as \xNN."""
+    r"""Make lines fit to show: UTF-8, no escape sequences, no \r at an end, controls and stray bytes as \xNN.
+
+    C1 controls, other line ends and marks that turn the direction of text are shown as \uNNNN.
+    """
     if b"\x1b" in lines:
         lines = _ESCAPE.sub(b"", lines)
     return _printable(lines.replace(b"\r\n", b"\n"))
@@ -57,7 +65,13 @@ def _show(text: bytes) -> bytes:
         text = text.replace(bytes((control,)), b"\\x%02x" % control)
     if not text.isascii():
         text = text.decode("utf-8", "backslashreplace").encode("utf-8")
+        if any(start in text for start in _UNSEEN_STARTS):
+            text = _UNSEEN.sub(_escaped, text)
     return text
+
+
+def _escaped(character: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(character[0].decode())
 
 
 def _character_start(text: bytes, at: int) -> int:

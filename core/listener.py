@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
-import socket
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from core.endpoint import Endpoint
+from core.endpoint import WILDCARDS, Endpoint
 from core.platform import EXECUTABLE_NAMES, sockets
+from core.platform.cgroup import Container, Engine, Unit
+from core.platform.owner import owner
 
-_WILDCARDS = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - looked for, not bound to
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _BY_ITS_OWNER = "Stop it as the user who started it."
-_CONTAINER = re.compile(r"(?:docker|libpod|crio|cri-containerd|containerd)[-/:]([0-9a-f]{12})[0-9a-f]*")
-_SERVICE = re.compile(r"/([^/]+\.service)(?:/|$)", re.MULTILINE)
+_PUBLISHERS = {"docker-proxy": Engine.DOCKER, "rootlessport": Engine.PODMAN}
+"""Programs that hold a port for a container of which they are no part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +38,42 @@ class Listener:
 
 def find_listener(endpoint: Endpoint) -> Listener | None:
     """Who listens at a local endpoint, None if nobody does. Reads the whole socket table: call it in a thread."""
-    addresses = _WILDCARDS | _addresses(endpoint.host)
-    pids = {pid for address, pid in sockets.listening(endpoint.port) if address in addresses}
+    pids = {pid for address, pid in sockets.listening(endpoint.port) if _answers(address, endpoint.host)}
     if not pids:
         return None
     known = sorted(pid for pid in pids if pid)
-    return describe(known[0]) if known else Listener(None, "unknown (another user)", _BY_ITS_OWNER)
+    return describe(known[0], endpoint.port) if known else Listener(None, "unknown (another user)", _BY_ITS_OWNER)
 
 
-def _addresses(host: str) -> set[str]:
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return {host}
-    literal = {str(row[4][0]) for row in found}
-    return literal | {f"::ffff:{text}" for text in literal if "." in text}
+def _answers(address: str, host: str) -> bool:
+    """Whether who listens at that address is met at `host`. One that listens anywhere is in the way of a wildcard."""
+    if host in WILDCARDS or address in WILDCARDS:
+        return True
+    plain = address.removeprefix("::ffff:")
+    return plain in _LOOPBACK if host == "localhost" or host.endswith(".localhost") else plain == host
 
 
-def describe(pid: int) -> Listener:
-    """Say in words whose process that is and how to stop it by hand. Tolerates that it ends meanwhile."""
+def describe(pid: int, port: int) -> Listener:
+    """Say in words whose process that is, which holds `port`, and how to stop it by hand. It may end meanwhile."""
     name, user = _name_and_user(pid)
     label = f"{name or 'a process'} (pid {pid}{f', user {user}' if user else ''})"
-    cgroup = _cgroup(pid)
-    unit, container = unit_and_container(cgroup)
-    if container:
-        return Listener(pid, f"container {container} ({label})", f"Stop it with: docker stop {container}")
-    if unit:
-        systemctl = "systemctl --user" if "/user@" in cgroup else "sudo systemctl"
-        by_hand = f"Stop it with: {systemctl} stop {unit}"
-        return Listener(pid, f"system service {unit} ({label})", by_hand, _executable(pid))
+    if engine := _PUBLISHERS.get(name or ""):
+        return Listener(pid, f"a {engine.value} container, by {label}", _by_its_port(engine, port))
+    match owner(pid):
+        case Container(engine=Engine.KUBERNETES, id=id):
+            by_hand = f"Scale its pod down, or stop it on this machine with: sudo crictl stop {id}"
+            return Listener(pid, f"container {id} of Kubernetes ({label})", by_hand)
+        case Container() as container:
+            # Docker's own group may control root's engine; Podman has no such thing.
+            sudo = "sudo " if container.engine is not Engine.DOCKER and not container.is_rootless else ""
+            by_hand = f"Stop it with: {sudo}{container.engine.value} stop {container.id}"
+            return Listener(pid, f"container {container.id} ({label})", by_hand)
+        case Unit() as unit:
+            whose, systemctl = ("user", "systemctl --user") if unit.is_user else ("system", "sudo systemctl")
+            by_hand = f"Stop it with: {systemctl} stop {shlex.quote(unit.name)}"
+            return Listener(pid, f"{whose} service {unit.name} ({label})", by_hand, _executable(pid))
+        case None:
+            pass
     if app := _desktop_app(pid):
         return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.", _executable(pid))
     return Listener(pid, label, f"Stop process {pid} where it was started.", _executable(pid))
@@ -78,6 +86,12 @@ def _executable(pid: int) -> Path | None:
         return None
 
 
+def _by_its_port(engine: Engine, port: int) -> str:
+    if engine is Engine.DOCKER:
+        return f"Stop it with: docker stop $(docker ps --quiet --filter publish={port})"
+    return f"Find it with: {engine.value} ps --filter status=running, and stop it with: {engine.value} stop NAME"
+
+
 def _name_and_user(pid: int) -> tuple[str | None, str | None]:
     try:
         process = psutil.Process(pid)
@@ -88,21 +102,6 @@ def _name_and_user(pid: int) -> tuple[str | None, str | None]:
         return name, process.username()
     except (psutil.Error, OSError, KeyError):
         return name, None
-
-
-def _cgroup(pid: int) -> str:
-    # Other systems than Linux have no such file.
-    try:
-        return Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def unit_and_container(text: str) -> tuple[str | None, str | None]:
-    """The systemd service and the container, short id, that a `/proc/PID/cgroup` names: cgroups(7)."""
-    container = _CONTAINER.search(text)
-    units = [unit for unit in _SERVICE.findall(text) if not unit.startswith("user@")]
-    return (units[-1] if units else None), (container[1] if container else None)
 
 
 def _desktop_app(pid: int) -> str | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import CoreError, PathInvalid, PathNotConfigured
-from core.platform import EXECUTABLE_NAMES, known_executables
+from core.platform import EXECUTABLE_NAMES, forbids_programs, known_executables
 from core.threads import SingleFlight
 
 # Explorer's "Copy as path" adds quotes; its Security tab an invisible left-to-right mark.
@@ -101,13 +101,27 @@ def validate(path: str) -> Path:
     found = Path(text)
     if not found.is_absolute():
         raise _invalid(f"Ollama path {text} is relative", "Give the full path, from the root or the drive letter on")
-    _check_kind(found, _mode(found))
+    mode = _mode(found)
+    _check_kind(found, mode)
     if os.path.normcase(found.name) not in _names():
         expected = " or ".join(EXECUTABLE_NAMES)
         raise _invalid(f"Not an Ollama executable: {found} is named {found.name}, not {expected}")
     if not os.access(found, os.X_OK):
-        raise _invalid(f"Ollama path {found} is not executable", f"Run: chmod +x {shlex.quote(text)}")
+        raise _not_executable(found, mode)
     return found
+
+
+def _not_executable(path: Path, mode: int) -> PathInvalid:
+    """The error for a file that this user cannot run."""
+    quoted = shlex.quote(str(path))
+    if forbids_programs(str(path)):
+        return _invalid(
+            f"Ollama path {path} cannot be run: its disk is mounted with `noexec`",
+            "Move Ollama to another disk, or mount this one without `noexec`",
+        )
+    if mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH):
+        return _invalid(f"Ollama path {path} may not be run by this user", f"Run: sudo chmod a+x {quoted}")
+    return _invalid(f"Ollama path {path} is not executable", f"Run: chmod +x {quoted}")
 
 
 def _invalid(message: str, action: str = _CHOOSE) -> PathInvalid:

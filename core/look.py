@@ -21,13 +21,14 @@ from core.detect import Answer, Probe
 from core.endpoint import Endpoint, redacted
 from core.errors import ConfigError, CoreError
 from core.listener import Listener, find_listener
-from core.locate import Locator
+from core.locate import Found, Locator
 from core.platform import birth
 from core.state import NOT_REACHABLE
 
 log = logging.getLogger(__name__)
 
 _UNREADABLE_SECONDS = 5.0
+_GLANCE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +90,42 @@ class Looker:
         self._reader = reader
         self._locator = Locator()
         self._clients: dict[Endpoint, Client] = {}
+        self._listers: dict[Endpoint, Client] = {}
         self._endpoint: Endpoint | None = None
-        self._last_setup: tuple[float, Setup] | None = None
+        self._last_answer = Answer.NOBODY
+        self._found: tuple[float, str | None, Found] | None = None
         self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
 
     async def close(self) -> None:
         """Drop all connections."""
-        for client in self._clients.values():
+        for client in [*self._clients.values(), *self._listers.values()]:
             await client.close()
         self._clients.clear()
+        self._listers.clear()
 
     def client(self, endpoint: Endpoint) -> Client:
-        """The client for an endpoint, made on first use and kept.
+        """The client for looks at an endpoint, made on first use and kept, with its connection.
 
         It logs in as the settings say, also if `endpoint` was made of a URL that we show, which holds no login.
         """
+        return self._kept(self._clients, endpoint)
+
+    def lister(self, endpoint: Endpoint) -> Client:
+        """The client for lists of models, kept too: looks go by what becomes of their own connection."""
+        return self._kept(self._listers, endpoint)
+
+    def _kept(self, clients: dict[Endpoint, Client], endpoint: Endpoint) -> Client:
         if self._endpoint and self._endpoint.base_url == endpoint.base_url:
             endpoint = self._endpoint
-        if endpoint not in self._clients:
-            self._clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
-        return self._clients[endpoint]
+        if endpoint not in clients:
+            clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
+        return clients[endpoint]
 
-    async def setup(self, max_age: float = 0.0) -> Setup:
+    async def setup(self, *, is_glance: bool = False) -> Setup:
         """The settings as they are on disk now, or the last good ones with their `problem`. Takes 2 s at most.
 
-        What was read at most `max_age` seconds ago will do.
+        For a glance the executable that was found within the last 15 s will do.
         """
-        began = time.monotonic()
-        if self._last_setup and began - self._last_setup[0] <= max_age:
-            return self._last_setup[1]
         reading = await self._reader.fresh()
         settings = reading.settings
         endpoint: Endpoint | ConfigError
@@ -126,18 +134,24 @@ class Looker:
         except ConfigError as error:
             endpoint = error
         self._endpoint = endpoint if isinstance(endpoint, Endpoint) else None
-        found = await self._locator.find(settings.ollama_executable_path)
+        found = await self._find(settings.ollama_executable_path, is_glance=is_glance)
         fingerprint = settings.fingerprint, found.stamp
-        setup = Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
-        self._last_setup = began, setup
-        return setup
+        return Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
 
-    async def look(self, managed_url: str | None, max_setup_age: float = 0.0) -> Look:
+    async def _find(self, configured: str | None, *, is_glance: bool) -> Found:
+        now = time.monotonic()
+        if is_glance and self._found and self._found[1] == configured and now - self._found[0] < _GLANCE_SECONDS:
+            return self._found[2]
+        found = await self._locator.find(configured)
+        self._found = now, configured, found
+        return found
+
+    async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
         """Look once, within 5 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
 
-        Settings that were read at most `max_setup_age` seconds ago will do.
+        A glance takes few wake-ups: the executable, and a listener whose end would be told, may be those of 15 s ago.
         """
-        setup = await self.setup(max_setup_age)
+        setup = await self.setup(is_glance=is_glance)
         endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
         if isinstance(endpoint, ConfigError):
             return Look(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
@@ -145,7 +159,10 @@ class Looker:
         listener = None
         is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
         if not managed_url and endpoint.is_local and is_anybody_there:
-            listener = await self.listener(endpoint, known_will_do=True)
+            is_as_before = is_glance and probe.answer is self._last_answer
+            listener = self._glimpsed(endpoint) if is_as_before else None
+            listener = listener or await self.listener(endpoint, known_will_do=True)
+        self._last_answer = probe.answer
         return Look(setup, endpoint.base_url, probe, listener)
 
     async def probe(self, endpoint: Endpoint) -> Probe:
@@ -169,11 +186,21 @@ class Looker:
             log.exception("it cannot be found out who listens at %s", endpoint.base_url)
             return None
 
+    def _glimpsed(self, endpoint: Endpoint) -> Listener | None:
+        """Who was seen there within the last 15 s, if it is known which process that was."""
+        if self._listener is None:
+            return None
+        where, listener, _, seen_at = self._listener
+        is_recent = listener.pid is not None and time.monotonic() - seen_at < _GLANCE_SECONDS
+        return listener if where == endpoint and is_recent else None
+
     def _known_or_found(self, endpoint: Endpoint) -> Listener | None:
         # The socket table is read again only once the last listener may be another.
         if self._listener:
             where, listener, born, seen_at = self._listener
             if where == endpoint and _is_still_there(listener, born, seen_at):
+                if listener.pid is not None:
+                    self._listener = (where, listener, born, time.monotonic())
                 return listener
         found = find_listener(endpoint)
         if found is None:

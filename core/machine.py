@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -28,17 +27,12 @@ from core.errors import (
     Superseded,
 )
 from core.look import Look
-from core.once import Do, Once
+from core.lookout import LOOK_SECONDS, Lookout
+from core.once import Do
 from core.process import Managed
 from core.state import NOT_REACHABLE, RESTING, TRANSIENT, UP, State, Status, Wish, check_move
 
 log = logging.getLogger(__name__)
-
-FRESH_SECONDS = 0.25
-_LOOK_SECONDS = 0.3
-_LIST_SECONDS = 2.0
-# To read the settings takes more wake-ups than all else in a look.
-_SETUP_SECONDS = 15.0
 
 Waiters = list[asyncio.Future[Status]]
 
@@ -49,11 +43,7 @@ def goodbye() -> ShuttingDown:
 
 
 class Machine:
-    """The state of one supervised Ollama. `do` runs an errand in the background.
-
-    `look`, `glance`, `list_models` and `list_loaded` may be called by anybody, and are shared: each runs once at a
-    time. A glance is a look that is content with settings some seconds old.
-    """
+    """The state of one supervised Ollama. `do` runs an errand in the background."""
 
     def __init__(self, errands: Errands, do: Do) -> None:
         self.hub = Broadcast(Status())
@@ -61,10 +51,7 @@ class Machine:
         self.is_closing = False
         self.moved = asyncio.Event()
         """Set at each change of the state; whoever waits for it clears it."""
-        self.look = Once(do, self._look)
-        self.glance = Once(do, lambda: self._look_with(_SETUP_SECONDS))
-        self.list_models = Once(do, lambda: errands.list_models(self.hub.current.url, self._epoch))
-        self.list_loaded = Once(do, lambda: errands.list_loaded(self.hub.current.url, self._epoch))
+        self.lookout = Lookout(errands, do, self.hub, lambda: self.managed.record.url if self.managed else None)
         self._errands = errands
         self._do = do
         self._is_launching = False
@@ -76,8 +63,6 @@ class Machine:
         self._backoff = Backoff()
         self._ready_at = 0.0
         self._restart_on_crash = False
-        self._epoch = 0
-        self._external_watch: asyncio.Task[None] | None = None
 
     def begin(self, managed: Managed | None, look: Look) -> None:
         """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first look."""
@@ -87,42 +72,12 @@ class Machine:
             self._move(State.RUNNING, wanted=Wish.UP, pid=managed.record.pid, adopted=True, url=managed.record.url)
             self._do(self._errands.watch(managed))
         self._see(look)
-        self.look.news_at = time.monotonic()
+        self.lookout.look.news_at = time.monotonic()
         if look.setup.settings.sidecar.start_on_launch and not self.hub.current.is_running:
             done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
             # Nobody awaits this start; how it went is in the status.
             done.add_done_callback(lambda start: start.cancelled() or start.exception())
             self._on_start(mail.Start(done, by_user=False))
-
-    async def _look(self) -> None:
-        began = time.monotonic()
-        await self._look_with(0.0)
-        self.look.news_at = began
-
-    def _look_with(self, max_setup_age: float) -> Coroutine[Any, Any, None]:
-        return self._errands.look(self.managed.record.url if self.managed else None, self._epoch, max_setup_age)
-
-    async def freshen(self) -> None:
-        """Have a status that is at most 250 ms old, what is loaded included, unless that takes more than 300 ms.
-
-        While Ollama hangs nothing more is asked than whether it still does.
-        """
-        status = self.hub.current
-        asked = [] if status.state in TRANSIENT else self.look.fresher_than(FRESH_SECONDS)
-        if status.state in UP and status.error is None:
-            asked += self.list_loaded.fresher_than(FRESH_SECONDS)
-        if asked:
-            await asyncio.wait(asked, timeout=_LOOK_SECONDS)
-
-    async def freshen_models(self) -> bool:
-        """Have models that were listed at most 250 ms ago. False if they cannot be had within 2 s, or are none."""
-        if asked := self.look.fresher_than(FRESH_SECONDS):
-            await asyncio.wait(asked, timeout=_LOOK_SECONDS)
-        if self.hub.current.state not in UP or self.hub.current.error is not None:
-            return False
-        if asked := self.list_models.fresher_than(FRESH_SECONDS):
-            await asyncio.wait(asked, timeout=_LIST_SECONDS)
-        return all(task.done() for task in asked)
 
     @property
     def may_end(self) -> bool:
@@ -220,7 +175,7 @@ class Machine:
             self._move(State.STOPPED, failure=None)
 
     async def _refuse_stop(self, done: asyncio.Future[Status]) -> None:
-        await asyncio.wait([self.look()], timeout=_LOOK_SECONDS)
+        await asyncio.wait([self.lookout.look()], timeout=LOOK_SECONDS)
         status = self.hub.current
         if status.state is State.EXTERNAL:
             owner = status.owner or "somebody else"
@@ -235,7 +190,7 @@ class Machine:
         if self._is_launching:
             return
         self._is_launching = True
-        self._do(self._errands.prepare(self.managed, self.hub.current, self._epoch))
+        self._do(self._errands.prepare(self.managed, self.hub.current, self.lookout.epoch))
 
     def _on_up_already(self, news: mail.UpAlready) -> None:
         self._is_launching = False
@@ -257,7 +212,7 @@ class Machine:
         if self.hub.current.wanted is Wish.DOWN or self.is_closing:
             self._is_launching = False
             return
-        if news.epoch != self._epoch:
+        if news.epoch != self.lookout.epoch:
             self._is_launching = False
             self._launch_anew()
             return
@@ -269,13 +224,13 @@ class Machine:
 
     def _on_refused(self, news: mail.Refused) -> None:
         self._is_launching = False
-        if news.epoch != self._epoch:
+        if news.epoch != self.lookout.epoch:
             self._launch_anew()
         if self._is_launching:
             return
         if self.hub.current.state is State.BACKOFF and not isinstance(news.error, AlreadyRunning):
             self._move(State.FAILED, failure=news.error)
-        if news.look and news.epoch == self._epoch:
+        if news.look and news.epoch == self.lookout.epoch:
             self._see(news.look)
         if self.hub.current.state in RESTING - {State.FAILED}:
             self._change(wanted=Wish.DOWN)
@@ -359,10 +314,10 @@ class Machine:
             self._go(State.FAILED, CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}"))
             return
         self._go(State.BACKOFF, crash, restarts=self.hub.current.restarts + 1)
-        self._do(self._errands.retry_after(delay, self._epoch))
+        self._do(self._errands.retry_after(delay, self.lookout.epoch))
 
     def _on_retry(self, news: mail.Retry) -> None:
-        if news.epoch == self._epoch and not self.is_closing:
+        if news.epoch == self.lookout.epoch and not self.is_closing:
             self._launch()
 
     def _fail(self, error: CoreError) -> None:
@@ -383,20 +338,20 @@ class Machine:
         self._is_ending_ollama = False
 
     def _on_seen(self, news: mail.Seen) -> None:
-        if news.epoch == self._epoch:
+        if news.epoch == self.lookout.epoch:
             self._see(news.look)
         _conclude(news.done)
 
     def _on_listed(self, news: mail.Listed) -> None:
-        if news.epoch == self._epoch and self.hub.current.state in UP:
-            self.list_models.news_at = time.monotonic()
+        if news.epoch == self.lookout.epoch and self.hub.current.state in UP:
+            self.lookout.list_models.news_at = time.monotonic()
             models = self.hub.current.models if news.models is None else news.models
             self._change(models=models, models_error=news.error)
         _conclude(news.done)
 
     def _on_loaded(self, news: mail.Loaded) -> None:
-        if news.epoch == self._epoch and self.hub.current.state in UP and news.names is not None:
-            self.list_loaded.news_at = time.monotonic()
+        if news.epoch == self.lookout.epoch and self.hub.current.state in UP and news.names is not None:
+            self.lookout.list_loaded.news_at = time.monotonic()
             self._change(loaded=news.names)
         _conclude(news.done)
 
@@ -425,35 +380,12 @@ class Machine:
             self.moved.set()
         self._change(fresh=True, state=state, **changes)
         if old.state is not state or conclude.is_another(old, self.hub.current):
-            self._begin_epoch()
-        self._watch_external()
-
-    def _begin_epoch(self) -> None:
-        """Another Ollama is there, or none: what was asked about the last one says nothing about it."""
-        self._epoch += 1
-        self.list_models.forget()
-        self.list_loaded.forget()
-        if self.hub.current.state in UP:
-            self.list_models()
-            self.list_loaded()
+            self.lookout.begin_epoch()
 
     def _change(self, *, fresh: bool = False, **changes: Any) -> None:
         if fresh:
             changes["seen_at"] = time.monotonic()
         self.hub.publish(replace(self.hub.current, **changes))
-
-    def _watch_external(self) -> None:
-        status = self.hub.current
-        is_external = status.state is State.EXTERNAL and status.pid is not None
-        if self._external_watch and not (is_external and not self._external_watch.done()):
-            self._external_watch.cancel()
-            self._external_watch = None
-        if is_external and self._external_watch is None and status.pid:
-            self._external_watch = self._do(self._notice_end(status.pid))
-
-    async def _notice_end(self, pid: int) -> None:
-        await self._errands.wait_end(pid)
-        await asyncio.wait([self.look()])
 
     def _settle(self, waiters: list[asyncio.Future[Status]], error: CoreError | None = None) -> None:
         """Answer all waiters, with the current status or with the error, and empty the list."""

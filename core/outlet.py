@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 MOST_QUEUED = 256 * 1024
 """Characters that wait at most. What comes on top of them is dropped and counted."""
-DRAIN_SECONDS = 0.5
+DRAIN_SECONDS = 1.0
 
 
 class Outlet:
@@ -40,7 +40,8 @@ class Outlet:
         self._is_writing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._is_started = False
-        atexit.register(self.drain, DRAIN_SECONDS)
+        self._is_over = False
+        atexit.register(self._end)
 
     def put(self, text: str) -> None:
         """Queue whole lines, or drop them if the queue is full. From any thread; never blocks, never raises."""
@@ -56,9 +57,17 @@ class Outlet:
             self._changed.notify_all()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until all that was queued has been written, `seconds` at most; False if it has not."""
+        """Wait until all that was queued has been written or lost, `seconds` at most; False if it has not.
+
+        Once the program's end has waited in vain, nobody waits any more.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: not self._queue and not self._is_writing, seconds)
+            return self._changed.wait_for(
+                lambda: not self._queue and not self._is_writing, 0 if self._is_over else seconds
+            )
+
+    def _end(self) -> None:
+        self._is_over = not self.drain(DRAIN_SECONDS)
 
     def _start(self) -> None:
         try:

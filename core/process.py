@@ -1,14 +1,14 @@
 """A live shim and its Ollama: ask it to stop, hear of its end. Never acts on a bare pid.
 
-Blocking work runs in threads; the coroutines belong to the supervisor's loop.
+Blocking work runs in threads, with a deadline where a disk may hang; the coroutines belong to the supervisor's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
@@ -17,23 +17,20 @@ import psutil
 
 from core.errors import StopFailed
 from core.heir import SHIM_KILLED, WATCHERS_KILLED, bury
-from core.platform import GUARDED, ExitWatch, ask_shim, end_orphans, has_guard, kill
+from core.os_error import WAYS_OUT as WAYS_OUT
+from core.platform import GUARDED, ask_shim, birth, end_orphans, has_guard, kill, watch_end
 from core.run_record import RunRecord, read_record, sweep_drafts
 from core.state import UNRECORDED, Exit
+from core.threads import SingleFlight, within
 
 log = logging.getLogger(__name__)
 
-_MAKE_ROOM = "Make room on the disk that holds AuraData, and try again."
-_CLOSE_FILES = "Wait until fewer calls are under way, or end a program that has many files open, and try again."
-WAYS_OUT = {
-    errno.ENOSPC: _MAKE_ROOM,
-    errno.EDQUOT: _MAKE_ROOM,
-    errno.EMFILE: _CLOSE_FILES,
-    errno.ENFILE: _CLOSE_FILES,
-}
 _STOP_MARGIN_SECONDS = 6.0
 _BURIAL_SECONDS = 5.0
+_DISK_SECONDS = 1.0
 _POLL_SECONDS = 0.02
+_LONGEST_POLL_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
 _RETRY_SECONDS = 0.25
 
 
@@ -46,60 +43,95 @@ class Managed:
         self._path = path
         self._popen = popen
         self._ended = asyncio.Event()
+        self._orphans: list[int] = []
+        # While a disk hangs, one thread hangs with it and no more.
+        self._reading = SingleFlight("run-record", lambda: read_record(path))
 
     async def watch(self) -> Exit:
         """Return once the shim has ended and its tree with it. Let one task do this, once."""
         await wait_end(self.record.shim_pid, self.record.shim_birth)
         if self._popen:
             await asyncio.to_thread(self._popen.wait)
-        record = await asyncio.to_thread(self._final_record)
+        record = await self._final_record()
         self._ended.set()
         reason = record.reason or (SHIM_KILLED if self._was_killed else UNRECORDED)
         return Exit(record.exit_code, reason, record.ended_at, record.last_lines)
 
     @property
     def _was_killed(self) -> bool:
-        # Of one that is no child of ours the exit code is not known, and nothing but a kill is likely. On Windows the
-        # killer chooses the code.
+        # An adopted shim is not our child, so its exit code is unknown. If it left no final record, assume that it was
+        # killed. On Windows the killer chooses the code.
         return self._popen is None or self._popen.returncode < 0 or not GUARDED
 
-    def _final_record(self) -> RunRecord:
-        # A killed shim's guard needs a moment to stop the tree and to say so, and ends then.
+    async def _final_record(self) -> RunRecord:
+        """How the run ended, as the shim or its guard recorded it, or else as far as it is known. Waits for the tree.
+
+        A killed shim's guard needs a moment to stop the tree and to say so. If it was killed too, its work is done
+        here.
+        """
         deadline = time.monotonic() + _BURIAL_SECONDS
-        while self._is_guard_at_work() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        record = self._last_record() or self._bury()
-        sweep_drafts(self._path.parent)
+        pause = _POLL_SECONDS
+        while True:
+            record = await self._newest_record()
+            if record.ended_at:
+                break
+            is_guarding = time.monotonic() < deadline or bool(record.unkillable)
+            if not await asyncio.to_thread(self._is_anything_left, is_guarding):
+                record = await self._bury()
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+        with suppress(TimeoutError, OSError):
+            await within(_DISK_SECONDS, "sweep", lambda: sweep_drafts(self._path.parent))
         return record
 
-    def _is_guard_at_work(self) -> bool:
+    async def _newest_record(self) -> RunRecord:
+        """What the shim or its guard has recorded by now; what we know already if that cannot be read at present."""
+        with suppress(TimeoutError, OSError):
+            record = await self._reading.run(_DISK_SECONDS)
+            if record and record.shim_pid == self.record.shim_pid:
+                return record
+        return self.record
+
+    def _is_anything_left(self, is_guarding: bool) -> bool:
+        """Whether anything of an ended shim's tree lives on. A guard is given its time; without one, all is killed."""
+        if not self._was_killed:
+            return False
+        shim = self.record.shim_pid, self.record.shim_birth
         try:
-            return self._last_record() is None and has_guard(self.record.shim_pid, self.record.shim_birth)
+            if not GUARDED:
+                # The kernel ends the tree, and takes a moment for it.
+                return birth(self.record.pid) == self.record.birth
+            if is_guarding and has_guard(*shim):
+                return True
+            left = end_orphans(*shim)
         except OSError:
+            # That nothing can be looked up does not mean that there is nothing.
             return True
+        if left and left != self._orphans:
+            log.warning("shim %d and its guard were killed; pids they left that cannot be ended: %s", shim[0], left)
+        self._orphans = left
+        return bool(left)
 
-    def _last_record(self) -> RunRecord | None:
-        record = read_record(self._path)
-        return record if record and record.shim_pid == self.record.shim_pid and record.ended_at else None
-
-    def _bury(self) -> RunRecord:
+    async def _bury(self) -> RunRecord:
         """Do what the guard of a killed shim should have done: it was killed too."""
-        if GUARDED and self._was_killed:
-            with suppress(OSError):
-                end_orphans(self.record.shim_pid, self.record.shim_birth)
+        if GUARDED and self._was_killed and not (await self._newest_record()).ended_at:
             log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
-            bury(str(self._path), self.record.shim_pid, str(Path(self.record.log).parent), WATCHERS_KILLED)
-        return self._last_record() or self.record
+            words = str(self._path), self.record.shim_pid, str(Path(self.record.log).parent), WATCHERS_KILLED
+            with suppress(TimeoutError, OSError):
+                await within(_DISK_SECONDS, "bury", lambda: bury(*words))
+        return await self._newest_record()
 
     async def stop(self) -> None:
         """Ask the shim to stop its tree, and kill the shim if it does not obey: its guard ends the tree then.
 
-        Needs `watch` to be running. Raises StopFailed if the tree outlives even that, or cannot be asked.
+        Needs `watch` to be running. Raises StopFailed if the tree cannot be asked, or outlives even a kill: then those
+        who watch over it stay, and `watch` tells of its end when it comes.
         """
         shim = self.record.shim_pid, self.record.shim_birth
         try:
             await asyncio.to_thread(ask_shim, *shim, self.record.stop_event)
-            if await self.gone(self.grace + _STOP_MARGIN_SECONDS):
+            if await self._is_stopped_within(self.grace + _STOP_MARGIN_SECONDS):
                 return
             await asyncio.to_thread(kill, *shim)
         except OSError as error:
@@ -107,8 +139,23 @@ class Managed:
                 f"Ollama (pid {self.record.pid}) cannot be asked to end: {error.strerror or error}.",
                 action=WAYS_OUT.get(error.errno or 0),
             ) from error
-        if not await self.gone(_STOP_MARGIN_SECONDS):
+        if not await self._is_stopped_within(_STOP_MARGIN_SECONDS):
             raise StopFailed(f"Ollama (pid {self.record.pid}) does not end, not even when killed.")
+
+    async def _is_stopped_within(self, timeout: float) -> bool:
+        """Wait for the end; False if it does not come. Raises StopFailed if it cannot come at present."""
+        deadline = time.monotonic() + timeout
+        while not await self.gone(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
+            left = (await self._newest_record()).unkillable or tuple(self._orphans)
+            if left:
+                names = await asyncio.to_thread(_names, left)
+                raise StopFailed(
+                    f"Not all of Ollama can be ended, not even by a kill: {names}.",
+                    action="End it as its owner. If it waits for a driver or a disk, restart the machine.",
+                )
+            if time.monotonic() >= deadline:
+                return False
+        return True
 
     async def gone(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the end that `watch` tells; False if it does not come."""
@@ -131,24 +178,36 @@ class Managed:
             self._popen.returncode = 0
 
 
-async def wait_end(pid: int, birth: str) -> None:
-    """Return once that process has ended. It need not be a child of ours.
+async def wait_end(pid: int, born: str) -> None:
+    """Return once that process has ended. It need not be a child of ours. Costs neither a thread nor a wake-up."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
 
-    Looks again until it can, should the sidecar lack the descriptors.
-    """
-    while True:
-        with suppress(OSError):
-            return await _wait_end(pid, birth)
-        await asyncio.sleep(_RETRY_SECONDS)
+    def tell() -> None:
+        # The loop may be closed by now.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended.set)
 
-
-async def _wait_end(pid: int, birth: str) -> None:
-    gone = ExitWatch(pid, birth)
-    waiting = asyncio.create_task(asyncio.to_thread(gone.wait))
+    forget: Callable[[], None] | None = None
+    while forget is None:
+        try:
+            forget = watch_end(pid, born, tell)
+        except RuntimeError:
+            # The system grants no thread at the moment.
+            await asyncio.sleep(_RETRY_SECONDS)
     try:
-        await asyncio.shield(waiting)
+        await ended.wait()
     finally:
-        gone.cancel()
-        with suppress(OSError):
-            await waiting
-        gone.close()
+        forget()
+
+
+def _names(pids: Iterable[int]) -> str:
+    """Those processes, with what a person needs to find them."""
+    found = []
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            found.append(f"pid {pid} ({process.name()}, of {process.username()}, {process.status()})")
+        except (psutil.Error, OSError, KeyError):
+            found.append(f"pid {pid}")
+    return ", ".join(found)

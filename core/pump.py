@@ -10,8 +10,10 @@ import threading
 import time
 from collections import deque
 
+from core.last_words import cause_in
 from core.lines import LineCutter, clean
 from core.logs import count_after
+from core.own_calls import leave_out
 from core.segments import PREFIX_BYTES, Caps, SegmentedFile, line_prefix
 from core.spool import Spool, shared_number
 
@@ -30,13 +32,18 @@ STALL_SECONDS = 1.0
 _QUEUE_BYTES = 128 * 1024
 _PORTION_BYTES = 32 * 1024
 _RECENT_BYTES = 16 * 1024
+# A line that sounds like the cause of an end may be of a runner's that came long before.
+_CAUSE_SECONDS = 10.0
 _UNKNOWN = "the disk did not take them"
 _GIVEN_UP = "Lines may be lost here: the killed shim had read more than it could leave to its guard."
 _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
 
 
 class Pump:
-    """One daemon thread that carries a pipe's lines to the log until the pipe ends. The descriptor stays open."""
+    """One daemon thread that carries a pipe's lines to the log until the pipe ends. The descriptor stays open.
+
+    Lines that tell of our own calls are left out.
+    """
 
     def __init__(
         self,
@@ -82,14 +89,17 @@ class Pump:
             return
         written = self._writer.count_after(self._stream, self._spool)
         for block in cutter.feed(unsettled):
-            lines = block.split(b"\n")
+            # Lines that are left out were not written by the other pump either.
+            kept = leave_out(block)
+            lines = kept.split(b"\n")
             if rest := b"\n".join(lines[written:]):
                 self._write(rest, cutter.held)
-            written = max(0, written - block.count(b"\n"))
+            written = max(0, written - kept.count(b"\n"))
 
     def _write(self, block: bytes, held: int | None) -> None:
         settle = None if held is None else functools.partial(self._spool.settle, self._spool.taken - held)
-        self._writer.write(self._stream, block, settle)
+        # What is left out counts too: what has been read and is not settled must not outgrow the spool.
+        self._writer.write(self._stream, leave_out(block), settle, len(block))
 
     def _read(self, pipe: FileIO) -> bytes:
         try:
@@ -124,9 +134,10 @@ class LogWriter:
         self._portion_bytes = min(_PORTION_BYTES, caps.segment_bytes)
         self.first_path = self._file.path
         self._recent = {"OUT": b"", "ERR": b""}
+        self._cause = b"", 0.0
         # Guarded by the condition, which is notified of every change of the queue.
         self._changed = threading.Condition()
-        self._queue: deque[tuple[bytes, bytes, int, Settle | None]] = deque()
+        self._queue: deque[tuple[bytes, bytes, int, Settle | None, int]] = deque()
         self._queued_bytes = 0
         self._taken_at = 0.0
         self._is_stalled = False
@@ -149,22 +160,33 @@ class LogWriter:
         settled = spool.settled
         return count_after(self._folder, self.stamp, (settled.segment, settled.size), stream)
 
-    def write(self, stream: Literal["OUT", "ERR", "SYS"], lines: bytes, settle: Settle | None = None) -> None:
-        """Queue clean whole lines, stamped now. Blocks while the queue is full, but not through a stall.
+    def write(
+        self,
+        stream: Literal["OUT", "ERR", "SYS"],
+        lines: bytes,
+        settle: Settle | None = None,
+        size: int | None = None,
+    ) -> None:
+        """Queue clean whole lines, or none, stamped now. Blocks while the queue is full, but not through a stall.
 
-        `settle` is called, with where the log ends then, once they are written or given up.
+        `settle` is called, with where the log ends then, once they are written or given up. They take room in the queue
+        for `size` bytes, else for as many as they are.
         """
         prefix = line_prefix(stream, self._clock())
+        size = len(lines) if size is None else size
+        cause = cause_in(lines) if stream in self._recent else b""
         with self._changed:
             if stream in self._recent:
                 self._recent[stream] = (self._recent[stream] + lines[-_RECENT_BYTES:])[-_RECENT_BYTES:]
+            if cause:
+                self._cause = cause, time.monotonic()
             if self._is_closing:
                 return
-            if not self._gets_room(len(lines)):
+            if not self._gets_room(size):
                 self._dropped += lines.count(b"\n")
                 return
-            self._queue.append((prefix, lines, self._dropped, settle))
-            self._queued_bytes += len(lines)
+            self._queue.append((prefix, lines, self._dropped, settle, size))
+            self._queued_bytes += size
             self._dropped = 0
             self._changed.notify_all()
 
@@ -173,14 +195,22 @@ class LogWriter:
         self.write("SYS", clean(text.encode("utf-8", "backslashreplace") + b"\n"))
 
     def last(self, n: int = 20) -> list[str]:
-        """The last `n` messages of ERR, or of OUT if ERR said nothing, written or not; of 16 KiB at most."""
+        """The last `n` messages of ERR, or of OUT if ERR said nothing, written or not; of 16 KiB at most.
+
+        Where the cause of an end was told in the last 10 s, and so much after it that it is not among these, it comes
+        first, in place of one of them.
+        """
         with self._changed:
             recent = self._recent["ERR"] or self._recent["OUT"]
+            cause, told_at = self._cause
         lines = recent.split(b"\n")[:-1]
         if len(recent) == _RECENT_BYTES and len(lines) > 1:
             # The first one has probably lost its beginning.
             del lines[0]
-        return [line.decode("utf-8", "replace") for line in lines[-n:]]
+        del lines[:-n]
+        if cause and cause not in lines and time.monotonic() - told_at < _CAUSE_SECONDS:
+            lines = [cause, *lines[max(0, len(lines) - n + 1) :]]
+        return [line.decode("utf-8", "replace") for line in lines]
 
     def close(self, timeout: float) -> bool:
         """Take no more lines, write what is queued, close the file; False if that took over `timeout` seconds."""
@@ -203,9 +233,9 @@ class LogWriter:
 
     def _run(self) -> None:
         while entry := self._next():
-            prefix, lines, dropped, settle = entry
+            prefix, lines, dropped, settle, _ = entry
             self._note_loss(dropped, _STALLED)
-            for portion in _portions(lines, self._portion_bytes):
+            for portion in _portions(lines, self._portion_bytes) if lines else ():
                 self._store(prefix, portion)
             if settle:
                 settle(*self._file.end)
@@ -214,14 +244,14 @@ class LogWriter:
         self._mark_loss()
         self._file.close()
 
-    def _next(self) -> tuple[bytes, bytes, int, Settle | None] | None:
+    def _next(self) -> tuple[bytes, bytes, int, Settle | None, int] | None:
         with self._changed:
             while not self._queue:
                 if self._is_closing:
                     return None
                 self._changed.wait()
             entry = self._queue.popleft()
-            self._queued_bytes -= len(entry[1])
+            self._queued_bytes -= entry[4]
             self._taken_at = time.monotonic()
             self._changed.notify_all()
             return entry

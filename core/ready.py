@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from core import knock, launch
+from core import launch
 from core.activity import LogGrowth
 from core.detect import Answer, Probe
 from core.endpoint import Endpoint
@@ -21,9 +21,9 @@ from core.look import Looker
 from core.process import Managed
 
 EXTRA_SECONDS = 30.0
-"""How much longer than `readyTimeout` a child may take that prints and has not bound its port: looking for graphics
-cards may take that long on a first start."""
-WAITS_FOR = "Ollama has not opened its port yet, but is still printing. It may be looking for graphics cards."
+"""How much longer than `readyTimeout` a child may take that prints and does not answer yet: looking for graphics cards
+may take that long on a first start."""
+WAITS_FOR = "Ollama does not answer yet, but is still printing. It may be looking for graphics cards."
 _FIRST_RETRY_SECONDS = 0.02
 _LONGEST_RETRY_SECONDS = 0.25
 _LONGEST_SILENCE_SECONDS = 10.0
@@ -41,7 +41,6 @@ class Readiness:
         self._silence = min(timeout / 2, _LONGEST_SILENCE_SECONDS)
         self._began = time.monotonic()
         self._printed_at: float | None = None
-        self._is_measured = False
         self._last = Answer.NOBODY
         self._is_overtime = False
 
@@ -51,6 +50,14 @@ class Readiness:
         Raises CoreError if it does not come in time. `on_overtime` is told, once, what is still waited for when the
         usual time is over.
         """
+        # Apart from the questions, each of which may wait for its answer as long as there is time.
+        watching = asyncio.create_task(self._watch_log())
+        try:
+            return await self._answered(is_wanted, on_overtime)
+        finally:
+            watching.cancel()
+
+    async def _answered(self, is_wanted: Callable[[], bool], on_overtime: Callable[[str], None]) -> Probe | None:
         pause = _FIRST_RETRY_SECONDS
         while is_wanted():
             left = self._began + self._timeout + (EXTRA_SECONDS if self._is_overtime else 0.0) - time.monotonic()
@@ -60,7 +67,6 @@ class Readiness:
                         return probe
                     await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
-            await self._measure()
             elapsed = time.monotonic() - self._began
             if elapsed < self._timeout:
                 continue
@@ -78,22 +84,25 @@ class Readiness:
         self._last = probe.answer
         return probe if probe.answer is Answer.OLLAMA and not await self._stranger() else None
 
-    async def _measure(self) -> None:
-        if time.monotonic() - self._began < self._timeout - self._silence:
-            return
+    async def _watch_log(self) -> None:
+        """Note when the child last printed, from the time on at which that begins to count."""
+        await asyncio.sleep(self._timeout - self._silence)
         # The first measure has none before it, and so says nothing.
-        if await self._log.has_grown() and self._is_measured:
-            self._printed_at = time.monotonic()
-        self._is_measured = True
+        await self._log.has_grown()
+        while True:
+            await asyncio.sleep(self._silence / 4)
+            if await self._log.has_grown():
+                self._printed_at = time.monotonic()
 
     async def _may_have_more_time(self) -> bool:
-        """Whether it has printed of late, and either has no port yet or has taken it since the usual time was over."""
+        """Whether it has printed of late and may yet answer.
+
+        Ollama binds its port before it looks for graphics cards and answers after that, so that an open port which is
+        silent is no sign of failure: https://github.com/ollama/ollama/blob/main/server/routes.go, `Serve`.
+        """
         if self._printed_at is None or time.monotonic() - self._printed_at > self._silence:
             return False
-        if self._is_overtime or self._last is Answer.NOBODY:
-            return self._last is not Answer.SOMETHING_ELSE
-        # Windows tries for 2 s before it says that nobody listens, which looks like silence.
-        return knock.can_be_asked(self._endpoint) and not await knock.is_anybody_there(self._endpoint)
+        return self._last in (Answer.NOBODY, Answer.SILENCE) and await self._stranger() is None
 
     async def _stranger(self) -> Listener | None:
         """Who listens there, if that is known not to be ours."""

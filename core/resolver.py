@@ -10,22 +10,26 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 Addresses = list[tuple[socket.AddressFamily, str]]
+LookUp = Callable[..., list[tuple[Any, ...]]]
 
-_LOOPBACK: Addresses = [(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")]
+# Where Ollama is told to listen at `localhost` it takes the IPv4 one; and Windows needs 2 s to be refused at the other.
+_LOOPBACK: Addresses = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 
 
 class Resolver(AbstractResolver):
     """Looks names up in daemon threads, one for each name at a time; `localhost` is known without (RFC 6761).
 
-    Belongs to one event loop.
+    Belongs to one event loop. `look_up` is `socket.getaddrinfo`, or stands in for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:
+        self._look_up_now = look_up
         self._lookups: dict[str, asyncio.Future[Addresses]] = {}
 
     async def resolve(
@@ -48,13 +52,14 @@ class Resolver(AbstractResolver):
             loop = asyncio.get_running_loop()
             lookup: asyncio.Future[Addresses] = loop.create_future()
             lookup.add_done_callback(lambda _: self._lookups.pop(host))
-            threading.Thread(target=_resolve, args=(host, loop, lookup), name="resolver", daemon=True).start()
+            arguments = self._look_up_now, host, loop, lookup
+            threading.Thread(target=_resolve, args=arguments, name="resolver", daemon=True).start()
             self._lookups[host] = lookup
         # Whoever gives up must not end the lookup for the others.
         return await asyncio.shield(self._lookups[host])
 
 
-def _resolve(host: str, loop: asyncio.AbstractEventLoop, lookup: asyncio.Future[Addresses]) -> None:
+def _resolve(look_up: LookUp, host: str, loop: asyncio.AbstractEventLoop, lookup: asyncio.Future[Addresses]) -> None:
     def settle() -> None:
         if error is None:
             lookup.set_result(found)
@@ -66,7 +71,7 @@ def _resolve(host: str, loop: asyncio.AbstractEventLoop, lookup: asyncio.Future[
     found: Addresses = []
     error: OSError | None = None
     try:
-        rows = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        rows = look_up(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         found = [(family, _with_zone(address)) for family, _, _, _, address in rows]
     except (OSError, UnicodeError) as failure:
         error = failure if isinstance(failure, OSError) else OSError(str(failure))

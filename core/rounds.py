@@ -52,7 +52,7 @@ class Rounds:
 
     async def _look(self) -> None:
         if self._machine.hub.current.state not in TRANSIENT:
-            await asyncio.wait([self._machine.glance()])
+            await asyncio.wait([self._machine.lookout.glance()])
             self._looked_at = time.monotonic()
         await self._list_what_may_have_changed()
 
@@ -77,10 +77,10 @@ class Rounds:
         is_ours = status.state is State.RUNNING and status.models_error is None
         has_printed = is_ours and await self._growth.has_grown()
         if is_long_ago or has_printed:
-            self._machine.list_models()
+            self._machine.lookout.list_models()
             self._listed_at = time.monotonic()
         if is_long_ago or has_printed or (is_ours and status.loaded):
-            self._machine.list_loaded()
+            self._machine.lookout.list_loaded()
 
 
 def _free_port(status: Status) -> Endpoint | None:

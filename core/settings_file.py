@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from core.errors import ConfigError
 from core.json_text import Document, skip_white
-from core.platform import replace_file
+from core.platform import replace_file, who_else_may_write
 
 _MAX_BYTES = 4 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -33,12 +33,14 @@ _WRITING = threading.Lock()
 
 
 class Stamp(NamedTuple):
-    """What of a file's status changes with its content."""
+    """What of a file's status changes with its content, and with who may write it; of its folder the latter alone."""
 
     modified_ns: int
     size: int
     inode: int
     mode: int
+    owner: tuple[int, int]
+    folder: tuple[int, int, int]
 
     def is_settled(self, now_ns: int) -> bool:
         """Whether a change after `now_ns`, a Unix time, is sure to give another stamp."""
@@ -46,7 +48,7 @@ class Stamp(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file's content, and its stamp just before that was read (None: no file), so a later change shows."""
+    """A file's text and the mark before it, and its stamp just before these were read (None: no file)."""
 
     stamp: Stamp | None
     bom: bytes
@@ -62,14 +64,27 @@ def is_still(path: Path, stamp: Stamp) -> bool:
 
 
 def load(path: Path) -> File:
-    """What the file holds; an empty object if there is no file. Raises `ConfigError`.
+    """What the file holds; an empty object if there is no file. Raises `ConfigError`."""
+    stamp, content = read(path)
+    if stamp is None:
+        return File(None, b"", "{}")
+    body = content.removeprefix(_BOM)
+    try:
+        return File(stamp, content[: len(content) - len(body)], body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: the text is not UTF-8", action="Save it as UTF-8.") from None
+
+
+def read(path: Path) -> tuple[Stamp | None, bytes]:
+    """The file's bytes, and its stamp just before they were read (None: no file). Raises `ConfigError`.
 
     Waits out the moment in which the file is gone or refused, because somebody replaces it, or writes it unshared.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
-            return _load_once(path)
+            return _read_once(path)
         except OSError as error:
             if not isinstance(error, _PASSING) or time.monotonic() > deadline:
                 raise _unreadable(path, error.strerror or str(error)) from None
@@ -100,28 +115,50 @@ def rewrite(path: Path, change: Callable[[Path, str], str]) -> None:
     target = Path(os.path.realpath(path))
     with _WRITING:
         for _ in range(_ATTEMPTS):
-            file = load(target)
+            file = load(path)
             text = change(target, file.text)
-            if text == file.text or _replace(target, file, text):
+            if text == file.text or _replace(path, target, file, text):
                 return
     raise ConfigError(f"{path} keeps being changed by another program", action="Try again in a moment.")
 
 
 def _stamp(path: Path) -> Stamp | None:
+    """None if there is no such file. Raises OSError, also if it is missing because a link leads nowhere.
+
+    Such a link tells of a file on a disk that is not there at present, not of a wish for the defaults.
+    """
     try:
-        status = path.stat()
+        file = path.stat()
     except FileNotFoundError:
+        for place in (path, *path.parents):
+            if place.is_symlink() and not place.exists():
+                why = f"{place} is a link to {place.readlink()}, which does not exist"
+                raise FileNotFoundError(errno.ENOENT, why) from None
         return None
-    return Stamp(status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode)
+    folder = path.parent.stat()
+    return Stamp(
+        file.st_mtime_ns,
+        file.st_size,
+        file.st_ino,
+        file.st_mode,
+        (file.st_uid, file.st_gid),
+        (folder.st_uid, folder.st_gid, folder.st_mode),
+    )
 
 
-def _load_once(path: Path) -> File:
+def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
     stamp = _stamp(path)
     if stamp is None:
-        return File(None, b"", "{}")
+        return None, b""
     # Asked first, because opening a pipe would block.
     if not stat.S_ISREG(stamp.mode):
         raise _unreadable(path, "it is not a file")
+    for place in (path.parent, path):
+        # It could have us run any program of somebody else's choice.
+        if who := who_else_may_write(str(place), place.stat()):
+            raise ConfigError(
+                f"{place} is not used: {who}", action="Make it yours alone, or choose another data folder."
+            )
     with path.open("rb", buffering=0) as file:
         content = file.read(_MAX_BYTES + 1)
         file.seek(0)
@@ -130,31 +167,27 @@ def _load_once(path: Path) -> File:
             raise BlockingIOError(errno.EAGAIN, "it is being written")
     if len(content) > _MAX_BYTES:
         raise _unreadable(path, f"it is larger than {_MAX_BYTES >> 20} MiB")
-    body = content.removeprefix(_BOM)
-    try:
-        return File(stamp, content[: len(content) - len(body)], body.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = body.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}, line {line}: the text is not UTF-8", action="Save it as UTF-8.") from None
+    return stamp, content
 
 
 def _unreadable(path: Path, why: str) -> ConfigError:
     return ConfigError(f"{path} cannot be read: {why}", action=f"Make {path} a readable JSON file, or remove it.")
 
 
-def _replace(path: Path, file: File, text: str) -> bool:
-    """Put the new text in the file's place at once; False if somebody else has changed the file meanwhile."""
+def _replace(path: Path, target: Path, file: File, text: str) -> bool:
+    """Put the new text in the place of `target`, which `path` leads to, at once; False if the file has changed."""
     content = file.bom + text.encode("utf-8")
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{path} would grow larger than {_MAX_BYTES >> 20} MiB", action="Make it smaller first.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _temporary(path, content) as temporary:
-            if file.stamp is not None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary(target, content) as temporary:
+            # A disk that keeps no modes gives each file the same one, and may refuse to have it set.
+            if file.stamp is not None and temporary.stat().st_mode != file.stamp.mode:
                 temporary.chmod(stat.S_IMODE(file.stamp.mode))
             if _stamp(path) != file.stamp:
                 return False
-            replace_file(str(temporary), str(path))
+            replace_file(str(temporary), str(target))
     except OSError as error:
         why = error.strerror or str(error)
         raise ConfigError(f"{path} cannot be written: {why}", action="Check its folder's rights and space.") from None

@@ -22,7 +22,14 @@ _MAX_WHOLE = 2**53
 _SHOWN = 80
 _ORIGIN = re.compile(r"null|file://|[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?", re.ASCII)
 
-_Text = Annotated[str | None, Meta(description="a text")]
+# An entry of the environment with its name: what Windows takes, the least of all systems (32,767 UTF-16 units).
+_MOST_ENTRY_BYTES = 32_767
+# Far less than Linux takes in all, a quarter of the stack's limit: execve(2). Our own environment comes on top.
+_MOST_ENVIRONMENT_BYTES = 512 << 10
+
+_Text = Annotated[
+    Annotated[str, Meta(max_length=32_767)] | None, Meta(description="a text of at most 32767 characters")
+]
 _Switch = Annotated[bool, Meta(description="true or false")]
 _Seconds = Annotated[float, Meta(gt=0, le=600, description="a number of seconds above 0, up to 600")]
 _Count = Annotated[int, Meta(ge=1, le=_MAX_WHOLE, description="a whole number, 1 or more")]
@@ -32,7 +39,7 @@ _Bytes = Annotated[int, Meta(ge=1 << 16, le=_MAX_WHOLE, description="a whole num
 class AuraSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The keys of `settings.json` that we own. A blank text counts as absent, because Aura writes one for "not set"."""
 
-    ollama_url: Annotated[str, Meta(description="a text")] = DEFAULT_URL
+    ollama_url: Annotated[str, Meta(description="a text of at most 2048 characters", max_length=2048)] = DEFAULT_URL
     ollama_model: _Text = None
     ollama_executable_path: _Text = None
 
@@ -42,7 +49,7 @@ class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
     host: Annotated[str, Meta(description="an IP address, such as 127.0.0.1")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")] = 5006
-    allowed_origins: Annotated[tuple[str, ...], Meta(description="a list of texts")] = ()
+    allowed_origins: Annotated[tuple[str, ...], Meta(description="a list of at most 1000 texts", max_length=1000)] = ()
     require_token: _Switch = False
     env: Annotated[dict[str, str], Meta(description="an object of texts")] = msgspec.field(default_factory=dict)
     ready_timeout: _Seconds = 10.0
@@ -160,6 +167,7 @@ def _check_origins(value: object) -> None:
 
 
 def _check_environment(value: object) -> None:
+    sizes = {}
     for name, text in value.items() if isinstance(value, Mapping) else ():
         if not name or "=" in name or not _is_sound(name):
             raise Fault(
@@ -184,6 +192,32 @@ def _check_environment(value: object) -> None:
                 f"`env.{name}` holds a NUL or a half character (lone surrogate), which no variable can",
                 f"Correct or remove `env.{name}`.",
             )
+        sizes[name] = len(f"{name}={text}".encode())
+    _check_environment_sizes(sizes)
+
+
+def _check_environment_sizes(sizes: Mapping[str, int]) -> None:
+    """`sizes` are those of `NAME=value`, in bytes."""
+    if not sizes:
+        return
+    largest = max(sizes, key=sizes.__getitem__)
+    if sizes[largest] > _MOST_ENTRY_BYTES:
+        raise Fault(
+            ("env", largest),
+            f"`env.{_short(largest)}` takes {sizes[largest]} bytes with its name, but {_MOST_ENTRY_BYTES} at most are "
+            "handed to a program",
+            f"Shorten or remove `env.{_short(largest)}`.",
+        )
+    if (total := sum(sizes.values())) > _MOST_ENVIRONMENT_BYTES:
+        raise Fault(
+            ("env",),
+            f"`env` takes {total} bytes, but {_MOST_ENVIRONMENT_BYTES} at most are handed to a program",
+            f"Shorten `env`; its largest entry is `env.{_short(largest)}`.",
+        )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
 
 
 def _is_sound(text: str) -> bool:

@@ -1,7 +1,8 @@
 """The small process that owns one `ollama serve`: its pipes, its log, its exit code and its whole tree.
 
-Run by `core.spawn` as `python -m core.shim SPEC` (frozen: `aura-ollama-shim --shim SPEC`), detached, so that a
-sidecar that crashes or is upgraded takes nothing with it. Standard library only: it must be small and start at once.
+Run by `core.spawn` with the command line that `core.bundle` makes, whose last words are `core.shim SPEC` (frozen:
+`--shim SPEC`), detached, so that a sidecar that crashes or is upgraded takes nothing with it. Standard library only: it
+must be small and start at once.
 
 SPEC is the path of a JSON file, deleted once the run record is written or the start has failed, with: `argv`, `env`
 (additions), `cwd`, `logs` (folder), `caps` (`core.segments.Caps` by name), `record` (path), `grace` (seconds),
@@ -11,7 +12,8 @@ The first line on stdout is the hand-over: `{"record": {…}}` once the child is
 `{"error": …}`, and then the shim ends with 1. After it stdout and stderr are closed to the caller.
 
 The run record says who runs (`shimPid`, `shimBirth`, `pid`, `birth`, `executable`, `port`, `url`, `log`, `startedAt`,
-`stopEvent`) and, at the end, how it ended (`exitCode`, `endedAt`, `reason`, `lastLines`).
+`stopEvent`), which members of its tree live on though they were killed (`unkillable`, pids), and, at the end, how it
+ended (`exitCode`, `endedAt`, `reason`, `lastLines`).
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ import sys
 import time
 
 from core import private_file
-from core.heir import LogHeir, now, write_record
-from core.platform import Tree, birth, merged_environment, unlink_file
+from core.heir import LogHeir, cannot_be_ended, now, write_record
+from core.platform import Tree, birth, merged_environment, unlink_private
 from core.platform.event import Event
 from core.pump import LogWriter, Pump
 from core.redact import Redactor, secrets_of
@@ -40,7 +42,10 @@ if TYPE_CHECKING:
 STOPPED, EXITED = "stopped", "exited"
 _LEFTOVER_GRACE_SECONDS = 1.0
 _DRAIN_SECONDS = 2.0
-_POLL_SECONDS = 0.02
+_KILL_SECONDS = 2.0
+_FIRST_POLL_SECONDS = 0.02
+_LONGEST_POLL_SECONDS = 0.2
+_OUTLAST_SECONDS = 5.0
 
 
 def _read_spec(path: str) -> Record:
@@ -49,24 +54,52 @@ def _read_spec(path: str) -> Record:
 
 
 def _stop(tree: Tree, grace: float) -> bool:
-    """Ask the tree to end, and kill what is left after `grace` seconds. Returns whether killing was needed."""
+    """Ask the tree to end, and wait `grace` seconds for that. Returns whether it did."""
     deadline = time.monotonic() + grace
-    while not tree.empty() and time.monotonic() < deadline:
+    pause = _FIRST_POLL_SECONDS
+    while not tree.empty():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
         tree.ask()
-        tree.next_event(_POLL_SECONDS)
-    if tree.empty():
-        return False
-    tree.kill()
+        tree.next_event(min(pause, left))
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
     return True
 
 
-def _own(tree: Tree, grace: float, log: LogWriter) -> str:
+def _kill(tree: Tree, log: LogWriter, tell: Callable[[list[int]], None]) -> None:
+    """Kill the tree. Returns once nothing of it is left, however long that takes; `tell` hears of what lives on."""
+    told: list[int] = []
+    left = _kill_once(tree, _KILL_SECONDS)
+    pause = _FIRST_POLL_SECONDS
+    while left != []:
+        if left and left != told:
+            told = left
+            log.note(cannot_be_ended(left))
+            tell(left)
+        tree.next_event(pause)
+        pause = min(pause * 1.5, _OUTLAST_SECONDS)
+        left = _kill_once(tree, 0)
+    if told:
+        tell([])
+
+
+def _kill_once(tree: Tree, seconds: float) -> list[int] | None:
+    """The pids that live on after `seconds`; None if that cannot be known."""
+    try:
+        return tree.kill(seconds)
+    except OSError:
+        return None
+
+
+def _own(tree: Tree, grace: float, log: LogWriter, tell: Callable[[list[int]], None]) -> str:
     """Wait for the program's end or a request to stop, then leave nothing of the tree. Returns the reason."""
     asked = tree.next_event(None) is Event.STOP
     if asked:
         log.note(f"Stop was asked for; Ollama has {grace:g} s to end.")
-    if _stop(tree, grace if asked else _LEFTOVER_GRACE_SECONDS):
-        log.note("Something did not end when asked and was killed.")
+    if not _stop(tree, grace if asked else _LEFTOVER_GRACE_SECONDS):
+        log.note("Something did not end when asked and is killed.")
+        _kill(tree, log, tell)
     while tree.exit_code is None and tree.next_event(_LEFTOVER_GRACE_SECONDS) is Event.STOP:
         pass
     return STOPPED if asked else EXITED
@@ -111,11 +144,17 @@ def _first_record(spec: Record, tree: Tree, log: LogWriter) -> Record:
         "endedAt": None,
         "reason": None,
         "lastLines": [],
+        "unkillable": [],
     }
 
 
+def _words(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def run(spec: Record, on_recorded: Callable[[], object]) -> None:
-    """Own one child from spawn to burial. Raises OSError if it cannot be spawned or recorded; nothing is left then.
+    """Own one child from spawn to burial. Raises OSError if it cannot be spawned or recorded, ValueError if
+    no process can be given such arguments; nothing is left then.
 
     `on_recorded` is called once the run record says who runs.
     """
@@ -123,15 +162,15 @@ def run(spec: Record, on_recorded: Callable[[], object]) -> None:
     log.note(f"Starting {' '.join(spec['argv'])} for {spec['url']}")
     try:
         tree, pumps = _spawn(spec, log)
-    except OSError as error:
-        log.note(f"It could not be started: {error.strerror or error}")
+    except (OSError, ValueError) as error:
+        log.note(f"It could not be started: {_words(error)}")
         log.close(_DRAIN_SECONDS)
         raise
     record = _first_record(spec, tree, log)
     try:
         write_record(spec["record"], record)
     except OSError:
-        tree.kill()
+        _kill(tree, log, lambda unkillable: None)
         tree.close()
         log.close(_DRAIN_SECONDS)
         raise
@@ -140,7 +179,13 @@ def run(spec: Record, on_recorded: Callable[[], object]) -> None:
         pump.start()
     _hand_over({"record": record})
 
-    reason = _own(tree, spec["grace"], log)
+    def tell(unkillable: list[int]) -> None:
+        record["unkillable"] = unkillable
+        # It is in the log anyhow.
+        with contextlib.suppress(OSError):
+            write_record(spec["record"], record)
+
+    reason = _own(tree, spec["grace"], log, tell)
     # A process outside the tree may still hold a pipe: its end is not ours to wait for.
     for pump in pumps:
         pump.join(_DRAIN_SECONDS)
@@ -158,10 +203,12 @@ def main(spec_path: str) -> int:
     # The environment in the spec may hold secrets, so it does not stay on disk. While it lies there, a next sidecar
     # knows that a start is under way whose record it should wait for.
     try:
-        run(_read_spec(spec_path), lambda: unlink_file(spec_path))
-    except OSError as error:
-        unlink_file(spec_path)
-        _hand_over({"error": {"errno": error.errno, "text": error.strerror or str(error), "path": error.filename}})
+        run(_read_spec(spec_path), lambda: unlink_private(spec_path))
+    except (OSError, ValueError) as error:
+        # ValueError: an argument or a variable that no process can be given, such as one that holds a NUL.
+        unlink_private(spec_path)
+        place = {"errno": error.errno, "path": error.filename} if isinstance(error, OSError) else {}
+        _hand_over({"error": {"text": _words(error), **place}})
         return 1
     return 0
 

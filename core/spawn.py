@@ -1,6 +1,7 @@
 """Starts one shim with its Ollama, and hears from it how that went.
 
-Blocking work runs in threads; the coroutine belongs to the supervisor's loop.
+All that blocks runs in one thread of its own, which also ends what it began if nobody waits for it any more. The
+coroutine belongs to the supervisor's loop.
 """
 
 from __future__ import annotations
@@ -9,29 +10,32 @@ import asyncio
 import errno
 import json
 import os
-import sys
+import threading
 import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 
 import msgspec
 
-from core import bundle, private_file
-from core.decode import from_json
+from core import os_error, private_file, program
+from core.bundle import RESTART, shim_program
 from core.errors import SpawnFailed
 from core.platform import birth, end_orphans, has_guard, make_private_dir, spawn_shim
 from core.process import WAYS_OUT, Managed
-from core.run_record import RunRecord, record_path, spec_path, sweep
+from core.run_record import RunRecord, record_path, spec_path, sweep, to_record
+from core.threads import within
 
 ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
+_REPAIR = "Restart aura-ollama. If that does not help, install it anew."
 _HAND_OVER_SECONDS = 10.0
+_LATE = f"the shim said nothing within {_HAND_OVER_SECONDS:g} s"
 _BURIAL_SECONDS = 5.0
+_OWN_END_SECONDS = 1.0
 _POLL_SECONDS = 0.02
-_PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,104 +53,173 @@ class Plan:
 
 
 async def spawn(plan: Plan) -> Managed:
-    """Start a shim with its Ollama. Raises SpawnFailed, with nothing left running."""
-    spec = spec_path(plan.run_dir, plan.port)
+    """Start a shim with its Ollama, within 17 s. Raises SpawnFailed, with nothing left running.
+
+    If it is cancelled, or the disk that holds `run_dir` hangs, a thread goes on and ends what it may have started.
+    """
+    attempt = _Attempt(plan)
     try:
-        reader, popen = await _start_shim(plan, spec)
-        record = await _take_over(reader, popen)
-    finally:
-        # The shim deletes it once read, but may have been killed before, or while it wrote the record.
-        await asyncio.to_thread(sweep, plan.run_dir)
+        seconds = _HAND_OVER_SECONDS + _OWN_END_SECONDS + _BURIAL_SECONDS + 1.0
+        record, popen = await within(seconds, "spawn", attempt.run)
+    except TimeoutError:
+        attempt.give_up()
+        raise SpawnFailed(f"The shim could not be started: {plan.run_dir} does not answer.") from None
+    except asyncio.CancelledError:
+        attempt.give_up()
+        raise
     return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
 
 
-async def _start_shim(plan: Plan, spec: Path) -> tuple[int, Popen[bytes]]:
-    """The shim, and the end of the pipe on which it says how its start went. Raises SpawnFailed."""
-    writer = reader = -1
-    try:
-        await asyncio.to_thread(_write_spec, plan, spec)
+class _Attempt:
+    """One spawn, in a thread, and the way to end it from another."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._spec = spec_path(plan.run_dir, plan.port)
+        # Guards what follows: a shim that is born after `give_up` would be nobody's.
+        self._lock = threading.Lock()
+        self._is_given_up = False
+        self._is_told = False
+        self._popen: Popen[bytes] | None = None
+
+    def run(self) -> tuple[RunRecord, Popen[bytes]]:
+        """Start the shim and hear its answer. Raises SpawnFailed, with nothing left running."""
+        # A pipe cannot be read with a deadline on Windows. The end of the shim is the end of what it says.
+        late = threading.Timer(_HAND_OVER_SECONDS, self.give_up)
+        late.daemon = True
+        try:
+            late.start()
+            answer, popen = self._ask_shim()
+            record = self._record_in(answer, popen)
+        except RuntimeError as error:
+            # The system grants no thread.
+            raise SpawnFailed(f"The shim could not be started: {error}") from error
+        finally:
+            late.cancel()
+            # The shim deletes its spec once read, but may have been killed before, or while it wrote the record.
+            sweep(self._plan.run_dir)
+        with self._lock:
+            self._is_told = not self._is_given_up
+        if not self._is_told:
+            _end(popen, record.shim_birth)
+            raise SpawnFailed(_LATE)
+        return record, popen
+
+    def give_up(self) -> None:
+        """Have no shim: the one that may be there is killed, and its guard ends its tree. From any thread."""
+        with self._lock:
+            self._is_given_up = True
+            popen = self._popen
+            if popen is None:
+                return
+            # Not reaped yet, so its pid cannot be another's.
+            popen.kill()
+            if self._is_told:
+                # Told too late: the one who waited had just been cancelled.
+                threading.Thread(target=_end, args=[popen, ""], name="spawn", daemon=True).start()
+
+    def _ask_shim(self) -> tuple[bytes, Popen[bytes]]:
+        """The shim's first line or, if that is no answer, all that it says before its end; 10 s at most."""
+        try:
+            reader, popen = self._start_shim()
+        except FileNotFoundError as error:
+            raise _not_started(error, RESTART) from error
+        except OSError as error:
+            raise _not_started(error, None) from error
+        with os.fdopen(reader, "rb") as file:
+            line = file.readline()
+            # Not to the end in any case: on Windows a launcher of ours may hold the pipe as long as the shim lives.
+            return line if line.startswith(b"{") else line + file.read(), popen
+
+    def _start_shim(self) -> tuple[int, Popen[bytes]]:
+        """Start the shim. The descriptor is where it says how its own start went. Raises OSError."""
+        self._write_spec()
+        command = shim_program().command(self._plan.run_dir, self._spec)
         reader, writer = os.pipe()
-        return reader, await asyncio.to_thread(_spawn, spec, writer)
-    except OSError as error:
-        if reader >= 0:
+        try:
+            if self._is_given_up:
+                raise TimeoutError(errno.ETIMEDOUT, _LATE)
+            # In no folder of the program: Windows would not let that be replaced meanwhile.
+            popen = spawn_shim(command, str(self._plan.run_dir), writer)
+        except OSError:
             os.close(reader)
-        raise SpawnFailed(f"The shim could not be started: {error}", action=WAYS_OUT.get(error.errno or 0)) from error
-    finally:
-        if writer >= 0:
+            raise
+        finally:
             os.close(writer)
+        with self._lock:
+            self._popen = popen
+            if self._is_given_up:
+                popen.kill()
+        return reader, popen
+
+    def _write_spec(self) -> None:
+        plan = self._plan
+        make_private_dir(str(plan.run_dir))
+        spec = {
+            "argv": [str(plan.executable), "serve"],
+            "env": dict(plan.env),
+            "cwd": str(plan.run_dir),
+            "logs": str(plan.logs),
+            "caps": dict(plan.caps),
+            "record": str(record_path(plan.run_dir, plan.port)),
+            "grace": plan.grace,
+            "stopEvent": f"Global\\aura-ollama-{uuid.uuid4().hex}",
+            "port": plan.port,
+            "url": plan.url,
+        }
+        private_file.write(str(self._spec), json.dumps(spec))
+
+    def _record_in(self, answer: bytes, popen: Popen[bytes]) -> RunRecord:
+        """The record that the shim handed over. Raises SpawnFailed with its error, once nothing of it is left."""
+        born = _birth_of(popen)
+        action = None
+        try:
+            message = json.loads(answer)
+            if "record" in message:
+                return to_record(message["record"])
+            error = msgspec.convert(message["error"], _ShimError)
+        except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError):
+            # Then it is the shim itself that does not work.
+            text = answer.decode(errors="replace").strip().rpartition("\n")[2]
+            error = _ShimError(text=text or (_LATE if self._is_given_up else "the shim said nothing"))
+            action = None if self._is_given_up else _REPAIR
+        left = _end(popen, born)
+        sentence = error.sentence(self._plan.executable) + (
+            f" What it left cannot be ended: pid {left}." if left else ""
+        )
+        raise SpawnFailed(sentence, action=WAYS_OUT.get(error.errno or 0, action))
 
 
-def _spawn(spec: Path, output: int) -> Popen[bytes]:
-    """Raises OSError, also if a frozen program's shim cannot be copied."""
-    if getattr(sys, "frozen", False):
-        executable = bundle.shim_executable(spec.parent) or sys.executable
-        # Nor may it stand in the program's folder: Windows would not let that be replaced either.
-        return spawn_shim([str(executable), "--shim", str(spec)], str(spec.parent), output)
-    # On Windows the executable of a virtual environment is a launcher, which would be one more process.
-    python = getattr(sys, "_base_executable", sys.executable)
-    # No site packages and no PYTHON* variables: the shim needs the standard library only, and starts faster.
-    return spawn_shim([python, "-S", "-s", "-E", "-m", "core.shim", str(spec)], str(_PACKAGE_ROOT), output)
-
-
-def _write_spec(plan: Plan, path: Path) -> None:
-    make_private_dir(str(plan.run_dir))
-    spec = {
-        "argv": [str(plan.executable), "serve"],
-        "env": dict(plan.env),
-        "cwd": str(plan.run_dir),
-        "logs": str(plan.logs),
-        "caps": dict(plan.caps),
-        "record": str(record_path(plan.run_dir, plan.port)),
-        "grace": plan.grace,
-        "stopEvent": f"Global\\aura-ollama-{uuid.uuid4().hex}",
-        "port": plan.port,
-        "url": plan.url,
-    }
-    private_file.write(str(path), json.dumps(spec))
-
-
-async def _take_over(reader: int, popen: Popen[bytes]) -> RunRecord:
-    born = await asyncio.to_thread(_birth_of, popen)
-    reading = asyncio.create_task(asyncio.to_thread(_read_answer, reader))
-    done, _ = await asyncio.wait([reading], timeout=_HAND_OVER_SECONDS)
-    if not done:
-        # Not reaped yet, so its pid cannot be another's.
-        popen.kill()
-    text = await reading
-    try:
-        answer = from_json(text, dict[str, msgspec.Raw])
-        if "record" in answer:
-            return from_json(answer["record"], RunRecord)
-        error = from_json(answer["error"], _ShimError)
-    except (msgspec.MsgspecError, KeyError):
-        error = _ShimError(text=text.decode(errors="replace").strip().rpartition("\n")[2] or "the shim said nothing")
-    await asyncio.to_thread(_clear_up, popen, born)
-    raise SpawnFailed(error.sentence(), action=WAYS_OUT.get(error.errno or 0))
+def _not_started(error: OSError, action: str | None) -> SpawnFailed:
+    words = f"The shim could not be started: {os_error.in_words(error)}"
+    return SpawnFailed(words, action=WAYS_OUT.get(error.errno or 0, action))
 
 
 def _birth_of(popen: Popen[bytes]) -> str:
-    # Without it what it left is still known by its session.
+    # If it cannot be read, `end_orphans` finds the shim's leftovers by their session alone.
     with suppress(OSError):
         return birth(popen.pid) or ""
     return ""
 
 
-def _clear_up(popen: Popen[bytes], born: str) -> None:
-    """See the tree of a shim end that failed or was killed before it had told of its child."""
-    popen.wait()
+def _end(popen: Popen[bytes], born: str) -> str:
+    """See a shim end that failed, and its tree with it; kill it if it does not. The pids that are left, as a text."""
     deadline = time.monotonic() + _BURIAL_SECONDS
-    with suppress(OSError):
-        while has_guard(popen.pid, born) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        end_orphans(popen.pid, born)
-
-
-def _read_answer(reader: int) -> bytes:
-    """The shim's first line or, if that is no answer, all that it says before its end."""
-    with os.fdopen(reader, "rb") as file:
-        line = file.readline()
-        # Not to the end in any case: on Windows a launcher of ours may hold the pipe as long as the shim lives.
-        return line if line.startswith(b"{") else line + file.read()
+    try:
+        popen.wait(_OWN_END_SECONDS)
+    except TimeoutExpired:
+        popen.kill()
+        with suppress(TimeoutExpired):
+            popen.wait(_BURIAL_SECONDS)
+    is_late = False
+    while not is_late:
+        is_late = time.monotonic() >= deadline
+        # That nothing can be looked up does not mean that there is nothing.
+        with suppress(OSError):
+            if is_late or not has_guard(popen.pid, born):
+                return ", ".join(map(str, end_orphans(popen.pid, born)))
+        time.sleep(_POLL_SECONDS)
+    return "unknown"
 
 
 class _ShimError(msgspec.Struct, frozen=True):
@@ -154,9 +227,10 @@ class _ShimError(msgspec.Struct, frozen=True):
     errno: int | None = None
     path: str | None = None
 
-    def sentence(self) -> str:
+    def sentence(self, executable: Path) -> str:
+        # Windows does not say which file it would not run.
+        if self.path in (str(executable), None) and (why := program.why_not(executable)):
+            return f"{executable} cannot be run: {why}."
         if self.errno in (errno.EACCES, errno.EPERM):
-            return ACCESS_DENIED
-        if self.errno == errno.ENOEXEC:
-            return f"The Ollama executable is not a program that this system can run ({self.text})."
+            return f"{ACCESS_DENIED} It is refused at {self.path or executable}."
         return f"Ollama could not be started: {self.text}" + (f" ({self.path})" if self.path else "")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core.client import Model
 from core.errors import CoreError
+from core.last_words import in_short
 
 NOT_REACHABLE = "Not reachable"
 TIMED_OUT = "Connection timeout"
@@ -79,7 +80,7 @@ class Exit:
     last_lines: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"Ollama {self._how()}" + (": " + " | ".join(self.last_lines[-5:]) if self.last_lines else "")
+        return f"Ollama {self._how()}" + (f": {in_short(self.last_lines)}" if self.last_lines else "")
 
     def _how(self) -> str:
         if self.code is None and self.reason == UNRECORDED:

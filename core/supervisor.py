@@ -82,7 +82,7 @@ class Supervisor:
         if current.state in TRANSIENT:
             return replace(current, seen_at=time.monotonic())
         if not self._is_over:
-            await self._machine.freshen()
+            await self._machine.lookout.freshen()
         return self._machine.hub.current
 
     async def start(self, *, by_user: bool = False) -> Status:
@@ -112,7 +112,7 @@ class Supervisor:
         All who ask at the same time share one call. Does not raise for what Ollama does.
         """
         await self._looked.wait()
-        is_fresh = not self._is_over and await self._machine.freshen_models()
+        is_fresh = not self._is_over and await self._machine.lookout.freshen_models()
         status = self._machine.hub.current
         if status.state not in UP:
             is_misplaced = status.wanted_url is None and status.settings_problem

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from core import private_file
-from core.platform import make_private_dir, unlink_file
+from core.platform import make_private_dir, unlink_private
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def _read(path: Path) -> str | None:
             raise
         log.warning("%s is not used: %s; a new one takes its place", path, error.strerror)
         # Should a full disk keep the new one out, it must not look like a good one to the next reader.
-        unlink_file(str(path))
+        unlink_private(str(path))
         return None
     return found if _SHAPE.fullmatch(found) else None
 

@@ -11,6 +11,7 @@ Windows), and with 1 and the real one's words if the port is taken.
 | FAKE_EXIT          | code    | ends with it once everything is printed, without listening                          |
 | FAKE_NO_LISTEN     | 1       | never listens, and stays                                                            |
 | FAKE_LISTEN_AFTER  | seconds | listens only then                                                                   |
+| FAKE_SERVE_AFTER   | seconds | listens at once and answers only then                                               |
 | FAKE_VERSION       | text    | the version it says it is (0.9.3)                                                   |
 | FAKE_VERSION_DELAY | seconds | `/api/version` answers that late                                                    |
 | FAKE_STATUS        | code    | `/api/version` and `/api/tags` answer with this status                              |
@@ -307,6 +308,7 @@ def _serve(printing: threading.Thread) -> int:
     sys.stderr.flush()
     if after := _number("FAKE_CRASH_AFTER"):
         threading.Timer(after, _crash).start()
+    time.sleep(_number("FAKE_SERVE_AFTER"))
     server.serve_forever()
     return 0
 

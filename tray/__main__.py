@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import logging
 import os
 import signal
@@ -15,13 +16,14 @@ import threading
 import time
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 from api import __main__ as headless
 from api.hooks import Hooks
 from api.server import AlreadyServed, sidecar
-from core import journal, token
-from core.config import FIRST_READ_SECONDS, Paths, SettingsReader
+from core import console, journal, stop_signals, token
+from core.config import FIRST_READ_SECONDS, Paths, Settings, SettingsReader
 from core.errors import CoreError
 from core.platform import desktop, keep_one_heap
 from core.state import Status
@@ -46,6 +48,7 @@ _PANEL_POLL_SECONDS = 0.25
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program until quit. The exit code: 0 also if another instance was there already, and shows itself."""
+    keep_one_heap()
     parser = headless.parser()
     parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
     options = windowed.parse(parser, arguments)
@@ -104,11 +107,24 @@ def _tray_appears() -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How the program was asked to end: by which signal, if by one, and how long Ollama may take to stop."""
+
+    limit: float = QUIT_SECONDS
+    signal: int | None = None
+
+    def stops_ollama(self, settings: Settings) -> bool:
+        """Whether Ollama ends too: by its signal, else as at Quit."""
+        if self.signal is None:
+            return settings.sidecar.stop_on_quit
+        return stop_signals.stops_ollama(self.signal, settings)
+
+
 class _Program:
     """One run with a tray: who does what on which thread."""
 
     def __init__(self, options: argparse.Namespace, backend: ModuleType) -> None:
-        keep_one_heap()
         self._options = options
         self._paths = Paths.find(options.data_dir)
         self._reader = SettingsReader(self._paths, journal.configure(self._paths, verbose=options.verbose))
@@ -120,14 +136,14 @@ class _Program:
         self._backstop = threading.Timer(_TOOLKIT_SECONDS, os._exit, [0])
         self._backstop.daemon = True
         self._app: App | None = None
-        self._ended: asyncio.Future[float] | None = None
+        self._ended: asyncio.Future[_Ending] | None = None
 
     def run(self) -> int:
         """Serve and show until quit. On the main thread."""
         with self._signals:
             self._bridge.start()
             self._show_icon()
-            self._bridge.call(self._end, QUIT_SECONDS)
+            self._bridge.call(self._end, _Ending())
             self._bridge.join(timeout=None)
         return self._exit_code(self._bridge.error)
 
@@ -163,27 +179,33 @@ class _Program:
             async with sidecar(self._paths, port, supervisor, hooks, host) as url:
                 log.info("listening on %s (data in %s)", url, self._paths.data)
                 await self._serve_until(self._ended, supervisor, url)
+        except (CoreError, OSError):
+            raise
+        except BaseException as error:
+            # The main thread tells it once the UI has ended, which may never be.
+            journal.log_end(type(error), error, error.__traceback__)
+            raise
         finally:
             self._icon.stop()
             self._backstop.start()
 
-    async def _serve_until(self, ended: asyncio.Future[float], supervisor: Supervisor, url: str) -> None:
-        surface = Surface(self._icon.show, self._toast, lambda: self._end(QUIT_SECONDS))
+    async def _serve_until(self, ended: asyncio.Future[_Ending], supervisor: Supervisor, url: str) -> None:
+        surface = Surface(self._icon.show, self._toast, lambda: self._end(_Ending()))
         async with asyncio.TaskGroup() as tasks:
             supervising = tasks.create_task(supervisor.run())
             self._app = App(supervisor, self._paths, self._reader, url, surface)
             tasks.create_task(self._app.run())
-            limit = await ended
+            ending = await ended
             settings = (await self._reader.fresh()).settings
-            supervisor.close(stop_ollama=settings.sidecar.stop_on_quit)
+            supervisor.close(stop_ollama=ending.stops_ollama(settings))
             # The shim was asked by then, and goes on by itself if we have to leave before it is done.
-            await asyncio.wait([supervising], timeout=limit)
+            await asyncio.wait([supervising], timeout=ending.limit)
             supervising.cancel()
             self._app.end()
 
-    def _end(self, limit: float) -> None:
+    def _end(self, ending: _Ending) -> None:
         if self._ended and not self._ended.done():
-            self._ended.set_result(limit)
+            self._ended.set_result(ending)
 
     def _command(self, command: Command) -> None:
         self._bridge.call(self._post, command)
@@ -197,10 +219,11 @@ class _Program:
 
     def _signalled(self, number: int) -> None:
         # SIGINT is a quit; the others come from a session that is ending.
-        self._bridge.call(self._end, QUIT_SECONDS if number == signal.SIGINT else SESSION_END_SECONDS)
+        limit = QUIT_SECONDS if number == signal.SIGINT else SESSION_END_SECONDS
+        self._bridge.call(self._end, _Ending(limit, number))
 
     def _closed(self, session_ends: bool) -> None:
-        self._bridge.call(self._end, SESSION_END_SECONDS if session_ends else QUIT_SECONDS)
+        self._bridge.call(self._end, _Ending(SESSION_END_SECONDS if session_ends else QUIT_SECONDS))
         if session_ends:
             # Windows takes us away right after this, and after 5 s in any case.
             self._bridge.join(timeout=SESSION_END_SECONDS + 1)
@@ -227,20 +250,27 @@ def _show_other(paths: Paths, url: str) -> bool:
     request = urllib.request.Request(f"{url}/api/app/show", method="POST")  # noqa: S310 - our own loopback address
     try:
         request.add_header("X-Aura-Token", token.read_or_create(paths.run))
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
         with direct.open(request, timeout=_SHOW_SECONDS):
             return True
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for the error that it is here: it would bring the token to somebody else."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nothing to ask for instead."""
+
+
 def _complain(error: CoreError | OSError, options: argparse.Namespace) -> int:
-    if windowed.is_mute():
-        log.error("%s", headless.in_words(error))
-        if not options.headless:
-            desktop.alert(windowed.TITLE, headless.in_words(error))
+    log.error("%s", headless.in_words(error), extra=journal.FILE_ONLY)
+    if windowed.is_mute() and not options.headless:
+        desktop.alert(windowed.TITLE, headless.in_words(error))
     return headless.complain(error)
 
 
 if __name__ == "__main__":
+    console.detach()
     sys.exit(main())

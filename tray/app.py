@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from core.errors import CoreError
 from core.platform import desktop
 from core.state import State, Status
 from core.supervisor import Supervisor
-from core.threads import within
+from core.threads import SingleFlight, within
 from tray.menu import Act, Command, Facts, View, bare_view, view
 from tray.toasts import Toast, Toaster
 
@@ -29,7 +28,9 @@ log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 10.0
 _UNLOAD_SECONDS = 10.0
-_PREFERENCE_SECONDS = 2.0
+_WRITE_SECONDS = 5.0
+_READ_SECONDS = 2.0
+_DIALOG_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +57,22 @@ class App:
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._facts = Facts(Status(), api_url, False, False, False, False)
         self._quit_confirmed_until = 0.0
+        self._moved = asyncio.Event()
+        self._newest_log = SingleFlight("log folder", lambda: logs.newest(str(paths.logs)))
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._follow())
-            acting = {tasks.create_task(self._read_preferences())}
+            # What asks a disk is apart from what the icon shows: a folder that hangs must not make the icon lie.
+            steady = [
+                tasks.create_task(what) for what in (self._follow(), self._look_for_logs(), self._read_preferences())
+            ]
+            acting = set()
             while (command := await self._commands.get()) is not None:
                 act = tasks.create_task(self._carry_out(command))
                 acting.add(act)
                 act.add_done_callback(acting.discard)
-            for task in (following, *acting):
+            for task in (*steady, *acting):
                 task.cancel()
 
     def post(self, command: Command) -> None:
@@ -87,8 +93,16 @@ class App:
         with self._supervisor.subscribe() as statuses:
             async for status in statuses:
                 self._tell(self._facts.status, status)
-                has_logs = await asyncio.to_thread(logs.newest, str(self._paths.logs)) is not None
-                self._update(status=status, has_logs=has_logs)
+                self._update(status=status)
+                self._moved.set()
+
+    async def _look_for_logs(self) -> None:
+        """After each move, note whether there is a log to open."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            with suppress(OSError):
+                self._update(has_logs=await self._newest_log.run(_READ_SECONDS) is not None)
 
     def _tell(self, old: Status, new: Status) -> None:
         try:
@@ -114,7 +128,7 @@ class App:
         settings = (await self._reader.fresh()).settings
         self._update(starts_on_launch=settings.sidecar.start_on_launch)
         try:
-            at_login = await within(_PREFERENCE_SECONDS, "autostart", desktop.starts_at_login)
+            at_login = await within(_READ_SECONDS, "autostart", desktop.starts_at_login)
         except Exception:
             # Another program may have written anything there.
             log.exception("whether this program starts at login cannot be learnt")
@@ -165,7 +179,7 @@ class App:
         await self._open(str(self._paths.logs))
 
     async def _open_newest_log(self, _: str | None) -> None:
-        newest = await asyncio.to_thread(logs.newest, str(self._paths.logs))
+        newest = await self._newest_log.run(_READ_SECONDS)
         await self._open(newest or str(self._paths.logs))
 
     async def _open(self, path: str) -> None:
@@ -188,14 +202,16 @@ class App:
 
     async def _choose_executable(self, _: str | None) -> None:
         try:
-            path = await _in_daemon(lambda: desktop.choose_file("Choose the Ollama executable", None))
+            path = await within(
+                _DIALOG_SECONDS, "dialog", lambda: desktop.choose_file("Choose the Ollama executable", None)
+            )
         except FileNotFoundError as error:
             self._surface.toast(
                 Toast("Choose executable", f"{error} Set ollamaExecutablePath in {self._paths.settings}.")
             )
             return
         if path is not None:
-            await asyncio.to_thread(self._use_executable, path)
+            await within(_WRITE_SECONDS, "settings", lambda: self._use_executable(path))
 
     def _use_executable(self, path: str) -> None:
         locate.validate(path)
@@ -210,14 +226,17 @@ class App:
 
     async def _toggle_launch(self, _: str | None) -> None:
         wanted = not self._facts.starts_on_launch
-        await asyncio.to_thread(config.write_sidecar, self._paths, {"startOnLaunch": wanted})
+        await self._write_sidecar({"startOnLaunch": wanted})
         self._update(starts_on_launch=wanted)
 
     async def _allow_desktop(self, _: str | None) -> None:
         settings = (await self._reader.fresh()).settings
         origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
-        await asyncio.to_thread(config.write_sidecar, self._paths, {"allowedOrigins": list(origins)})
+        await self._write_sidecar({"allowedOrigins": list(origins)})
         self._update(is_desktop_refused=False)
+
+    async def _write_sidecar(self, changes: dict[str, object]) -> None:
+        await within(_WRITE_SECONDS, "settings", lambda: config.write_sidecar(self._paths, changes))
 
     async def _about(self, _: str | None) -> None:
         text = f"Version {__version__}. {self._facts.api_url}\nData in {self._paths.data}"
@@ -241,30 +260,3 @@ class App:
     async def _stops_on_quit(self) -> bool:
         settings = (await self._reader.fresh()).settings
         return settings.sidecar.stop_on_quit
-
-
-async def _in_daemon(ask: Callable[[], str | None]) -> str | None:
-    """What `ask` returns or raises, from a thread that does not hold up our end, however long a person takes."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[str | None] = loop.create_future()
-
-    def settle(value: str | None, error: Exception | None) -> None:
-        if answer.done():
-            return
-        if error:
-            answer.set_exception(error)
-        else:
-            answer.set_result(value)
-
-    def run() -> None:
-        value, error = None, None
-        try:
-            value = ask()
-        except Exception as caught:
-            error = caught
-        # The loop may have ended meanwhile, and then nobody waits.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, value, error)
-
-    threading.Thread(target=run, name="dialog", daemon=True).start()
-    return await answer

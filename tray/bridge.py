@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from core import threads
+
 
 class Bridge:
     """A thread with a loop that lives as long as one coroutine."""
@@ -41,7 +43,7 @@ class Bridge:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._noting_loop())
+            threads.run(self._noting_loop())
         except BaseException as error:
             # The main thread tells it, once the UI has ended.
             self.error = error

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+from core import stop_signals
 
 
 class SignalWatch:
@@ -23,6 +23,7 @@ class SignalWatch:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._thread = threading.Thread(target=self._read, name="signals", daemon=True)
+        self._numbers = stop_signals.heard()
 
     def __enter__(self) -> SignalWatch:
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
@@ -31,7 +32,7 @@ class SignalWatch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number in _numbers():
+        for number in self._numbers:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         self._writer.close()
@@ -45,7 +46,7 @@ class SignalWatch:
         """
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in _numbers():
+        for number in self._numbers:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -56,7 +57,3 @@ class SignalWatch:
         while numbers := self._reader.recv(64):
             for number in numbers:
                 self._on_signal(number)
-
-
-def _numbers() -> list[int]:
-    return [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]

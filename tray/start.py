@@ -12,8 +12,10 @@ def main() -> int:
     code = parts.run(sys.argv[1:])
     if code is not None:
         return code
+    from core import console
     from tray import __main__ as program
 
+    console.detach()
     return program.main(sys.argv[1:])
 
 

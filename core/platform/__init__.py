@@ -8,19 +8,25 @@ descriptor: that a process could not be seen does not mean that it is gone.
 
 - `birth(pid)`: that text, or None if no such process lives (a zombie does not live) or it may not be looked at.
 - `Tree(argv, env, cwd, stdout, stderr, stop_event, heir)`: spawn a program and own all it starts.
-- `ExitWatch(pid, birth)`: block one thread until that process has ended.
+- `watch_end(pid, birth, on_end)`: call `on_end`, from another thread, when that process has ended. Undone by a call of
+  what it returns.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and end; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, hard; False if it is gone already.
 - `keep_one_heap()`: have all threads share one heap, where the C library would give each its own, and keep large blocks
   out of it. Before any thread.
 - `has_guard(shim_pid, shim_birth)`: whether a killed shim's guard still lives; always False where `GUARDED` is.
-- `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left.
+- `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left; the pids that live on.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
-- `make_private_dir(path)`: create a folder (and its parents) that only this user may enter.
+- `make_private_dir(path)`: create a folder (and its parents) that only this user may enter; OSError (ENOTSUP) where the
+  file system keeps no rights.
+- `create_private(path)`, `open_private(path)`: a descriptor to write a new file in such a folder, and one to read a
+  file there that nobody but this user (or root) can have written.
+- `replace_private(source, target)`, `unlink_private(path)`: as `replace_file` and `unlink_file`, in such a folder. None
+  of the four follows a link that has taken the folder's place.
 - `disown(path)`: delete a file that another user made there, or a link; one of ours stays.
-- `open_private(path)`: a descriptor to read a file that nobody but this user (or root) can have written.
 - `close_to_others(file)`: take others' rights to an open file away; False if they could have read it until now.
+- `who_else_may_write(path, status)`: which other users may change that file or folder, in words; None if none may.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
 - `unlink_file(path)`: delete; False where the system refuses because somebody holds the file open.
 - `leave_bundle()`: have what a frozen program starts look for libraries where it would if it were not frozen.
@@ -28,6 +34,7 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `GUARDED`: whether a killed shim leaves a guard behind that stops the tree and says so in the run record; where not,
   the kernel itself ends the tree with the shim.
 - `merged_environment(additions)`: our own environment with additions, by the platform's rule for equal names.
+- `forbids_programs(path)`: whether the disk that holds it is mounted so that nothing on it may be run.
 - `known_executables()`: absolute paths to look at, in order, before PATH.
 """
 
@@ -39,13 +46,14 @@ if sys.platform == "win32":
     from core.platform.windows import (
         EXECUTABLE_NAMES,
         GUARDED,
-        ExitWatch,
         Tree,
         ask_shim,
         birth,
         close_to_others,
+        create_private,
         disown,
         end_orphans,
+        forbids_programs,
         has_guard,
         keep_one_heap,
         kill,
@@ -55,21 +63,26 @@ if sys.platform == "win32":
         merged_environment,
         open_private,
         replace_file,
+        replace_private,
         spawn_shim,
         stop_console,
         unlink_file,
+        unlink_private,
+        watch_end,
+        who_else_may_write,
     )
 else:
     from core.platform.posix import (
         EXECUTABLE_NAMES,
         GUARDED,
-        ExitWatch,
         Tree,
         ask_shim,
         birth,
         close_to_others,
+        create_private,
         disown,
         end_orphans,
+        forbids_programs,
         has_guard,
         keep_one_heap,
         kill,
@@ -79,21 +92,26 @@ else:
         merged_environment,
         open_private,
         replace_file,
+        replace_private,
         spawn_shim,
         stop_console,
         unlink_file,
+        unlink_private,
+        watch_end,
+        who_else_may_write,
     )
 
 __all__ = [
     "EXECUTABLE_NAMES",
     "GUARDED",
-    "ExitWatch",
     "Tree",
     "ask_shim",
     "birth",
     "close_to_others",
+    "create_private",
     "disown",
     "end_orphans",
+    "forbids_programs",
     "has_guard",
     "keep_one_heap",
     "kill",
@@ -103,7 +121,11 @@ __all__ = [
     "merged_environment",
     "open_private",
     "replace_file",
+    "replace_private",
     "spawn_shim",
     "stop_console",
     "unlink_file",
+    "unlink_private",
+    "watch_end",
+    "who_else_may_write",
 ]

@@ -27,6 +27,7 @@ CREATE_SUSPENDED = 0x0000_0004
 ERROR_FILE_NOT_FOUND = 2
 ERROR_ACCESS_DENIED = 5
 ERROR_SHARING_VIOLATION = 32
+ERROR_INVALID_PARAMETER = 87
 
 _ERROR_ALREADY_EXISTS = 183
 _EVENT_MODIFY_STATE = 0x0002
@@ -46,14 +47,17 @@ _FILE_LIST_DIRECTORY = 0x0000_0001
 _FILE_READ_ATTRIBUTES = 0x0000_0080
 _READ_CONTROL = 0x0002_0000
 _FILE_SHARE_READ_WRITE = 0x0000_0003
+_FILE_SHARE_DELETE = 0x0000_0004
 _OPEN_EXISTING = 3
 _FILE_FLAG_OPEN_REPARSE_POINT = 0x0020_0000
 _FILE_FLAG_BACKUP_SEMANTICS = 0x0200_0000
+_FILE_PERSISTENT_ACLS = 0x0000_0008
 _FILE_ATTRIBUTE_TAG_INFO = 9
 _FILE_ATTRIBUTE_DIRECTORY = 0x0000_0010
 _FILE_ATTRIBUTE_REPARSE_POINT = 0x0000_0400
 _REPARSE_TAG_NAME_SURROGATE = 0x2000_0000
 _JOB_BASIC_ACCOUNTING = 1
+_JOB_PROCESS_IDS = 3
 _JOB_EXTENDED_LIMITS = 9
 _JOB_KILL_ON_CLOSE = 0x2000
 
@@ -90,6 +94,16 @@ class _JobAccounting(ctypes.Structure):
         ("processes", wintypes.DWORD),
         ("active", wintypes.DWORD),
         ("terminated", wintypes.DWORD),
+    ]
+
+
+class _JobProcessIds(ctypes.Structure):
+    """JOBOBJECT_BASIC_PROCESS_ID_LIST, with room for 256."""
+
+    _fields_ = [
+        ("assigned", wintypes.DWORD),
+        ("listed", wintypes.DWORD),
+        ("pids", ctypes.c_size_t * 256),
     ]
 
 
@@ -158,6 +172,8 @@ _terminate_job = _bind(_kernel32, "TerminateJobObject", _B, _H, wintypes.UINT)
 _create_directory = _bind(_kernel32, "CreateDirectoryW", _B, _S, ctypes.POINTER(_SecurityAttributes))
 _create_file = _bind(_kernel32, "CreateFileW", _H, _S, _D, _D, _P, _D, _D, _H, check=_refuse_invalid)
 _get_file_information = _bind(_kernel32, "GetFileInformationByHandleEx", _B, _H, ctypes.c_int, _P, _D)
+_get_volume_path = _bind(_kernel32, "GetVolumePathNameW", _B, _S, wintypes.LPWSTR, _D)
+_get_volume = _bind(_kernel32, "GetVolumeInformationW", _B, _S, _P, _D, _P, _P, _PD, _P, _D)
 _set_dll_directory = _bind(_kernel32, "SetDllDirectoryW", _B, _S)
 _open_token = _bind(_advapi32, "OpenProcessToken", _B, _H, _D, ctypes.POINTER(_H))
 _get_token = _bind(_advapi32, "GetTokenInformation", _B, _H, ctypes.c_int, _P, _D, _PD)
@@ -246,8 +262,8 @@ def has_ended(process: Handle) -> bool:
 
 
 def create_event() -> Handle:
-    """An event without a name that stays set."""
-    return Handle(_create_event(None, True, False, None))
+    """An event without a name; one wait consumes one setting."""
+    return Handle(_create_event(None, False, False, None))
 
 
 def create_named_event(name: str) -> Handle:
@@ -289,6 +305,13 @@ def active_processes(job: Handle) -> int:
     accounting = _JobAccounting()
     _query_job(job.value, _JOB_BASIC_ACCOUNTING, ctypes.byref(accounting), ctypes.sizeof(accounting), None)
     return int(accounting.active)
+
+
+def job_pids(job: Handle) -> list[int]:
+    """The pids of the live processes that the job holds, 256 at most. Raises OSError, also if there are more."""
+    found = _JobProcessIds()
+    _query_job(job.value, _JOB_PROCESS_IDS, ctypes.byref(found), ctypes.sizeof(found), None)
+    return list(found.pids[: found.listed])
 
 
 def terminate_job(job: Handle) -> None:
@@ -345,6 +368,24 @@ def _owner_sid(file: Handle) -> str:
         return _sid_text(owner.value)
     finally:
         _local_free(descriptor)
+
+
+def stranger_who_owns(path: str) -> str | None:
+    """The SID of who owns a file or folder, None if it is this user, SYSTEM or the administrators. Follows links."""
+    access, flags = _FILE_READ_ATTRIBUTES | _READ_CONTROL, _FILE_FLAG_BACKUP_SEMANTICS
+    share = _FILE_SHARE_READ_WRITE | _FILE_SHARE_DELETE
+    with Handle(_create_file(path, access, share, None, _OPEN_EXISTING, flags, None)) as file:
+        owner = _owner_sid(file)
+    return None if owner in (_user_sid(), _SYSTEM, _ADMINISTRATORS) else owner
+
+
+def keeps_access_lists(path: str) -> bool:
+    """Whether the volume that this path is on says who may do what, as NTFS does and FAT does not."""
+    root = ctypes.create_unicode_buffer(len(path) + 2)
+    _get_volume_path(path, root, len(root))
+    flags = wintypes.DWORD()
+    _get_volume(root.value, None, 0, None, None, flags, None, 0)
+    return bool(flags.value & _FILE_PERSISTENT_ACLS)
 
 
 def _close_directory(path: str, security: _SecurityAttributes) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import os
 import select
 import struct
@@ -17,25 +19,36 @@ _ZOMBIE = 5
 # struct proc_bsdinfo in <sys/proc_info.h>: status is the 2nd word, ppid the 5th; the start time closes it.
 _BSDINFO = struct.Struct("=12I16s32s5Ii2Q")
 _STATUS, _PPID, _START_SECONDS, _START_MICROSECONDS = 1, 4, -2, -1
-_LIBC = ctypes.CDLL(None)
+_LIBC = ctypes.CDLL(None, use_errno=True)
+# Zero: the answer was too short, as of a process that is just ending.
+_GONE = (0, errno.ESRCH, errno.EPERM, errno.EACCES, errno.EINVAL)
 
 
 def look(pid: int) -> Process | None:
     """The live process with that pid, or None if there is none (a zombie is not alive) or it may not be looked at.
 
+    Raises OSError where nothing can be looked at.
+
     Birth is the kernel's start time in seconds and microseconds, unrounded.
     """
     buffer = ctypes.create_string_buffer(_BSDINFO.size)
     if _LIBC.proc_pidinfo(pid, _PROC_PIDTBSDINFO, ctypes.c_uint64(0), buffer, _BSDINFO.size) != _BSDINFO.size:
+        _raise_unless_gone(ctypes.get_errno())
         return None
     fields = _BSDINFO.unpack(buffer.raw)
     if fields[_STATUS] == _ZOMBIE:
         return None
     try:
         session = os.getsid(pid)
-    except OSError:
+    except OSError as error:
+        _raise_unless_gone(error.errno or 0)
         return None
     return Process(pid, fields[_PPID], session, f"{fields[_START_SECONDS]}.{fields[_START_MICROSECONDS]:06}")
+
+
+def _raise_unless_gone(number: int) -> None:
+    if number not in _GONE:
+        raise OSError(number, os.strerror(number))
 
 
 def table() -> list[Process]:
@@ -47,7 +60,14 @@ def table() -> list[Process]:
     return [row for row in rows if row is not None]
 
 
-def bears(pid: int, mark: bytes) -> bool:
+def children(pid: int) -> list[int]:
+    """The pids of that process's children, zombies too."""
+    pids = (ctypes.c_int * 256)()
+    count = _LIBC.proc_listchildpids(pid, pids, ctypes.sizeof(pids))
+    return list(pids[: max(0, count)])
+
+
+def bears(pid: int, mark: bytes) -> bool | None:
     """macOS does not show environments; there the session has to do."""
     return False
 
@@ -61,32 +81,76 @@ def keep_one_heap() -> None:
 
 
 def send_signal(pid: int, birth: str, number: int) -> bool:
-    """Signal exactly that process; False if it is gone or may not be signalled."""
+    """Signal exactly that process; False if it is gone or may not be signalled. Raises OSError as `look` does."""
     process = look(pid)
     if process is None or process.birth != birth:
         return False
     try:
         os.kill(pid, number)
-    except OSError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True
 
 
-def wait_end(pid: int, birth: str, cancelled: int) -> bool:
-    """Block until that process has ended (True) or the descriptor `cancelled` becomes readable (False)."""
-    queue = select.kqueue()
-    try:
-        changes = [
-            select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT),
-            select.kevent(cancelled, select.KQ_FILTER_READ, select.KQ_EV_ADD),
-        ]
+class EndPoll:
+    """Waits for the ends of several processes by a kqueue. Contract: `core.platform.ends.EndPoll`."""
+
+    def __init__(self) -> None:
+        self._births: dict[int, str] = {}
+        self._woken, self._wake = os.pipe()
+        for end in (self._woken, self._wake):
+            os.set_blocking(end, False)
         try:
-            queue.control(changes, 0)
+            self._queue = select.kqueue()
+        except OSError:
+            os.close(self._woken)
+            os.close(self._wake)
+            raise
+        self._queue.control([select.kevent(self._woken, select.KQ_FILTER_READ, select.KQ_EV_ADD)], 0)
+
+    def add(self, pid: int, birth: str) -> bool:
+        """Wait for that process too; False if it has ended already. Raises OSError as `look` does."""
+        try:
+            self._change(pid, select.KQ_EV_ADD | select.KQ_EV_ONESHOT)
         except ProcessLookupError:
-            return True
+            return False
+        # Asked for first: an end after the look is told.
+        self._births[pid] = birth
         process = look(pid)
         if process is None or process.birth != birth:
-            return True
-        return any(event.ident == pid and event.filter == select.KQ_FILTER_PROC for event in queue.control(None, 2))
-    finally:
-        queue.close()
+            self.remove(pid, birth)
+            return False
+        return True
+
+    def remove(self, pid: int, birth: str) -> None:
+        """Wait no longer for that process."""
+        if self._births.get(pid) == birth:
+            del self._births[pid]
+            # It may have ended meanwhile.
+            with contextlib.suppress(OSError):
+                self._change(pid, select.KQ_EV_DELETE)
+
+    def _change(self, pid: int, flags: int) -> None:
+        self._queue.control([select.kevent(pid, select.KQ_FILTER_PROC, flags, select.KQ_NOTE_EXIT)], 0)
+
+    def wait(self, timeout: float | None) -> list[tuple[int, str]]:
+        """Those that have ended; none after `timeout` seconds or `wake`."""
+        ended = []
+        for event in self._queue.control(None, 64, timeout):
+            if event.filter == select.KQ_FILTER_READ:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._woken, 512)
+            elif event.ident in self._births:
+                ended.append((event.ident, self._births.pop(event.ident)))
+        return ended
+
+    def wake(self) -> None:
+        """End the wait under way, or the next one."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake, b".")
+
+    def close(self) -> None:
+        """Release everything."""
+        self._queue.close()
+        os.close(self._woken)
+        os.close(self._wake)

@@ -28,8 +28,9 @@ _ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)|"', re.DOTALL)
 def login_command(script: str, interpreter: str) -> list[str]:
     """How to start this very program: absolute paths.
 
-    Frozen: itself; else the file `script` beside the interpreter, or `-m tray` with `interpreter` from the same folder
-    (or the running one where that is missing). Links are not followed: a virtual environment's interpreter is one.
+    Frozen: itself; else the file `script` beside the interpreter, or `-P -m tray` with `interpreter` from the same
+    folder (or the running one where that is missing). Links are not followed: a virtual environment's interpreter is
+    one. Without `-P` a folder `tray` in the folder that the session starts in, the home, would be run instead.
     """
     executable = os.path.abspath(sys.executable)
     if getattr(sys, "frozen", False):
@@ -38,7 +39,7 @@ def login_command(script: str, interpreter: str) -> list[str]:
     beside, quiet = os.path.join(folder, script), os.path.join(folder, interpreter)
     if os.path.isfile(beside):
         return [beside]
-    return [quiet if os.path.isfile(quiet) else executable, "-m", "tray"]
+    return [quiet if os.path.isfile(quiet) else executable, "-P", "-m", "tray"]
 
 
 def desktop_entry(command: Sequence[str], icon: str | None = None) -> str:

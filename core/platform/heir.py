@@ -13,5 +13,8 @@ class Heir:
     def begin(self) -> None:
         """Called when the shim is gone and its tree is about to be stopped."""
 
+    def outlasted_by(self, pids: list[int]) -> None:
+        """Called, perhaps more than once, when these members of the tree live on though they were killed."""
+
     def end(self) -> None:
         """Called when nothing of the tree is left."""

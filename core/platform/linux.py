@@ -56,13 +56,38 @@ def table() -> list[Process]:
     return [row for row in rows if row is not None]
 
 
-def bears(pid: int, mark: bytes) -> bool:
-    """Whether that process was given `mark`, a `NAME=value`, in its environment: proc(5), `environ`."""
+def children(pid: int) -> list[int]:
+    """The pids of that process's children, zombies too: proc(5), `children`. Some may be missing, or all.
+
+    One that ends during the look may hide another, and a kernel may be built without that file.
+    """
+    found: list[int] = []
+    for thread in _list_threads(pid):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+            found += map(int, file.read().split())
+    return found
+
+
+def _list_threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+
+
+def bears(pid: int, mark: bytes) -> bool | None:
+    """Whether that process was given `mark`, a `NAME=value`, in its environment: proc(5), `environ`.
+
+    None if it shows none, as in the middle of an execve(2). Raises OSError as `look` does.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return mark in file.read().split(b"\0")
-    except OSError:
+            environment = file.read()
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         return False
+    return mark in environment.split(b"\0") if environment else None
 
 
 def adopt_orphans() -> None:
@@ -102,24 +127,57 @@ def send_signal(pid: int, birth: str, number: int) -> bool:
     return True
 
 
-def wait_end(pid: int, birth: str, cancelled: int) -> bool:
-    """Block until that process has ended (True) or the descriptor `cancelled` becomes readable (False).
+class EndPoll:
+    """Waits for the ends of several processes by their pidfds. Contract: `core.platform.ends.EndPoll`."""
 
-    Raises OSError as `look` does.
-    """
-    fd = _open(pid)
-    if fd is None:
-        return True
-    try:
-        process = look(pid)
+    def __init__(self) -> None:
+        self._fds: dict[tuple[int, str], int] = {}
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll = select.poll()
+        self._poll.register(self._wake, select.POLLIN)
+
+    def add(self, pid: int, birth: str) -> bool:
+        """Wait for that process too; False if it has ended already. Raises OSError as `look` does."""
+        fd = _open(pid)
+        if fd is None:
+            return False
+        try:
+            process = look(pid)
+        except OSError:
+            os.close(fd)
+            raise
         if process is None or process.birth != birth:
-            return True
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        poll.register(cancelled, select.POLLIN)
-        return any(ready == fd for ready, _ in poll.poll())
-    finally:
+            os.close(fd)
+            return False
+        self._fds[pid, birth] = fd
+        self._poll.register(fd, select.POLLIN)
+        return True
+
+    def remove(self, pid: int, birth: str) -> None:
+        """Wait no longer for that process."""
+        fd = self._fds.pop((pid, birth))
+        self._poll.unregister(fd)
         os.close(fd)
+
+    def wait(self, timeout: float | None) -> list[tuple[int, str]]:
+        """Those that have ended; none after `timeout` seconds or `wake`."""
+        ready = {fd for fd, _ in self._poll.poll(None if timeout is None else timeout * 1000)}
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+        ended = [process for process, fd in self._fds.items() if fd in ready]
+        for process in ended:
+            self.remove(*process)
+        return ended
+
+    def wake(self) -> None:
+        """End the wait under way, or the next one."""
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """Release everything."""
+        for process in list(self._fds):
+            self.remove(*process)
+        os.close(self._wake)
 
 
 def _open(pid: int) -> int | None:

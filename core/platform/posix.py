@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import signal
-import stat
 import subprocess
 import sys
 
 assert sys.platform != "win32"
 
-from core.platform.posix_tree import Tree as Tree  # noqa: E402 - on Windows the type checker stops above
-from core.platform.posix_tree import end_orphans as end_orphans  # noqa: E402
-from core.platform.posix_tree import has_guard as has_guard  # noqa: E402
+from core.platform.ends import Ends  # noqa: E402 - on Windows the type checker stops above
+from core.platform.posix_files import close_to_others as close_to_others  # noqa: E402
+from core.platform.posix_files import create_private as create_private  # noqa: E402
+from core.platform.posix_files import disown as disown  # noqa: E402
+from core.platform.posix_files import make_private_dir as make_private_dir  # noqa: E402
+from core.platform.posix_files import open_private as open_private  # noqa: E402
+from core.platform.posix_files import replace_private as replace_private  # noqa: E402
+from core.platform.posix_files import unlink_private as unlink_private  # noqa: E402
+from core.platform.posix_files import who_else_may_write as who_else_may_write  # noqa: E402
+from core.platform.posix_members import end_orphans as end_orphans  # noqa: E402
+from core.platform.posix_members import has_guard as has_guard  # noqa: E402
+from core.platform.posix_tree import Tree as Tree  # noqa: E402
 
 if sys.platform == "darwin":
     from core.platform import darwin as kernel
@@ -23,7 +29,6 @@ else:
 
 EXECUTABLE_NAMES = ("ollama",)
 GUARDED = True
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def known_executables() -> list[str]:
@@ -35,6 +40,14 @@ def known_executables() -> list[str]:
             "/usr/local/bin/ollama",
         ]
     return ["/usr/local/bin/ollama", "/usr/bin/ollama"]
+
+
+def forbids_programs(path: str) -> bool:
+    """Whether what lies there cannot be run, because its disk is mounted so (`noexec`). False where nobody can tell."""
+    try:
+        return bool(os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0))
+    except OSError:
+        return False
 
 
 def birth(pid: int) -> str | None:
@@ -92,66 +105,6 @@ def leave_bundle() -> None:
         os.environ["LD_LIBRARY_PATH"] = before
 
 
-def make_private_dir(path: str) -> None:
-    """Create the folder with its parents; only this user may enter it, also if it was there before.
-
-    Raises OSError; PermissionError also if it is a link or another user's, who could undo whatever is done here.
-    """
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if os.fstat(folder).st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, "This folder belongs to another user", path)
-        os.fchmod(folder, 0o700)
-    finally:
-        os.close(folder)
-
-
-def open_private(path: str) -> int:
-    """Open a file to read it. Raises OSError; with EPERM if it is no plain file, or others may write it.
-
-    Root may write everything, so what belongs to root is as good as ours.
-    """
-    try:
-        # Without O_NONBLOCK a planted FIFO would be waited for.
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise PermissionError(errno.EPERM, "It is a link", path) from None
-        raise
-    status = os.fstat(file)
-    is_ours = status.st_uid in (os.geteuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if is_ours and stat.S_ISREG(status.st_mode):
-        return file
-    os.close(file)
-    raise PermissionError(errno.EPERM, "Another user may have written it", path)
-
-
-def close_to_others(file: int) -> bool:
-    """Take away what rights others have to an open file. False if they could have read it until now.
-
-    True where the file system keeps no modes, since there no file is ever closed, not even a new one. Raises OSError.
-    """
-    if not os.fstat(file).st_mode & _OTHERS:
-        return True
-    try:
-        os.fchmod(file, 0o600)
-    except PermissionError:
-        # Root's own.
-        return False
-    return bool(os.fstat(file).st_mode & _OTHERS)
-
-
-def disown(path: str) -> None:
-    """Delete a file that another user made there, or a link; one of ours stays. Raises OSError."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if status.st_uid not in (os.geteuid(), 0) or not stat.S_ISREG(status.st_mode):
-        os.unlink(path)
-
-
 def replace_file(source: str, target: str) -> None:
     """Rename over `target`, atomically: rename(2)."""
     os.replace(source, target)
@@ -168,25 +121,4 @@ def unlink_file(path: str) -> bool:
     return True
 
 
-class ExitWatch:
-    """Blocks one thread until a process that need not be our child has ended."""
-
-    def __init__(self, pid: int, birth: str) -> None:
-        self._pid = pid
-        self._birth = birth
-        self._cancelled, self._cancel = os.pipe()
-        os.set_blocking(self._cancel, False)
-
-    def wait(self) -> bool:
-        """True once the process has ended (at once if it is not there), False if cancelled."""
-        return kernel.wait_end(self._pid, self._birth, self._cancelled)
-
-    def cancel(self) -> None:
-        """End the wait. From any thread, any number of times."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._cancel, b".")
-
-    def close(self) -> None:
-        """Release the descriptors. No wait may be running."""
-        os.close(self._cancelled)
-        os.close(self._cancel)
+watch_end = Ends(kernel.EndPoll).watch

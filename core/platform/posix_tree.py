@@ -1,8 +1,6 @@
 """Linux and macOS: one spawned program with all that it starts, and the guard that outlives a killed shim.
 
-How a tree is known: the shim leads a session, so every process in that session, and every descendant of one, is a
-member, except the shim and its guard. A wrapper that dies takes none of its children out of the session. One that makes
-a session of its own and loses its parent is known by a mark in the environment it has inherited.
+Which processes these are: `core.platform.posix_members`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from types import FrameType
 
 from core.platform.event import Event
@@ -22,56 +20,22 @@ from core.platform.table import Process
 
 assert sys.platform != "win32"
 
+from core.platform.posix_members import MARK, Members, mark_of  # noqa: E402 - the type checker stops above on Windows
+
 if sys.platform == "darwin":
     from core.platform import darwin as kernel
 else:
     from core.platform import linux as kernel
 
 ORPHAN_GRACE_SECONDS = 1.0
-_POLL_SECONDS = 0.01
+_FIRST_POLL_SECONDS = 0.01
+_LONGEST_POLL_SECONDS = 0.2
 _KILL_SECONDS = 2.0
+_OUTLAST_SECONDS = 5.0
 _RELEASED = b"."
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MAX_DESCRIPTORS = 1 << 16
 _MAX_GUARDS = 10
-_MARK = "AURA_OLLAMA_TREE"
-
-
-def members(session: int, mark: bytes, spared: Iterable[int]) -> list[Process]:
-    """The live processes of a session or with a mark, and all descendants of these, without the pids in `spared`."""
-    rows = kernel.table()
-    inside = {row.pid for row in rows if row.session == session or kernel.bears(row.pid, mark)}
-    while grown := {row.pid for row in rows if row.ppid in inside} - inside:
-        inside |= grown
-    return [row for row in rows if row.pid in inside.difference(spared)]
-
-
-def mark_of(shim_pid: int, shim_birth: str) -> bytes:
-    """The entry that every process of that shim's tree finds in its environment."""
-    return f"{_MARK}={shim_pid}-{shim_birth}".encode()
-
-
-def has_guard(shim_pid: int, shim_birth: str) -> bool:
-    """Whether the guard of a shim that has ended still lives."""
-    mark = mark_of(shim_pid, shim_birth)
-    return any(row.session == shim_pid and not kernel.bears(row.pid, mark) for row in kernel.table())
-
-
-def end_orphans(shim_pid: int, shim_birth: str) -> None:
-    """SIGKILL what a shim that has ended left behind, its guard too."""
-    # A pid stays taken while a session bears it; should it be somebody's again, then no such session is left.
-    session = shim_pid if kernel.look(shim_pid) is None else -1
-    mark = mark_of(shim_pid, shim_birth)
-    _kill_all(lambda: members(session, mark, ()))
-
-
-def _kill_all(find: Callable[[], list[Process]]) -> None:
-    """SIGKILL what `find` returns until it returns nothing, since a member may fork between a look and its end."""
-    deadline = time.monotonic() + _KILL_SECONDS
-    while (found := find()) and time.monotonic() < deadline:
-        for process in found:
-            kernel.send_signal(process.pid, process.birth, signal.SIGKILL)
-        time.sleep(_POLL_SECONDS)
 
 
 def _ask(process: Process) -> None:
@@ -91,14 +55,43 @@ def _guard(lifeline: int, session: int, mark: bytes, heir: Heir) -> None:
     if os.read(lifeline, 1) == _RELEASED:
         return
     heir.begin()
-    spared = (os.getpid(),)
-    for process in members(session, mark, spared):
-        _ask(process)
-    deadline = time.monotonic() + ORPHAN_GRACE_SECONDS
-    while members(session, mark, spared) and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    _kill_all(lambda: members(session, mark, spared))
+    tree = Members(session, mark, [os.getpid()])
+    _ask_all(tree)
+    left = _kill(tree, _KILL_SECONDS)
+    while left != []:
+        # The record must not say that all has ended, and nobody else watches any more.
+        if left:
+            heir.outlasted_by(left)
+        time.sleep(_OUTLAST_SECONDS)
+        left = _kill(tree, 0)
     heir.end()
+
+
+def _ask_all(tree: Members) -> None:
+    """Ask the members to end, and give them a moment for it. Each one is asked once."""
+    asked: set[tuple[int, str]] = set()
+    deadline = time.monotonic() + ORPHAN_GRACE_SECONDS
+    pause = _FIRST_POLL_SECONDS
+    while time.monotonic() < deadline:
+        # That they cannot be looked up does not mean that there are none.
+        with contextlib.suppress(OSError):
+            found = tree.find()
+            if not found:
+                return
+            for process in found:
+                if (process.pid, process.birth) not in asked:
+                    asked.add((process.pid, process.birth))
+                    _ask(process)
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def _kill(tree: Members, seconds: float) -> list[int] | None:
+    """The pids that live on; None if that cannot be known."""
+    try:
+        return tree.kill(seconds)
+    except OSError:
+        return None
 
 
 def _close_all_but(kept: Sequence[int]) -> None:
@@ -120,7 +113,7 @@ class Tree:
         stop_event: str,
         heir: Heir,
     ) -> None:
-        """Spawn `argv`. Raises OSError, with nothing left behind.
+        """Spawn `argv`. Raises OSError, or ValueError for a text that no process can be given; nothing is left then.
 
         `heir` is called in the guard of a shim that was killed. `stop_event` is Windows' way; here the stop is
         SIGTERM, SIGINT or SIGHUP.
@@ -131,9 +124,11 @@ class Tree:
         self._exit_told = False
         self._asked: set[tuple[int, str]] = set()
         self._guards = 0
+        self._guard_pid = 0
         own = kernel.look(os.getpid())
         self._mark = mark_of(os.getpid(), own.birth if own else "")
-        env = {**env, _MARK: self._mark.decode().partition("=")[2]}
+        self._members = Members(os.getpid(), self._mark)
+        env = {**env, MARK: self._mark.decode().partition("=")[2]}
         if os.getsid(0) != os.getpid():
             os.setsid()
         self._listen_to_signals()
@@ -141,7 +136,7 @@ class Tree:
         self._fork_guard()
         try:
             self.pid = self._spawn(argv, env, cwd, stdout, stderr)
-        except OSError:
+        except (OSError, ValueError):
             self.close()
             raise
         process = kernel.look(self.pid)
@@ -166,6 +161,7 @@ class Tree:
         self._guard_pid = os.fork()
         if self._guard_pid:
             os.close(lifeline)
+            self._members.spared = {os.getpid(), self._guard_pid}
             return
         try:
             _guard(lifeline, session, self._mark, self._heir)
@@ -187,10 +183,14 @@ class Tree:
             )
 
     def next_event(self, timeout: float | None) -> Event:
-        """Wait at most `timeout` seconds for the program's own end (told once) or a request to stop."""
+        """Wait at most `timeout` seconds for the program's own end (told once) or a request to stop.
+
+        With a timeout, the end of another child of ours ends the wait early.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            self._reap()
+            if self._reap() and timeout is not None:
+                deadline = 0.0
             if self.exit_code is not None and not self._exit_told:
                 self._exit_told = True
                 return Event.EXITED
@@ -202,43 +202,56 @@ class Tree:
                 return Event.TIMEOUT
             os.read(self._wake, 512)
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Whether an orphan that had come to us has ended."""
+        has_orphan_ended = False
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
-                return
+                return has_orphan_ended
             if pid == 0:
-                return
+                return has_orphan_ended
             if os.WIFSTOPPED(status):
                 if pid == self._guard_pid:
                     # A guard that is stopped guards nothing. It is our child and not reaped, so the pid is its own.
                     os.kill(pid, signal.SIGCONT)
             elif pid == self.pid:
                 self.exit_code = os.waitstatus_to_exitcode(status)
-            elif pid == self._guard_pid and self._guards < _MAX_GUARDS:
+            elif pid != self._guard_pid:
+                has_orphan_ended = True
+            elif self._guards < _MAX_GUARDS:
                 os.close(self._lifeline)
                 self._fork_guard()
 
-    def _members(self) -> list[Process]:
-        return members(os.getpid(), self._mark, (os.getpid(), self._guard_pid))
-
     def ask(self) -> None:
-        """Ask the program to end; once it has, ask what it left behind. Call repeatedly: each one is asked once."""
-        found = self._members()
-        root = [process for process in found if process.pid == self.pid]
-        for process in root or found:
-            if (process.pid, process.birth) not in self._asked:
-                self._asked.add((process.pid, process.birth))
-                _ask(process)
+        """Ask the program to end; once it has, ask what it left behind. Call repeatedly: each one is asked once.
+
+        What cannot be looked up at the moment is asked by a later call.
+        """
+        with contextlib.suppress(OSError):
+            root = kernel.look(self.pid)
+            found = [root] if root and root.birth == self.birth else self._members.find()
+            for process in found:
+                if (process.pid, process.birth) not in self._asked:
+                    self._asked.add((process.pid, process.birth))
+                    _ask(process)
 
     def empty(self) -> bool:
-        """Whether no process of the tree is alive."""
-        return not self._members()
+        """Whether no process of the tree is alive. While one of our children lives, looking is cheap."""
+        try:
+            children = (kernel.look(pid) for pid in kernel.children(os.getpid()) if pid != self._guard_pid)
+            return not any(children) and not self._members.find()
+        except OSError:
+            # That nothing can be looked up does not mean that there is nothing.
+            return False
 
-    def kill(self) -> None:
-        """SIGKILL every member, until none is left or 2 s have passed."""
-        _kill_all(self._members)
+    def kill(self, seconds: float) -> list[int]:
+        """SIGKILL every member; the pids that live on after `seconds`. Returns as soon as there are none.
+
+        Raises OSError if that cannot be known.
+        """
+        return self._members.kill(seconds)
 
     def close(self) -> None:
         """Let the guard go. Call when the tree is empty."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
-import threading
 import time
 
 from core.platform import _win32api as win32
+from core.platform.ends import Ends
 from core.platform.windows_console import send_console_stop
 from core.platform.windows_tree import Tree as Tree
 
@@ -23,6 +24,8 @@ _KNOWN_EXECUTABLES = (
     ("LOCALAPPDATA", r"Ollama\ollama.exe"),
 )
 _LOOK = win32.PROCESS_QUERY_LIMITED_INFORMATION | win32.SYNCHRONIZE
+# MAXIMUM_WAIT_OBJECTS, for one call of WaitForMultipleObjects.
+_MOST_WAITED_FOR = 64
 _REPLACE_SECONDS = 2.0
 _REPLACED_SECONDS = 0.2
 _REPLACE_POLL_SECONDS = 0.01
@@ -34,11 +37,27 @@ def known_executables() -> list[str]:
     return [os.path.join(folder, tail) for folder, tail in places if folder]
 
 
+def forbids_programs(path: str) -> bool:
+    """False: no disk is mounted so here."""
+    return False
+
+
+def says_gone(error: OSError) -> bool:
+    """Whether OpenProcess has said that there is no such process, or none that we may look at."""
+    is_refused = error.winerror in (win32.ERROR_INVALID_PARAMETER, win32.ERROR_ACCESS_DENIED)
+    return is_refused or isinstance(error, ProcessLookupError)
+
+
 def _open_live(pid: int) -> win32.Handle | None:
-    """That process, if it lives and may be looked at. While the handle is open its pid names no other."""
+    """That process, if it lives and may be looked at. While the handle is open its pid names no other.
+
+    Raises OSError if that cannot be known, as when the system is short of memory.
+    """
     try:
         process = win32.open_process(pid, _LOOK)
-    except OSError:
+    except OSError as error:
+        if not says_gone(error):
+            raise
         return None
     if win32.has_ended(process):
         process.close()
@@ -118,8 +137,9 @@ def has_guard(shim_pid: int, shim_birth: str) -> bool:
     return False
 
 
-def end_orphans(shim_pid: int, shim_birth: str) -> None:
+def end_orphans(shim_pid: int, shim_birth: str) -> list[int]:
     """There are none here, for the same reason."""
+    return []
 
 
 def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes]:
@@ -163,12 +183,17 @@ def leave_bundle() -> None:
 def make_private_dir(path: str) -> None:
     """Create the folder with its parents; this user, SYSTEM and administrators alone may enter it and what is below.
 
-    Also if it was there before. Raises OSError, also where the file system keeps no access lists; PermissionError also
-    if it is a link or another user's, who could undo whatever is done here.
+    Also if it was there before. Raises OSError, ENOTSUP where the file system keeps no access lists, as FAT does not;
+    PermissionError also if it is a link or another user's, who could undo whatever is done here.
     """
     path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    parent = os.path.dirname(path)
+    os.makedirs(parent, exist_ok=True)
     try:
+        if not win32.keeps_access_lists(parent):
+            raise OSError(
+                errno.ENOTSUP, "It lies on a file system that keeps no rights, so other users could get at it"
+            )
         win32.create_private_directory(path)
     except OSError as error:
         # What the system itself refuses does not say where.
@@ -178,6 +203,11 @@ def make_private_dir(path: str) -> None:
 
 def disown(path: str) -> None:
     """Nothing: nobody else makes a file in a folder that is closed to him."""
+
+
+def create_private(path: str) -> int:
+    """Open a new file to write it, in a folder that `make_private_dir` has closed. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_BINARY | os.O_NOINHERIT, 0o600)
 
 
 def open_private(path: str) -> int:
@@ -224,28 +254,61 @@ def unlink_file(path: str) -> bool:
     return True
 
 
-class ExitWatch:
-    """Blocks one thread until a process that need not be our child has ended."""
+def replace_private(source: str, target: str) -> None:
+    """As `replace_file`: nobody else can exchange a folder that is closed to him."""
+    replace_file(source, target)
 
-    def __init__(self, pid: int, birth: str) -> None:
-        self._process = _open_same(pid, birth)
-        self._cancelled = win32.create_event()
-        # A late `cancel` must not set whatever got the number of a closed handle.
-        self._closing = threading.Lock()
 
-    def wait(self) -> bool:
-        """True once the process has ended (at once if it is not there), False if cancelled."""
-        return self._process is None or win32.wait_any([self._process, self._cancelled], None) == 0
+def unlink_private(path: str) -> bool:
+    """As `unlink_file`, for the same reason."""
+    return unlink_file(path)
 
-    def cancel(self) -> None:
-        """End the wait, the next one too. From any thread, any number of times, also after `close`."""
-        with self._closing:
-            if self._cancelled.value:
-                win32.set_event(self._cancelled)
+
+def who_else_may_write(path: str, status: os.stat_result) -> str | None:
+    """Whose that file or folder is, in words, if it is another user's who is no administrator; None if not.
+
+    What its access list grants to whom is not asked.
+    """
+    stranger = win32.stranger_who_owns(path)
+    return None if stranger is None else f"it belongs to another user ({stranger})"
+
+
+class EndPoll:
+    """Waits for the ends of several processes by their handles. Contract: `core.platform.ends.EndPoll`."""
+
+    def __init__(self) -> None:
+        self._processes: dict[tuple[int, str], win32.Handle] = {}
+        self._wake = win32.create_event()
+
+    def add(self, pid: int, birth: str) -> bool:
+        """Wait for that process too; False if it has ended already. Raises OSError if that cannot be known."""
+        process = _open_same(pid, birth)
+        if process is None:
+            return False
+        self._processes[pid, birth] = process
+        return True
+
+    def remove(self, pid: int, birth: str) -> None:
+        """Wait no longer for that process."""
+        self._processes.pop((pid, birth)).close()
+
+    def wait(self, timeout: float | None) -> list[tuple[int, str]]:
+        """Those that have ended; none after `timeout` seconds or `wake`."""
+        win32.wait_any([self._wake, *self._processes.values()], timeout)
+        ended = [known for known, process in self._processes.items() if win32.has_ended(process)]
+        for known in ended:
+            self.remove(*known)
+        return ended
+
+    def wake(self) -> None:
+        """End the wait under way, or the next one."""
+        win32.set_event(self._wake)
 
     def close(self) -> None:
-        """Release the handles. No wait may be running."""
-        with self._closing:
-            self._cancelled.close()
-        if self._process is not None:
-            self._process.close()
+        """Release everything."""
+        for known in list(self._processes):
+            self.remove(*known)
+        self._wake.close()
+
+
+watch_end = Ends(EndPoll, _MOST_WAITED_FOR - 1).watch

@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 
 from core.platform import _win32api as win32
 from core.platform.event import Event
@@ -27,6 +28,7 @@ _OWN = (
     | win32.SYNCHRONIZE
 )
 _REAP_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 
 
 class Tree:
@@ -95,9 +97,13 @@ class Tree:
         """Whether no process of the tree is alive. The console's own host may outlive the last one for a moment."""
         return win32.active_processes(self._job) == 0
 
-    def kill(self) -> None:
-        """End every member at once. Returns before they are gone."""
+    def kill(self, seconds: float) -> list[int]:
+        """End every member; the pids that live on after `seconds`. Returns as soon as there are none."""
         win32.terminate_job(self._job)
+        deadline = time.monotonic() + seconds
+        while not self.empty() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return sorted(win32.job_pids(self._job))
 
     def close(self) -> None:
         """Release everything; what still lives in the tree is killed. A second call does nothing."""

@@ -18,8 +18,10 @@ BALLAST = "ballast"
 
 
 @contextmanager
-def small_disk(at: Path, size: int) -> Iterator[Path]:
+def small_disk(at: Path, size: int, options: str = "exec") -> Iterator[Path]:
     """Have a disk of `size` bytes at the folder `at`, which only this thread and what it starts can see.
+
+    `options` are those of mount(8).
 
     Raises `BedMissing` where mounting is not allowed. It is gone with the block, or with this process.
     """
@@ -30,7 +32,7 @@ def small_disk(at: Path, size: int) -> Iterator[Path]:
         _call("unshare", CLONE_NEWNS)
         try:
             _mount("--make-rprivate", "/")
-            _mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(at))
+            _mount("-t", "tmpfs", "-o", f"size={size},mode=0700,{options}", "tmpfs", str(at))
             yield at
         finally:
             # A thread that was started in the block, and is about to end, still shares root and folder with this one,

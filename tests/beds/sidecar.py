@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,8 +42,14 @@ class Sidecar:
         models: Path,
         ollama_port: int,
         settings: Mapping[str, object] | bytes | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "api"),
+        env: Mapping[str, str] | None = None,
+        cwd: Path = CHECKOUT,
     ) -> None:
-        """`settings` adds to what `ollama-sidecar.json` gets; bytes are all that it gets."""
+        """`settings` adds to what `ollama-sidecar.json` gets; bytes are all that it gets.
+
+        `program` is what is run, in the folder `cwd` and with `env` added to our environment.
+        """
         self.root = root
         self.ollama_port = ollama_port
         self.ollama_url = f"http://127.0.0.1:{ollama_port}"
@@ -51,13 +57,14 @@ class Sidecar:
         self._write_settings(executable, ollama_environment(root, models), {} if settings is None else settings)
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(root)],
-                cwd=CHECKOUT,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                [*program, "--port", "0", "--data-dir", str(root)],
+                cwd=cwd,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                errors="surrogateescape",
                 start_new_session=True,
                 creationflags=NO_WINDOW,
             )

@@ -130,7 +130,7 @@ class OutsideLooker(Looker):
         super().__init__(SettingsReader(Paths(Path("/nowhere"))))
         self._outside = outside
 
-    async def look(self, managed_url: str | None, max_setup_age: float = 0.0) -> Look:
+    async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
         """What is true when the question is answered, or was when it came up, or an error that nobody has foreseen."""
         answer = await self._outside.ask("look")
         if isinstance(answer, Exception):

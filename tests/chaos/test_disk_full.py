@@ -234,6 +234,7 @@ logging.info("before")
 fill(root / "AuraData")
 for number in range(200):
     logging.info("line %d of a hundred bytes or so, of which a page of what the disk has left holds few", number)
+    logging.getLogger().handlers[0].flush()
 make_room(root / "AuraData")
 logging.info("after")
 """
@@ -242,5 +243,8 @@ logging.info("after")
     lines = (full / "logs/sidecar.log").read_text().splitlines()
     assert lines[0].endswith(" before")
     assert lines[-1].endswith(" after")
-    assert len(lines) < 100
+    told = re.search(r"WARNING core.outlet: (\d+) lines are missing here: the disk did not take them", "\n".join(lines))
+    assert told
+    whole = [line for line in lines if re.fullmatch(r"\S+ \S+ INFO root: line \d+ of a hundred .* few", line)]
+    assert 0 < int(told[1]) == 200 - len(whole)
     assert len(done.stderr.splitlines()) == 202

@@ -106,7 +106,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         async def begin() -> None:
-            self.machine.look()
+            self.machine.lookout.look()
 
         self.loop.run_until_complete(begin())
         self._settle()

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 
@@ -30,7 +30,6 @@ JITTER_SECONDS = 0.08
 @pytest.mark.timeout(90)  # thirty starts of two Ollamas
 def test_of_ours_and_theirs_on_one_port_one_wins_and_the_status_says_which(chance: Chance, tmp_path: Path) -> None:
     bed = require(ollama)
-    winners = set()
     with Place(tmp_path, bed.executable) as place, ThreadPoolExecutor(1) as pool:
         assert place.status()["state"] == "stopped"
         for number in range(ROUNDS):
@@ -38,13 +37,34 @@ def test_of_ours_and_theirs_on_one_port_one_wins_and_the_status_says_which(chanc
             time.sleep(chance.random.uniform(0, JITTER_SECONDS))
             theirs = OllamaServer(tmp_path / "theirs", executable=bed.executable, port=place.port)
             try:
-                winners.add(_one_won(place, theirs, asked.result(30), f"round {number}"))
+                _one_won(place, theirs, asked.result(30), f"round {number}")
             finally:
                 # Ours first: the other waits until nobody listens.
                 place.post("stop")
                 theirs.kill()
             _wait_for(place, "stopped", "failed")
-    assert winners == {"ours", "theirs"}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_whoever_listens_first_wins_though_the_other_was_already_started(tmp_path: Path, first: str) -> None:
+    """The one that is to lose has been started, and waits behind a gate until the other one listens."""
+    bed = require(ollama)
+    gate, gated = tmp_path / "gate", tmp_path / "gated" / "ollama"
+    gated.parent.mkdir()
+    gated.write_text(f'#!/bin/sh\nwhile [ ! -e "{gate}" ]; do sleep 0.01; done\nexec "{bed.executable}" "$@"\n')
+    gated.chmod(0o755)
+    ours, other = (bed.executable, gated) if first == "ours" else (gated, bed.executable)
+    with Place(tmp_path, ours) as place, ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        stack.callback(gate.touch)
+        asked = pool.submit(place.post, "start")
+        if first == "theirs":
+            wait_until(place.ollamas, "our Ollama behind its gate")
+        theirs = OllamaServer(tmp_path / "theirs", executable=other, port=place.port)
+        stack.callback(theirs.kill)
+        wait_until(lambda: _listener(place) is not None, "the first one to listen")
+        gate.touch()
+        assert _one_won(place, theirs, asked.result(30), first) == first
 
 
 def _start_after(place: Place, delay: float) -> Answer:

@@ -14,6 +14,8 @@ EVIL = [
     "漢".encode(),
     "\U0001f600".encode(),
     "漢".encode()[:2],
+    "\x85\x9b31m".encode(),
+    "\u202e\u2028\u2069\u061c".encode(),
     b"\x1b[31m",
     b"\x1b]0;t\x07",
     b"\x1b]0;t\x1b\\",

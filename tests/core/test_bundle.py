@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from core import __version__
-from core.bundle import shim_executable
+from core.bundle import FrozenShim, PythonShim
 from core.platform import EXECUTABLE_NAMES
+from tests import tied
+from tests.beds.disk import small_disk
+from tests.beds.require import require
 
 NAME = f"aura-ollama-shim{Path(EXECUTABLE_NAMES[0]).suffix}"
 # A program of one file that waits for ever.
@@ -39,10 +42,10 @@ def run_dir(tmp_path: Path) -> Path:
 
 def copied(run_dir: Path, shim: Path) -> Path:
     """The folder that the shim is to run from."""
-    executable = shim_executable(run_dir, shim)
-    assert executable is not None
-    assert executable.name == NAME
-    return executable.parent
+    executable, *arguments = FrozenShim(shim).command(run_dir, Path("spec"))
+    assert arguments == ["--shim", "spec"]
+    assert Path(executable).name == NAME
+    return Path(executable).parent
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -57,11 +60,6 @@ def running(executable: Path) -> Iterator[None]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         yield
         process.kill()
-
-
-def test_a_program_without_a_shim_of_its_own_has_none(run_dir: Path, tmp_path: Path) -> None:
-    assert shim_executable(run_dir, tmp_path / "no shim") is None
-    assert list(run_dir.iterdir()) == []
 
 
 def test_the_copy_is_whole_named_for_version_and_content_and_used_again(run_dir: Path, shim: Path) -> None:
@@ -118,5 +116,49 @@ def test_a_copy_that_cannot_be_made_is_an_error_and_leaves_nothing(run_dir: Path
     run_dir.rmdir()
     run_dir.write_text("in the way")
     with pytest.raises(OSError, match="run"):
-        shim_executable(run_dir, shim)
+        FrozenShim(shim).command(run_dir, Path("spec"))
     assert run_dir.read_text() == "in the way"
+
+
+def test_a_good_copy_is_run_though_the_program_is_gone_or_another(run_dir: Path, shim: Path) -> None:
+    program = FrozenShim(shim)
+    executable = program.command(run_dir, Path("spec"))
+    (shim / NAME).write_bytes(b"of another version")
+    assert program.command(run_dir, Path("spec")) == executable
+    shutil.rmtree(shim)
+    assert program.command(run_dir, Path("spec")) == executable
+
+
+@pytest.mark.parametrize("harm", ["removed", "upgraded"])
+def test_without_a_good_copy_what_is_no_more_as_it_was_is_not_run(run_dir: Path, shim: Path, harm: str) -> None:
+    program = FrozenShim(shim)
+    if harm == "removed":
+        shutil.rmtree(shim)
+    else:
+        (shim / NAME).write_bytes(b"of another version")
+    with pytest.raises(FileNotFoundError):
+        program.command(run_dir, Path("spec"))
+    assert list(run_dir.iterdir()) == []
+
+
+@tied.linux("a disk mounted so that no program on it may be run")
+def test_where_no_copy_may_be_run_the_program_s_own_shim_is(run_dir: Path, shim: Path) -> None:
+    with ExitStack() as disks:
+        require(lambda: disks.enter_context(small_disk(run_dir, 16 << 20, "noexec")))
+        assert FrozenShim(shim).command(run_dir, Path("spec")) == [str(shim / NAME), "--shim", "spec"]
+
+
+def test_the_modules_of_a_shim_are_copied_whole_and_its_bytecode_does_not_count(run_dir: Path, tmp_path: Path) -> None:
+    package = tmp_path / "core"
+    (package / "platform").mkdir(parents=True)
+    (package / "shim.py").write_text("main = print")
+    (package / "platform" / "__init__.py").write_text("")
+    program = PythonShim(package)
+    command = program.command(run_dir, Path("spec"))
+    copy = Path(command[-3])
+    assert content(copy) == {"core/shim.py": b"main = print", "core/platform/__init__.py": b""}
+    (copy / "core" / "__pycache__").mkdir()
+    (copy / "core" / "__pycache__" / "shim.pyc").write_bytes(b"")
+    assert program.command(run_dir, Path("spec")) == command
+    (copy / "core" / "json.py").write_text("")
+    assert program.command(run_dir, Path("spec")) != command

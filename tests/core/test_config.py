@@ -23,6 +23,7 @@ from core.segments import Caps
 from tests import tied
 
 BOM = b"\xef\xbb\xbf"
+ROUNDS = 50
 LONG_AGO_NS = 1_600_000_000_000_000_000
 OWN_KEYS = ("ollamaUrl", "ollamaModel", "ollamaExecutablePath")
 
@@ -268,7 +269,9 @@ def test_value_error_names_file_line_field_value_and_way_out(paths: Paths, field
 @pytest.mark.parametrize("key", OWN_KEYS)
 def test_wrong_type_in_aura_settings_is_an_error(paths: Paths, key: str) -> None:
     paths.settings.write_text(f'{{"{key}": 5}}')
-    assert problem_of(SettingsReader(paths)).message == f"{paths.settings}, line 1: `{key}` is 5, but must be a text"
+    most = 2048 if key == "ollamaUrl" else 32_767
+    expected = f"{paths.settings}, line 1: `{key}` is 5, but must be a text of at most {most} characters"
+    assert problem_of(SettingsReader(paths)).message == expected
 
 
 def test_half_characters_are_refused_in_our_keys_only(paths: Paths) -> None:
@@ -304,6 +307,42 @@ def test_environment_error_names_the_entry_and_its_line(paths: Paths, entry: str
     assert field in problem.message
     assert "hunter2" not in problem.message
     assert problem.message.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("env", "message", "way_out"),
+    [
+        ({"A": "x" * 32_766}, "`env.A` takes 32768 bytes with its name, but 32767 at most", "`env.A`"),
+        ({"A": "ü" * 16_383}, "`env.A` takes 32768 bytes with its name, but 32767 at most", "`env.A`"),
+        ({"N" * 40_000: "x"}, f"`env.{'N' * 80}…` takes 40002 bytes", "Shorten or remove"),
+        (
+            {f"A{number:02}": "x" * 32_763 for number in range(17)},
+            "`env` takes 557039 bytes, but 524288 at most",
+            "its largest entry is `env.A00`",
+        ),
+    ],
+    ids=["an entry", "an entry of two-byte letters", "a name", "all together"],
+)
+def test_an_environment_that_no_program_takes_is_refused_with_its_size(
+    paths: Paths, env: dict[str, str], message: str, way_out: str
+) -> None:
+    paths.sidecar.write_text(json.dumps({"env": env}, ensure_ascii=False), encoding="utf-8")
+    problem = problem_of(SettingsReader(paths))
+    assert message in problem.message
+    assert way_out in str(problem.action)
+    assert len(problem.message) < 1000
+    with pytest.raises(ConfigError, match="takes"):
+        write_sidecar(Paths(paths.root / "other"), {"env": env})
+
+
+@pytest.mark.parametrize("key", OWN_KEYS)
+def test_a_text_without_bounds_is_refused_and_takes_no_time(paths: Paths, key: str) -> None:
+    """As a URL this one took minutes to be shown without its credentials, on the loop."""
+    paths.settings.write_text(json.dumps({key: "://" * 1_100_000}))
+    problem = problem_of(SettingsReader(paths))
+    assert f"`{key}` is " in problem.message
+    assert "but must be a text of at most" in problem.message
+    assert len(problem.message) < 1000
 
 
 def test_ollama_host_in_the_environment_points_to_ollama_url(paths: Paths) -> None:
@@ -373,6 +412,70 @@ def test_a_file_that_was_never_usable_asks_for_the_token_if_it_speaks_of_it(tmp_
     assert reader.read().sidecar.require_token is False
     paths.sidecar.write_text('{"requireToken": true')
     assert reader.read().sidecar.require_token is False, "the last good value is known"
+
+
+@posix_only
+@pytest.mark.parametrize("how", ["a pipe", "a folder", "too large", "not ours to read", "UTF-16"])
+def test_a_file_that_was_never_readable_asks_for_the_token(paths: Paths, how: str) -> None:
+    """It may hold `requireToken`: whoever asked for it must not lose it because a disk fails."""
+    if how == "a pipe" and sys.platform != "win32":
+        os.mkfifo(paths.sidecar)
+    elif how == "a folder":
+        paths.sidecar.mkdir()
+    elif how == "too large":
+        paths.sidecar.write_text(" " * (4 << 20) + '{"requireToken": true}')
+    elif how == "UTF-16":
+        paths.sidecar.write_text('{"requireToken": true}', encoding="utf-16")
+    else:
+        paths.sidecar.write_text('{"requireToken": true}')
+        paths.sidecar.chmod(0o666)
+    reader = SettingsReader(paths)
+    assert reader.read().sidecar.require_token is True
+    assert reader.problem is not None
+
+
+@posix_only
+@pytest.mark.parametrize("link", ["the file", "the data folder"])
+def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path: Path, link: str) -> None:
+    """What it leads to may be on a disk that is not there at present: the last good values stay, nothing is written."""
+    paths = Paths(tmp_path / "root")
+    paths.root.mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "settings.json").write_text('{"ollamaExecutablePath": "/mine/ollama"}')
+    if link == "the file":
+        paths.data.mkdir()
+        paths.settings.symlink_to(elsewhere / "settings.json")
+    else:
+        paths.data.symlink_to(elsewhere)
+    place = paths.settings if link == "the file" else paths.data
+    reader = SettingsReader(paths)
+    assert reader.read().ollama_executable_path == "/mine/ollama"
+    elsewhere.rename(tmp_path / "away")
+    assert reader.read().ollama_executable_path == "/mine/ollama"
+    assert f"{place} is a link to {place.readlink()}, which does not exist" in problem_of(reader).message
+    with pytest.raises(ConfigError, match="which does not exist"):
+        write_settings(paths, {"ollamaModel": "m"})
+    assert not elsewhere.exists()
+    (tmp_path / "away").rename(elsewhere)
+    assert reader.read().ollama_executable_path == "/mine/ollama"
+    assert reader.problem is None
+
+
+def test_a_data_folder_that_is_gone_leaves_the_last_good_values(paths: Paths) -> None:
+    """A file that is removed means the defaults; one that goes with its folder was on a disk that was taken away."""
+    paths.settings.write_text('{"ollamaModel": "m"}')
+    reader = SettingsReader(paths)
+    assert reader.read().ollama_model == "m"
+    paths.data.rename(paths.root / "away")
+    assert reader.read().ollama_model == "m"
+    assert "is gone" in problem_of(reader).message
+    (paths.root / "away").rename(paths.data)
+    assert reader.read().ollama_model == "m"
+    assert reader.problem is None
+    paths.settings.unlink()
+    assert reader.read().ollama_model is None
+    assert reader.problem is None
 
 
 @posix_only
@@ -565,82 +668,103 @@ def test_file_may_not_grow_too_large(paths: Paths) -> None:
 # --- At the same time -----------------------------------------------------------------------------------------------
 
 
+Background = Callable[[Callable[[int], None]], threading.Event]
+
+
 @pytest.fixture
-def background() -> Iterator[Callable[[Callable[[], None]], threading.Event]]:
-    """Run something over and over in a thread until the returned event, or the test's end, stops it."""
-    running: list[tuple[threading.Event, threading.Thread]] = []
+def background() -> Iterator[Background]:
+    """Do something `ROUNDS` times in a thread, with the numbers from 1 on; the returned event says that it is done."""
+    threads: list[threading.Thread] = []
     errors: list[BaseException] = []
 
-    def repeat(work: Callable[[], None], stop: threading.Event) -> None:
+    def repeat(work: Callable[[int], None], done: threading.Event) -> None:
         try:
-            while not stop.is_set():
-                work()
+            for number in range(1, ROUNDS + 1):
+                work(number)
         except BaseException as error:
             errors.append(error)
             raise
+        finally:
+            done.set()
 
-    def start(work: Callable[[], None]) -> threading.Event:
-        stop = threading.Event()
-        thread = threading.Thread(target=repeat, args=(work, stop))
-        running.append((stop, thread))
-        thread.start()
-        return stop
+    def start(work: Callable[[int], None]) -> threading.Event:
+        done = threading.Event()
+        threads.append(threading.Thread(target=repeat, args=(work, done)))
+        threads[-1].start()
+        return done
 
     yield start
-    for stop, _ in running:
-        stop.set()
-    for _, thread in running:
-        thread.join(5)
-        assert not thread.is_alive()
+    for thread in threads:
+        thread.join()
     assert not errors
-
-
-Background = Callable[[Callable[[], None]], threading.Event]
 
 
 def test_reader_beside_a_writer_sees_whole_settings_only(paths: Paths, background: Background) -> None:
     """Our writer replaces at once: no reader ever meets a problem, a missing file or a mixture."""
     write_settings(paths, {"ollamaModel": "0", "ollamaExecutablePath": "/0"})
-    number = iter(range(1, 10**9))
 
-    def write() -> None:
-        text = str(next(number))
-        write_settings(paths, {"ollamaModel": text, "ollamaExecutablePath": f"/{text}"})
+    def write(number: int) -> None:
+        write_settings(paths, {"ollamaModel": str(number), "ollamaExecutablePath": f"/{number}"})
 
-    background(write)
+    done = background(write)
     reader = SettingsReader(paths)
-    seen: set[str | None] = set()
-    while len(seen) < 50:
+    while True:
+        is_last = done.is_set()
         settings = reader.read()
         assert reader.problem is None
         assert settings.ollama_executable_path == f"/{settings.ollama_model}"
-        seen.add(settings.ollama_model)
+        if is_last:
+            break
+    assert settings.ollama_model == str(ROUNDS)
+
+
+def in_place(number: int) -> list[str]:
+    """What Aura writes into the file it has truncated, part by part."""
+    digit = str(number % 10)
+    content = f'{{"ollamaModel": "{digit * 3000}", "ollamaExecutablePath": "/{digit}"}}'
+    return [content[start : start + 500] for start in range(0, len(content), 500)]
+
+
+def assert_whole(settings: Settings) -> str:
+    """The digit of which all is made."""
+    assert settings.ollama_model is not None
+    digit = settings.ollama_model[0]
+    assert (settings.ollama_model, settings.ollama_executable_path) == (digit * 3000, f"/{digit}")
+    return digit
+
+
+def test_each_moment_of_a_write_in_place_gives_the_old_value_or_the_new(paths: Paths) -> None:
+    """What it is caught at is a problem until the file is whole again, and nothing more."""
+    paths.settings.write_text("".join(in_place(1)))
+    reader = SettingsReader(paths)
+    assert assert_whole(reader.read()) == "1"
+    with paths.settings.open("w") as file:
+        for part in in_place(2):
+            assert assert_whole(reader.read()) == "1"
+            assert reader.problem is not None
+            file.write(part)
+            file.flush()
+    assert assert_whole(reader.read()) == "2"
+    assert reader.problem is None
 
 
 def test_reader_beside_an_in_place_writer_never_takes_a_torn_value(paths: Paths, background: Background) -> None:
-    """Aura truncates and writes. What it is caught at is a problem until the next read, and nothing more."""
-    digits = itertools.cycle("0123456789")
+    """Whatever moments it meets, and though it may begin in one and end in another."""
 
-    def write_in_place() -> None:
-        digit = next(digits)
-        content = f'{{"ollamaModel": "{digit * 3000}", "ollamaExecutablePath": "/{digit}"}}'
+    def write_in_place(number: int) -> None:
         with paths.settings.open("w") as file:
-            for start in range(0, len(content), 500):
-                file.write(content[start : start + 500])
+            for part in in_place(number):
+                file.write(part)
                 file.flush()
 
-    write_in_place()
-    reader, problems = SettingsReader(paths), 0
-    seen: set[str] = set()
-    reader.read()
-    background(write_in_place)
-    while len(seen) < 5 or problems < 5:
-        settings = reader.read()
-        problems += reader.problem is not None
-        assert settings.ollama_model is not None
-        digit = settings.ollama_model[0]
-        assert (settings.ollama_model, settings.ollama_executable_path) == (digit * 3000, f"/{digit}")
-        seen.add(digit)
+    write_in_place(0)
+    reader = SettingsReader(paths)
+    assert_whole(reader.read())
+    done = background(write_in_place)
+    while not done.is_set():
+        assert_whole(reader.read())
+    assert assert_whole(reader.read()) == str(ROUNDS % 10)
+    assert reader.problem is None
 
 
 class Interrupted(dict[str, object]):

@@ -172,9 +172,9 @@ def test_the_login_command_is_a_script_beside_the_interpreter(tmp_path: Path, mo
     """Else the quiet interpreter beside it, else the running one; a frozen program is its own command."""
     python, quiet, script = tmp_path / "python", tmp_path / "pythonw", tmp_path / "aura"
     monkeypatch.setattr(sys, "executable", str(python))
-    assert desktop_text.login_command("aura", "pythonw") == [str(python), "-m", "tray"]
+    assert desktop_text.login_command("aura", "pythonw") == [str(python), "-P", "-m", "tray"]
     quiet.touch()
-    assert desktop_text.login_command("aura", "pythonw") == [str(quiet), "-m", "tray"]
+    assert desktop_text.login_command("aura", "pythonw") == [str(quiet), "-P", "-m", "tray"]
     script.touch()
     assert desktop_text.login_command("aura", "pythonw") == [str(script)]
     monkeypatch.setattr(sys, "frozen", True, raising=False)
@@ -184,7 +184,7 @@ def test_the_login_command_is_a_script_beside_the_interpreter(tmp_path: Path, mo
 def test_a_relative_interpreter_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "executable", "python")
-    assert desktop_text.login_command("aura", "pythonw") == [str(tmp_path / "python"), "-m", "tray"]
+    assert desktop_text.login_command("aura", "pythonw") == [str(tmp_path / "python"), "-P", "-m", "tray"]
 
 
 def test_this_desktop_s_login_command_starts_with_a_program_that_exists() -> None:

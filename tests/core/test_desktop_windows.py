@@ -150,9 +150,9 @@ def test_the_login_command_opens_no_console() -> None:
     assert Path(program).is_file()
     assert (Path(program).name, rest) in (
         ("aura-ollamaw.exe", []),
-        ("pythonw.exe", ["-m", "tray"]),
+        ("pythonw.exe", ["-P", "-m", "tray"]),
         # Neither is there in an embedded Python.
-        ("python.exe", ["-m", "tray"]),
+        ("python.exe", ["-P", "-m", "tray"]),
     )
 
 

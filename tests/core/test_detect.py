@@ -13,15 +13,16 @@ import pytest
 
 from core import detect
 from core.client import Client
-from core.detect import Answer, Listing, Probe
-from core.errors import PortInUse
+from core.detect import Answer, Probe
+from core.errors import PortInUse, RemoteOllama
 from core.launch import is_port_taken
-from core.state import Exit
+from core.state import Exit, State
 from tests import fake_ollama, tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer, copy_models
 from tests.beds.wire import call, free_port
+from tests.core.stranger import ok, stranger
 from tests.rig import Rig
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -45,9 +46,9 @@ async def _probe(url: str) -> Probe:
         return await detect.probe(client)
 
 
-async def _listing(url: str) -> Listing:
+async def _loaded(url: str) -> list[str]:
     async with Client(url, is_local=True) as client:
-        return await detect.listing(client)
+        return [model.name for model in (await client.loaded(5)).models]
 
 
 async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_path: Path) -> None:
@@ -56,17 +57,18 @@ async def test_a_real_ollama_is_known_by_its_version_and_its_loaded_models(tmp_p
     with server:
         await asyncio.to_thread(server.wait_ready)
         assert await _probe(server.url) == Probe(Answer.OLLAMA, None, "0.9.3")
-        before = await _listing(server.url)
-        assert (before.loaded, before.models_error, before.loaded_error, before.left_out) == ((), None, None, 0)
-        assert before.models is not None
-        assert [model.name for model in before.models] == ["tiny:latest"]
+        assert await _loaded(server.url) == []
+        async with Client(server.url, is_local=True) as client:
+            installed = await client.tags(5)
+        assert [model.name for model in installed.models] == ["tiny:latest"]
+        assert installed.models[0].size > 100_000
         body = {"model": "tiny", "prompt": "x", "raw": True, "stream": False, "options": {"num_predict": 1}}
         await asyncio.to_thread(call, "POST", f"{server.url}/api/generate", body)
-        assert (await _listing(server.url)).loaded == ("tiny:latest",)
+        assert await _loaded(server.url) == ["tiny:latest"]
         async with Client(server.url, is_local=True) as client:
             await client.unload("tiny:latest", timeout=5)
         async with asyncio.timeout(5):
-            while (await _listing(server.url)).loaded:
+            while await _loaded(server.url):
                 await asyncio.sleep(0.01)
     asked = [line for line in server.log.read_text().splitlines() if line.startswith("[GIN]")]
     ours = {line.rpartition(" ")[2] for line in asked if "by=aura-ollama" in line}
@@ -133,3 +135,36 @@ async def test_one_that_loses_the_race_for_the_port_names_the_winner(tmp_path: P
         taken = pytest.raises(PortInUse, match=f"Port {rig.port} is held by {winner}")
         with socket.create_server(("127.0.0.1", rig.port)), taken:
             await starting
+
+
+async def test_a_program_that_only_has_a_version_holds_the_port_and_is_named(tmp_path: Path) -> None:
+    """As Open WebUI does: no "already running", and nothing is started beside it."""
+    async with stranger({"/api/version": ok({"version": "0.6.5", "deployment_id": ""})}) as other:
+        rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+        rig.port, rig.url = other.port, other.url
+        rig.configure()
+        async with rig.supervising() as supervisor:
+            holder = "unknown" if tied.ON_WINE else f".*pid {os.getpid()}"
+            with pytest.raises(PortInUse, match=f"Port {other.port} is held by {holder}"):
+                await supervisor.start()
+            assert (await supervisor.status()).state is State.STOPPED
+        assert rig.starts == 0
+
+
+@pytest.mark.parametrize("path", ["/v1", "/api"])
+async def test_a_start_for_an_address_that_is_none_of_ollamas_says_what_to_write(tmp_path: Path, path: str) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    meant = rig.url
+    rig.url += path
+    rig.configure()
+    async with rig.supervising() as supervisor:
+        with pytest.raises(RemoteOllama) as caught:
+            await supervisor.start()
+    assert f'Set ollamaUrl to "{meant}"' in f"{caught.value.action}"
+    assert rig.starts == 0
+
+
+async def test_a_slow_list_of_models_holds_up_no_start(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_TAGS_DELAY="60"))
+    async with rig.supervising() as supervisor:
+        assert (await supervisor.start()).state is State.RUNNING

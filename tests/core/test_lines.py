@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from core.lines import MAX_LINE, clean
 from tests.core.dirt import EVIL, cut
 
+UNSEEN = set(map(chr, (*range(0x80, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))))
 evil_bytes = st.lists(st.one_of(st.sampled_from(EVIL), st.binary(max_size=4)), max_size=60).map(b"".join)
 
 
@@ -18,7 +19,15 @@ evil_bytes = st.lists(st.one_of(st.sampled_from(EVIL), st.binary(max_size=4)), m
     ("raw", "shown"),
     [
         (b"plain\ttext \\ ~", "plain\ttext \\ ~"),
-        ("größe 漢字 \U0001f600 \u0085\u2028".encode(), "größe 漢字 \U0001f600 \u0085\u2028"),
+        ("größe 漢字 \U0001f600 Ąµ „…“ ؛".encode(), "größe 漢字 \U0001f600 Ąµ „…“ ؛"),
+        (b"a\xc2\x9b31mb", "a\\u009b31mb"),
+        ("\x7f\x80\x85\x9f\xa0".encode(), "\\x7f\\u0080\\u0085\\u009f\xa0"),
+        ("one\u2028two\u2029three".encode(), "one\\u2028two\\u2029three"),
+        (
+            "\u2027\u202a\u202e\u202f \u2065\u2066\u2069\u206a".encode(),
+            "\u2027\\u202a\\u202e\u202f \u2065\\u2066\\u2069\u206a",
+        ),
+        ("\u200d\u200e\u200f \u061b\u061c\u061e".encode(), "\u200d\\u200e\\u200f \u061b\\u061c\u061e"),
         (b"ends\r", "ends"),
         (b"ends\r\r", "ends\\x0d"),
         (b"10%\r20%", "10%\\x0d20%"),
@@ -56,7 +65,7 @@ def test_an_endless_sequence_is_no_sequence() -> None:
 
 
 def test_lines_end_at_newlines_only() -> None:
-    assert cut("a\u2028b\x0bc\n\n\x85d\n".encode()) == ["a\u2028b\\x0bc".encode(), b"", "\x85d".encode()]
+    assert cut("a\u2028b\x0bc\n\n\x85d\n".encode()) == [b"a\\u2028b\\x0bc", b"", b"\\u0085d"]
 
 
 def test_a_last_line_without_newline_is_a_line() -> None:
@@ -111,4 +120,4 @@ def test_a_clean_line_is_harmless_and_cleaning_it_again_changes_nothing(data: by
     shown = clean(data.replace(b"\n", b"") + b"\n")
     assert not any((byte < 0x20 and byte != 0x09) or byte == 0x7F for byte in shown[:-1])
     assert clean(shown) == shown
-    shown.decode()
+    assert not UNSEEN.intersection(shown.decode())

@@ -1,16 +1,24 @@
-"""Whose process holds a port, against real sockets; and what control groups tell, against texts that systems make."""
+"""Whose process holds a port, against real sockets and control groups."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
 from core.endpoint import Endpoint
-from core.listener import describe, find_listener, unit_and_container
+from core.listener import describe, find_listener
 from tests import tied
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.beds.server import OllamaServer
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.5", "[::1]"])
@@ -43,23 +51,62 @@ def test_a_wildcard_listener_is_found_and_a_connection_is_no_listener() -> None:
 
 def test_a_process_that_is_gone_is_described_all_the_same() -> None:
     pid = max(psutil.pids()) + 1000
-    assert describe(pid).owner == f"a process (pid {pid})"
+    assert describe(pid, 8200).owner == f"a process (pid {pid})"
 
 
-@pytest.mark.parametrize(
-    ("cgroup", "unit", "container"),
-    [
-        ("0::/system.slice/ollama.service\n", "ollama.service", None),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/ollama.service\n", "ollama.service", None),
-        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope\n", None, None),
-        (f"0::/system.slice/docker-{'ab12' * 16}.scope\n", None, "ab12ab12ab12"),
-        (f"0::/../{'ab12' * 16}\n12:pids:/docker/{'cd34' * 16}\n", None, "cd34cd34cd34"),
-        (f"0::/machine.slice/libpod-{'ef56' * 16}.scope/container\n", None, "ef56ef56ef56"),
-        ("0::/\n", None, None),
-    ],
-)
-def test_a_control_group_tells_the_service_or_the_container(
-    cgroup: str, unit: str | None, container: str | None
-) -> None:
-    """The paths are what systemd, Docker and Podman make: cgroups(7)."""
-    assert unit_and_container(cgroup) == (unit, container)
+def test_a_wildcard_is_held_by_whoever_listens_anywhere_on_its_port() -> None:
+    """Where an Ollama shall listen at all addresses, it cannot if another program has one of them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for host in ("0.0.0.0", "[::]"):
+            found = find_listener(Endpoint.parse(f"http://{host}:{server.getsockname()[1]}"))
+            assert found is not None
+            assert found.pid == tied.owner(os.getpid())
+
+
+@pytest.fixture
+def service() -> Iterator[Path]:
+    """The control group of a service of ours, as systemd makes one, for processes to be put into."""
+    root = next(path for path in (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup")) if path.is_dir())
+    parent = root / "aura-test.slice"
+    group = parent / "aura-test.service"
+    try:
+        group.mkdir(parents=True)
+    except OSError as error:
+        pytest.skip(f"needs root, to make control groups: {error}")
+    yield group
+    deadline = time.monotonic() + 5
+    while (group / "cgroup.procs").read_text():
+        assert time.monotonic() < deadline, "a process is left in the control group"
+        time.sleep(0.01)
+    group.rmdir()
+    parent.rmdir()
+
+
+@tied.linux("control groups")
+def test_a_service_is_named_only_if_all_it_runs_is_ollama(service: Path, tmp_path: Path) -> None:
+    """So is no `docker.service`, `ssh.service` or `lightdm.service` that an Ollama was started from."""
+    require(ollama)
+    with OllamaServer(tmp_path) as server:
+        server.wait_ready()
+        (service / "cgroup.procs").write_text(str(server.pid))
+        alone = describe(server.pid, server.port)
+        assert alone.owner.startswith("system service aura-test.service (ollama (pid ")
+        assert alone.by_hand == "Stop it with: sudo systemctl stop aura-test.service"
+        with subprocess.Popen(["sleep", "60"]) as other:
+            (service / "cgroup.procs").write_text(str(other.pid))
+            among_others = describe(server.pid, server.port)
+            other.kill()
+        assert "aura-test" not in f"{among_others}"
+        assert among_others.by_hand == f"Stop process {server.pid} where it was started."
+
+
+@tied.linux("a process there is named as its program is")
+def test_a_published_port_of_docker_is_no_service_of_its_own(tmp_path: Path) -> None:
+    """`docker run -p` has the port held by `docker-proxy`, which belongs to `docker.service`."""
+    program = tmp_path / "docker-proxy"
+    program.symlink_to(shutil.which("sleep") or "sleep")
+    with subprocess.Popen([program, "60"]) as proxy:
+        found = describe(proxy.pid, 8200)
+        proxy.kill()
+    assert found.owner.startswith("a docker container")
+    assert found.by_hand == "Stop it with: docker stop $(docker ps --quiet --filter publish=8200)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from core import locate
 from core.errors import PathInvalid, PathNotConfigured
 from core.platform import EXECUTABLE_NAMES
 from tests import tied
+from tests.beds.bound_disk import bound_disk
+from tests.beds.require import require
 
 NAME = EXECUTABLE_NAMES[0]
 posix_only = tied.posix("the file system there has no such thing")
@@ -103,6 +106,17 @@ def test_other_names_are_not_an_ollama(tmp_path: Path, name: str) -> None:
     error = error_of(str(path))
     assert error.message.startswith("Not an Ollama executable")
     assert str(path) in error.message
+
+
+@tied.linux("macOS does not tell how a disk is mounted")
+def test_a_disk_that_forbids_programs_is_named_and_no_chmod_is_advised(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        disk = require(lambda: stack.enter_context(bound_disk(tmp_path / "disk", "-o", "noexec")))
+        error = error_of(str(make_executable(disk.at)))
+    assert error.message == f"Ollama path {disk.at / NAME} cannot be run: its disk is mounted with `noexec`"
+    assert error.action is not None
+    assert "chmod" not in error.action
+    assert "noexec" in error.action
 
 
 @posix_only

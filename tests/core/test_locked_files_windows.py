@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from core.adopt import adopt
 from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError
 from core.logs import segments, tail
+from core.run_record import record_path
 from core.segments import Caps, SegmentedFile
 from core.state import State
-from tests import tied
+from tests import fake_ollama, tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.rig import Rig, until
@@ -123,3 +125,22 @@ def test_a_log_that_somebody_locked_is_left_out_of_the_tail(tmp_path: Path) -> N
     with held(middle, SHARE_NOTHING):
         assert [int(line) for line in tail(str(tmp_path), 100)] == [*range(10), *range(20, 30)]
     assert len(tail(str(tmp_path), 100)) == 30
+
+
+@pytest.mark.timeout(60)  # two sidecars, one of which waits for the record
+@pytest.mark.parametrize("is_let_go", [True, False], ids=["for a moment", "all the time"])
+async def test_a_run_record_that_a_virus_scanner_holds_disowns_no_ollama(tmp_path: Path, *, is_let_go: bool) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    async with rig.supervising(stop_ollama=False) as supervisor:
+        pid = (await supervisor.start()).pid
+    record = record_path(rig.paths.run, rig.port)
+    with held(record, SHARE_NOTHING):
+        adopting = asyncio.create_task(asyncio.to_thread(adopt, rig.paths.run, 1.0))
+        # It is tried again and again.
+        await asyncio.wait([adopting], timeout=0.5 if is_let_go else 30.0)
+        assert adopting.done() is not is_let_go
+    assert [managed.record.pid for managed in await adopting] == ([pid] if is_let_go else [])
+    assert list(rig.paths.run.glob("*.stale")) == []
+    async with rig.supervising() as supervisor:
+        status = await supervisor.status()
+        assert (status.state, status.pid, status.adopted) == (State.RUNNING, pid, True)

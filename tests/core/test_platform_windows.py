@@ -294,46 +294,13 @@ def test_kill_leaves_a_process_with_another_birth_alone() -> None:
         assert windows.birth(process.pid) == birth
 
 
-def test_an_exit_watch_ends_with_the_process() -> None:
-    with child([*PYTHON, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        birth = windows.birth(process.pid)
-        assert birth is not None
-        watch = windows.ExitWatch(process.pid, birth)
-        outcome: list[bool] = []
-        waiting = threading.Thread(target=lambda: outcome.append(watch.wait()))
-        waiting.start()
-        waiting.join(0.2)
-        assert waiting.is_alive()
-        assert process.stdin is not None
-        process.stdin.close()
-        waiting.join(DEADLINE_SECONDS)
-        watch.close()
-    assert outcome == [True]
-
-
-def test_an_exit_watch_can_be_cancelled_from_another_thread_and_more_than_once() -> None:
-    with child(SLEEPER) as process:
-        birth = windows.birth(process.pid)
-        assert birth is not None
-        watch = windows.ExitWatch(process.pid, birth)
-        outcome: list[bool] = []
-        waiting = threading.Thread(target=lambda: outcome.append(watch.wait()))
-        waiting.start()
-        watch.cancel()
-        watch.cancel()
-        waiting.join(DEADLINE_SECONDS)
-        watch.cancel()
-        watch.close()
-        watch.cancel()
-        assert outcome == [False]
-        assert windows.birth(process.pid) == birth
-
-
-def test_an_exit_watch_on_another_process_with_that_pid_ends_at_once() -> None:
-    watch = windows.ExitWatch(os.getpid(), "1")
-    watch.cancel()
-    assert watch.wait() is True
-    watch.close()
+def test_an_error_of_a_look_that_says_nothing_of_the_process_is_raised() -> None:
+    gone = [win32.ERROR_INVALID_PARAMETER, win32.ERROR_ACCESS_DENIED]
+    no_resources, no_memory, too_many_files = 1450, 8, 4
+    assert [windows.says_gone(ctypes.WinError(number)) for number in gone] == [True, True]
+    unclear = [no_resources, no_memory, too_many_files]
+    assert [windows.says_gone(ctypes.WinError(number)) for number in unclear] == [False, False, False]
+    assert windows.birth(0xFFFF_FFFC) is None
 
 
 # --- shims ------------------------------------------------------------------------------------------------------------
@@ -508,12 +475,20 @@ def test_ask_leaves_other_trees_and_this_process_alone(run: Callable[..., Run]) 
     assert other.tree.next_event(0.2) is Event.TIMEOUT
 
 
+def test_a_job_tells_who_is_in_it() -> None:
+    with win32.create_job() as job, child(SLEEPER) as process:
+        assert win32.job_pids(job) == []
+        with win32.open_process(process.pid, win32.PROCESS_SET_QUOTA | win32.PROCESS_TERMINATE) as handle:
+            win32.assign(job, handle)
+        assert win32.job_pids(job) == [process.pid]
+
+
 def test_kill_ends_the_whole_tree(run: Callable[..., Run]) -> None:
     started = run(PARENT)
     pid = int(started.line())
     birth = windows.birth(pid)
     assert birth is not None
-    started.tree.kill()
+    assert started.tree.kill(DEADLINE_SECONDS) == []
     assert started.tree.next_event(DEADLINE_SECONDS) is Event.EXITED
     assert started.tree.exit_code == 1
     eventually(started.tree.empty, "the tree's end")
@@ -659,7 +634,7 @@ def test_kill_ends_a_real_ollama_with_its_model_runner(ollama: Ollama, bed: Path
     ollama.load_a_model(bed, tmp_path)
     processes = members(ollama.tree)
     assert len(processes) >= 2
-    ollama.tree.kill()
+    assert ollama.tree.kill(DEADLINE_SECONDS) == []
     assert ollama.tree.next_event(DEADLINE_SECONDS) is Event.EXITED
     eventually(ollama.tree.empty, "the tree's end")
     assert all(gone(pid, birth) for pid, birth in processes.items())
@@ -674,7 +649,7 @@ def test_what_the_killed_front_left_behind_is_still_in_the_tree(ollama: Ollama, 
     assert windows.kill(ollama.tree.pid, ollama.tree.birth)
     assert ollama.tree.next_event(DEADLINE_SECONDS) is Event.EXITED
     assert ollama.tree.empty() is False
-    ollama.tree.kill()
+    assert ollama.tree.kill(DEADLINE_SECONDS) == []
     eventually(ollama.tree.empty, "the tree's end")
     assert all(gone(pid, birth) for pid, birth in processes.items())
     assert not ollama.answers()

@@ -157,6 +157,16 @@ def test_the_last_messages_are_those_of_stderr_if_there_are_any(writer: LogWrite
     assert writer.last() == [f"err {number}" for number in range(30, 50)]
 
 
+def test_the_last_messages_begin_with_the_cause_though_more_was_printed_after_it(writer: LogWriter) -> None:
+    writer.write("ERR", b"err 1\npanic: it broke\n\ngoroutine 1 [running]:\n")
+    assert writer.last() == ["err 1", "panic: it broke", "", "goroutine 1 [running]:"]
+    for number in range(500):
+        writer.write("ERR", b"frame %d of many, each in a line that is not short at all\n" % number)
+    told = writer.last()
+    assert told[0] == "panic: it broke"
+    assert [line.split()[1] for line in told[1:]] == [str(number) for number in range(481, 500)]
+
+
 def test_the_last_messages_are_whole_lines_of_bounded_size(writer: LogWriter) -> None:
     for number in range(10):
         writer.write("ERR", b"%d" % number + b"x" * 5000 + b"\n")

@@ -39,6 +39,8 @@ def test_managed_is_where_a_process_of_ours_lives_and_running_where_an_ollama_is
 
 def test_an_exit_says_how_and_in_whose_last_words() -> None:
     assert str(Exit(3, "exited", None, ("a", "b"))) == "Ollama ended with exit code 3: a | b"
+    told = ("config", "Error: mkdir /dev/null: not a directory", "1", "2", "3", "4", "5")
+    assert str(Exit(1, "exited", None, told)) == f"Ollama ended with exit code 1: {told[1]} | 2 | 3 | 4 | 5"
     assert str(Exit(-2, "exited", None)) == "Ollama was ended by SIGINT"
     assert str(Exit(-99, "exited", None)) == "Ollama was ended by signal 99"
     assert "together with the program that watches over it" in str(Exit(None, "shim killed", None))

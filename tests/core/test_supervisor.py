@@ -491,7 +491,6 @@ async def test_damaged_settings_are_told_and_the_last_good_ones_stay_in_force(fa
     async with fake.supervising() as supervisor:
         assert (await supervisor.status()).settings_problem is None
         fake.paths.settings.write_text('{"ollamaUrl": ')
-        await supervisor.status()
         told = await until(supervisor, lambda status: status.settings_problem is not None)
         assert "settings.json" in str(told.settings_problem)
         assert (await supervisor.start()).url == fake.url
@@ -539,29 +538,36 @@ async def test_a_start_beside_a_dead_ollama_whose_output_is_held_is_no_success(t
         assert rig.is_listening
 
 
-async def test_one_that_still_prints_and_has_no_port_yet_is_given_more_time_and_that_is_told(tmp_path: Path) -> None:
-    program = fake_ollama.install(tmp_path / "bin", FAKE_LISTEN_AFTER="3", FAKE_COUNT=str(tmp_path / "count"))
-    rig = Rig(tmp_path, program, readyTimeout=1.0)
+@pytest.mark.timeout(15)  # it takes three times as long as is usual
+@pytest.mark.parametrize("late", ["FAKE_LISTEN_AFTER", "FAKE_SERVE_AFTER"])
+async def test_one_that_still_prints_and_does_not_answer_yet_is_given_more_time_and_that_is_told(
+    tmp_path: Path, late: str
+) -> None:
+    """Ollama binds its port before it looks for graphics cards, and answers after that."""
+    lateness = {late: str(tied.seconds(3.0))}
+    program = fake_ollama.install(tmp_path / "bin", FAKE_COUNT=str(tmp_path / "count"), **lateness)
+    rig = Rig(tmp_path, program, readyTimeout=tied.seconds(1.0))
     async with rig.supervising() as supervisor:
         starting = asyncio.create_task(supervisor.start())
         waiting = await until(supervisor, lambda status: status.waits_for is not None)
         assert (waiting.state, waiting.failure) == (State.STARTING, None)
-        assert "has not opened its port yet, but is still printing" in str(waiting.waits_for)
+        assert "does not answer yet, but is still printing" in str(waiting.waits_for)
         started = await starting
         assert (started.state, started.waits_for) == (State.RUNNING, None)
 
 
+@pytest.mark.timeout(15)  # it is given more than the usual time
 async def test_one_that_prints_for_ever_and_takes_no_port_is_ended_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ready, "EXTRA_SECONDS", 1.5)
+    monkeypatch.setattr(ready, "EXTRA_SECONDS", tied.seconds(1.5))
     program = fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1", FAKE_COUNT=str(tmp_path / "count"))
-    rig = Rig(tmp_path, program, readyTimeout=1.0)
+    rig = Rig(tmp_path, program, readyTimeout=tied.seconds(1.0))
     async with rig.supervising() as supervisor:
         began = time.monotonic()
         with pytest.raises(StartTimedOut, match="did not answer at"):
             await supervisor.start()
-        assert time.monotonic() - began > 2.5
+        assert time.monotonic() - began > tied.seconds(2.5)
         assert not psutil.pid_exists(rig.record.pid)
 
 
@@ -627,3 +633,16 @@ async def test_settings_that_have_never_been_readable_refuse_a_start(fake: Rig) 
         assert fake.starts == 0
         fake.paths.settings.write_text(good)
         assert (await supervisor.start()).state is State.RUNNING
+
+
+@tied.posix("HOME is no such variable there")
+async def test_an_ollama_without_a_home_ends_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under a service manager; its own words are a panic with a stack trace."""
+    rig = Rig(tmp_path, require(ollama).executable, env={})
+    monkeypatch.delenv("HOME")
+    async with rig.supervising() as supervisor:
+        with pytest.raises(SpawnFailed) as caught:
+            await supervisor.start()
+        assert '"HOME"' in str(caught.value.action)
+        rig.configure(env={"HOME": str(tmp_path)})
+        assert (await supervisor.start(by_user=True)).is_running

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from core.threads import SingleFlight, within
+from core import threads
+from core.threads import DaemonExecutor, SingleFlight, within
 
 DEADLINE = 5.0
 
@@ -124,3 +126,36 @@ def test_the_loop_s_end_waits_for_no_work_that_hangs(gate: Gate) -> None:
 
     asyncio.run(give_up())
     assert threads_named("left behind") == 1
+
+
+def test_the_end_of_run_waits_a_second_at_most_for_a_thread_that_hangs(gate: Gate) -> None:
+    async def leave_behind() -> str:
+        hanging = asyncio.create_task(asyncio.to_thread(gate.work))
+        await asyncio.to_thread(gate.entered.acquire, timeout=DEADLINE)
+        hanging.cancel()
+        return "done"
+
+    began = time.monotonic()
+    assert threads.run(leave_behind()) == "done"
+    assert time.monotonic() - began < 2.0
+
+
+def test_the_executor_runs_as_many_at_once_as_it_may_and_the_others_after_them(gate: Gate) -> None:
+    executor = DaemonExecutor(most_threads=3)
+    futures = [executor.submit(gate.work) for _ in range(7)]
+    for _ in range(3):
+        assert gate.entered.acquire(timeout=DEADLINE)
+    assert not gate.entered.acquire(blocking=False)
+    assert futures[-1].cancel()
+    gate.open.set()
+    assert sorted(future.result(DEADLINE) for future in futures[:-1]) == [1, 2, 3, 4, 5, 6]
+    assert executor.submit(str, 5).result(DEADLINE) == "5"
+    with pytest.raises(ValueError, match="invalid literal"):
+        executor.submit(int, "x").result(DEADLINE)
+    executor.shutdown()
+
+
+def test_a_free_thread_is_used_again() -> None:
+    executor = DaemonExecutor()
+    assert len({executor.submit(threading.get_ident).result(DEADLINE) for _ in range(20)}) == 1
+    executor.shutdown()

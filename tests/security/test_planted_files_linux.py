@@ -17,9 +17,9 @@ if sys.platform != "linux":
 
 from core import private_file, token
 from core.adopt import adopt
-from core.config import Paths
+from core.config import Paths, SettingsReader
 from core.platform import make_private_dir
-from core.run_record import record_path
+from core.run_record import record_path, sweep
 from tests import fake_ollama
 from tests.api.test_server import Place, run_sidecar
 from tests.beds.wire import call, free_port
@@ -178,3 +178,72 @@ def test_a_planted_log_of_ours_is_neither_written_through_nor_waited_for(tmp_pat
     assert "before" not in log.read_text()
     if how == "a link":
         assert log.with_name("elsewhere").read_text() == "before\n"
+
+
+def test_a_run_folder_exchanged_for_a_link_lets_nothing_elsewhere_be_read_written_or_deleted(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    """Each call asks anew whose folder it is in, and stays in the one that it asked about."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    names = ("token", "ollama-1.spec.json", "ollama-1.json", "x.999999.new", f"note.{os.getpid()}.new")
+    for name in names:
+        (elsewhere / name).write_text("x" * 40)
+        (elsewhere / name).chmod(0o600)
+    run_dir.rename(tmp_path / "before")
+    run_dir.symlink_to(elsewhere)
+
+    sweep(run_dir)
+    assert adopt(run_dir, 0.0) == []
+    for touch in (private_file.read, lambda path: private_file.write(path, "new"), private_file.read_secret):
+        with pytest.raises(PermissionError, match="This folder is a link"):
+            touch(str(run_dir / "note"))
+    with pytest.raises(PermissionError, match="This folder is a link"):
+        token.rotate(run_dir)
+    with pytest.raises(PermissionError, match="This folder is a link"):
+        token.read_or_create(run_dir)
+    assert {path.name: path.read_text() for path in elsewhere.iterdir()} == dict.fromkeys(names, "x" * 40)
+
+
+def test_a_data_folder_of_another_user_is_refused_in_words(tmp_path: Path) -> None:
+    """Whose `ollamaExecutablePath` would run as us."""
+    data = Paths(tmp_path).data
+    data.mkdir(mode=0o777)
+    data.chmod(0o777)
+    give_to_nobody(data)
+    found = run_sidecar("--port", "0", "--data-dir", str(tmp_path))
+    assert found.returncode == 1
+    assert f"{data}: This folder is not used: it belongs to the user nobody" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("mode", "gid", "why"),
+    [
+        (0o666, 0, "every user may change it"),
+        (0o664, 4, "everybody in the group adm may change it"),
+        (None, 0, "it belongs to the user nobody"),
+    ],
+)
+@pytest.mark.parametrize("which", ["the file", "its folder"])
+def test_settings_that_another_user_may_change_are_not_used(
+    tmp_path: Path, which: str, mode: int | None, gid: int, why: str
+) -> None:
+    paths = Paths(tmp_path)
+    paths.data.mkdir()
+    paths.settings.write_text('{"ollamaExecutablePath": "/theirs/ollama"}')
+    place = paths.settings if which == "the file" else paths.data
+    if mode is None:
+        give_to_nobody(place)
+    else:
+        os.chown(place, 0, gid)
+        place.chmod(mode | (0o111 if which == "its folder" else 0))
+    reader = SettingsReader(paths)
+    assert reader.read().ollama_executable_path is None
+    assert reader.problem is not None
+    assert reader.problem.message == f"{place} is not used: {why}"
+    assert reader.problem.action
+    os.chown(place, 0, 0)
+    place.chmod(0o775)
+    assert reader.read().ollama_executable_path == "/theirs/ollama", "a group that is ours alone is no other user"
+    assert reader.problem is None

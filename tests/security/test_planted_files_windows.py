@@ -15,7 +15,7 @@ if sys.platform != "win32":
 
 import _winapi
 
-from core.config import Paths
+from core.config import Paths, SettingsReader
 from core.platform import make_private_dir
 from tests import tied
 from tests.api.test_server import run_sidecar
@@ -79,3 +79,20 @@ def test_a_run_folder_of_our_own_is_taken_again_and_again(run_dir: Path) -> None
         make_private_dir(str(run_dir))
     # It was held open meanwhile, and is no longer.
     run_dir.rename(run_dir.with_name("moved"))
+
+
+@pytest.mark.parametrize("which", ["the file", "its folder"])
+def test_settings_of_another_user_are_not_used(tmp_path: Path, which: str) -> None:
+    """They could have us run any program of his choice."""
+    paths = Paths(tmp_path)
+    paths.data.mkdir()
+    paths.settings.write_text('{"ollamaModel": "theirs"}')
+    reader = SettingsReader(paths)
+    assert reader.read().ollama_model == "theirs"
+    place = paths.settings if which == "the file" else paths.data
+    give_away(place)
+    os.utime(paths.settings)
+    assert reader.read().ollama_model == "theirs", "the last good value, which was ours"
+    assert reader.problem is not None
+    assert reader.problem.message.startswith(f"{place} is not used: it belongs to another user (")
+    assert SettingsReader(paths).read().ollama_model is None

@@ -33,6 +33,7 @@ from tests.beds.disk import fill, make_room, small_disk
 from tests.beds.require import require
 from tests.beds.sidecar import CHECKOUT
 from tests.beds.wire import call, free_port
+from tests.core.stranger import stranger
 from tests.rig import Rig
 
 JSON = {"Content-Type": "application/json"}
@@ -269,6 +270,37 @@ def test_a_second_start_brings_the_token_so_that_the_first_one_shows_itself(tmp_
         second = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=9, check=False)
         assert second.returncode == 0, second.stderr
         assert f"already running at {sidecar.url}" in second.stderr
+
+
+def _second_start(root: Path, url: str) -> subprocess.CompletedProcess[str]:
+    """Start one while an instance is there that is said to answer at `url`."""
+    from api.server import _lock, _unlock
+
+    paths = Paths(root)
+    token.rotate(paths.run)
+    note = paths.run / "sidecar.json"
+    lock = _lock(paths, note)
+    try:
+        note.write_text(f'{{"url": "{url}", "pid": {os.getpid()}}}')
+        note.chmod(0o600)
+        command = [sys.executable, "-m", "tray", "--headless", "--port", "0", "--data-dir", str(root)]
+        limit = tied.seconds(9)
+        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=limit, check=False)
+    finally:
+        _unlock(lock, note)
+
+
+@pytest.mark.parametrize("status", ["HTTP/1.1 302 Found", "HTTP/1.1 307 Temporary Redirect", "nonsense"])
+async def test_the_token_goes_no_further_than_to_whom_it_was_brought(tmp_path: Path, status: str) -> None:
+    """A redirect, which would take it along, is not followed; nor does an answer that is no HTTP end in a traceback."""
+    async with stranger({}) as elsewhere:
+        go = f"{status}\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\n\r\n".encode()
+        async with stranger({}, otherwise=go) as other:
+            second = await asyncio.to_thread(_second_start, tmp_path, other.url)
+            assert "x-aura-token" in other.heads[0].lower()
+        assert elsewhere.heads == []
+    assert second.returncode == 1
+    assert "Traceback" not in second.stderr
 
 
 def test_a_killed_sidecars_note_does_not_send_the_token_to_whoever_has_its_port_now(tmp_path: Path) -> None:

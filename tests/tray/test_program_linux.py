@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -16,12 +16,16 @@ import pytest
 
 from tests import fake_ollama
 from tests.beds.desktop import session_bus
+from tests.beds.hanging_disk import HangingDisk
 from tests.beds.ollama import ollama
 from tests.beds.require import require
+from tests.beds.server import OllamaServer
 from tests.beds.stranger import models, stranger
 from tests.beds.wire import call
 from tests.rig import Rig, gone
 from tests.tray.program import Desk, Program, desktop, running, until_entry, until_look, wait_for
+
+assert sys.platform == "linux"
 
 pytestmark = pytest.mark.timeout(40)  # a program with GTK starts several times, on two busy cores
 
@@ -122,16 +126,31 @@ async def test_a_crash_of_the_tray_leaves_ollama_to_the_next_one(rig: Rig, desk:
     assert not rig.is_listening
 
 
-@pytest.mark.parametrize(("number", "within"), [(signal.SIGINT, 8.0), (signal.SIGTERM, 3.5)])
-async def test_a_signal_is_a_quit_also_while_the_toolkit_has_the_main_thread(
-    rig: Rig, desk: Desk, number: signal.Signals, within: float
+@pytest.mark.parametrize(
+    ("number", "settings", "within", "lives_on"),
+    [
+        (signal.SIGINT, {}, 8.0, False),
+        (signal.SIGINT, {"stopOnQuit": False}, 8.0, True),
+        (signal.SIGTERM, {}, 3.5, True),
+        (signal.SIGTERM, {"stopOnTerminate": True}, 3.5, False),
+        (signal.SIGHUP, {"stopOnTerminate": True}, 3.5, False),
+    ],
+)
+async def test_a_signal_ends_it_while_the_toolkit_has_the_main_thread_and_the_settings_say_whether_ollama_too(
+    rig: Rig, desk: Desk, number: signal.Signals, settings: Mapping[str, object], within: float, *, lives_on: bool
 ) -> None:
+    rig.configure(executable=None, **settings)
     async with running(rig, desk) as (program, tray):
         await tray.click("Start")
         await until_look(tray, "up")
         program.process.send_signal(number)
         assert await program.ended(within) == 0
-        await wait_for(lambda: not rig.is_listening, within=1.0)
+        await wait_for(lambda: rig.is_listening is lives_on, within=1.0)
+    if lives_on:
+        rig.configure(stopOnQuit=True)
+        async with running(rig, desk) as (_, tray):
+            await until_look(tray, "up")
+        assert not rig.is_listening
 
 
 async def test_a_second_instance_has_the_first_show_itself(rig: Rig, desk: Desk) -> None:
@@ -141,6 +160,29 @@ async def test_a_second_instance_has_the_first_show_itself(rig: Rig, desk: Desk)
         assert await second.ended(within=8) == 0, second.said
         assert "not running" in (await desk.host.toast("Aura Ollama")).text
         assert first.process.poll() is None
+
+
+async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, desk: Desk) -> None:
+    disk = require(lambda: HangingDisk(rig.root, rig.paths.logs))
+    desk.env.update(disk.environment)
+    disk.hang()
+    async with running(rig, desk) as (program, tray):
+        await until_look(tray, "down")
+        await program.url()
+        with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
+            await until_look(tray, "up")
+            await until_entry(tray, "Ollama 0.9.3 is running")
+        await until_look(tray, "down")
+        await until_entry(tray, "Open logs (none yet)")
+        rig.paths.logs.mkdir(parents=True)
+        (rig.paths.logs / "ollama-20240101-000000.log").write_text("x\n")
+        disk.heal()
+        with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
+            await until_look(tray, "up")
+            await until_entry(tray, "Open logs", "Newest log")
+        disk.hang()
+        program.process.send_signal(signal.SIGINT)
+        assert await program.ended(within=8) == 0
 
 
 async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> None:

@@ -1,0 +1,206 @@
+"""Linux and macOS: files that other users must neither read, write nor exchange. Contracts: `core.platform`.
+
+A private file is reached through the descriptor of its folder, which is opened without following a link and asked whose
+it is. Somebody who exchanges that folder for a link, or for a folder of his own, at any moment then gains nothing: what
+is done is done in the folder that was asked about, or refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+assert sys.platform != "win32"
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_NO_RIGHTS = "It lies on a file system that keeps no rights, so other users could get at it"
+
+
+def make_private_dir(path: str) -> None:
+    """Create the folder with its parents; only this user may enter it, also if it was there before.
+
+    Parents that are missing are made with the same rights. Raises OSError; PermissionError also if it is a link or
+    another user's, who could undo whatever is done here; ENOTSUP where the file system keeps no rights, as FAT does
+    not: it refuses to change them, or only seems to.
+    """
+    _make_folders(path)
+    folder = _open_own_folder(path)
+    try:
+        if stat.S_IMODE(os.fstat(folder).st_mode) != 0o700:
+            _close(folder, 0o700, path)
+    finally:
+        os.close(folder)
+
+
+def _make_folders(path: str) -> None:
+    """Unlike `os.makedirs`, give its mode to each folder that is made, so that no umask opens them."""
+    if not path or os.path.isdir(path):
+        return
+    _make_folders(os.path.dirname(path))
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+def _open_own_folder(path: str) -> int:
+    """Raises PermissionError (EPERM) if it is a link or another user's."""
+    try:
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        # What the system says of a link differs: ENOTDIR on Linux, ELOOP on macOS.
+        if os.path.islink(path):
+            raise PermissionError(errno.EPERM, "This folder is a link", path) from error
+        raise
+    if os.fstat(folder).st_uid != os.geteuid():
+        os.close(folder)
+        raise PermissionError(errno.EPERM, "This folder belongs to another user", path)
+    return folder
+
+
+def _close(file: int, mode: int, path: str | None) -> None:
+    """Take others' rights away. Raises OSError (ENOTSUP) if that changes nothing."""
+    try:
+        os.fchmod(file, mode)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+    if os.fstat(file).st_mode & _OTHERS:
+        raise OSError(errno.ENOTSUP, _NO_RIGHTS, path)
+
+
+@contextlib.contextmanager
+def _in_folder(path: str) -> Iterator[tuple[int, str]]:
+    """The folder of a private file, held open, and the file's name in it. Raises OSError as `make_private_dir` does."""
+    head, name = os.path.split(path)
+    folder = _open_own_folder(head or os.curdir)
+    try:
+        yield folder, name
+    except OSError as error:
+        # It knows the name in the folder at most.
+        error.filename = path
+        raise
+    finally:
+        os.close(folder)
+
+
+def create_private(path: str) -> int:
+    """Open a new file to write it, in a folder of ours; only this user may read or write it.
+
+    Raises OSError: FileExistsError if there is one, ENOTSUP where the file system keeps no rights.
+    """
+    with _in_folder(path) as (folder, name):
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+        if os.fstat(file).st_mode & _OTHERS:
+            os.close(file)
+            os.unlink(name, dir_fd=folder)
+            raise OSError(errno.ENOTSUP, _NO_RIGHTS, path)
+        return file
+
+
+def open_private(path: str) -> int:
+    """Open a file to read it, in a folder of ours. Raises OSError; with EPERM if it is no plain file, or others may
+    write it.
+
+    Root may write everything, so what belongs to root is as good as ours.
+    """
+    with _in_folder(path) as (folder, name):
+        try:
+            # Without O_NONBLOCK a planted FIFO would be waited for.
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise PermissionError(errno.EPERM, "It is a link", path) from None
+            raise
+    status = os.fstat(file)
+    is_ours = status.st_uid in (os.geteuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if is_ours and stat.S_ISREG(status.st_mode):
+        return file
+    os.close(file)
+    raise PermissionError(errno.EPERM, "Another user may have written it", path)
+
+
+def close_to_others(file: int) -> bool:
+    """Take away what rights others have to an open file. False if they could have read it until now.
+
+    Raises OSError, ENOTSUP where the file system keeps no rights.
+    """
+    status = os.fstat(file)
+    if not status.st_mode & _OTHERS:
+        return True
+    # Root's own is not ours to change.
+    if status.st_uid == os.geteuid():
+        _close(file, 0o600, None)
+    return False
+
+
+def replace_private(source: str, target: str) -> None:
+    """Rename over `target`, atomically, in the one folder of ours that both lie in. Raises OSError."""
+    with _in_folder(target) as (folder, name):
+        os.replace(os.path.basename(source), name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def unlink_private(path: str) -> bool:
+    """Delete a file in a folder of ours; True also if it was gone already, False if it cannot be."""
+    try:
+        with _in_folder(path) as (folder, name):
+            os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
+
+
+def disown(path: str) -> None:
+    """Delete a file that another user made there, or a link; one of ours stays. Raises OSError."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if status.st_uid not in (os.geteuid(), 0) or not stat.S_ISREG(status.st_mode):
+        os.unlink(path)
+
+
+def who_else_may_write(path: str, status: os.stat_result) -> str | None:
+    """Which users other than this one and root may change that file or folder, in words; None if none may.
+
+    `status` is what stat(2) says of it. A group that is this user's alone, as Debian gives one to each, is no other.
+    """
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"it belongs to {_user_name(status.st_uid)}"
+    if status.st_mode & stat.S_IWOTH:
+        return "every user may change it"
+    if status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid):
+        return f"everybody in the group {_group_name(status.st_gid)} may change it"
+    return None
+
+
+def _is_own_group(gid: int) -> bool:
+    """Whether nobody but this user is in it, as far as the group's entry and this user's own can tell."""
+    if gid == 0:
+        return True
+    try:
+        own = pwd.getpwuid(os.geteuid())
+        return own.pw_gid == gid and set(grp.getgrgid(gid).gr_mem) <= {own.pw_name}
+    except (KeyError, OSError):
+        return False
+
+
+def _user_name(uid: int) -> str:
+    with contextlib.suppress(KeyError, OSError):
+        return f"the user {pwd.getpwuid(uid).pw_name}"
+    return f"the user {uid}"
+
+
+def _group_name(gid: int) -> str:
+    with contextlib.suppress(KeyError, OSError):
+        return grp.getgrgid(gid).gr_name
+    return str(gid)
