@@ -186,6 +186,7 @@ async def test_what_cannot_be_used_is_refused_before_a_stream_begins(
             assert body["action"]
 
 
+@pytest.mark.timeout(30)  # two thousand events for five readers who come anew all the time, on two busy cores
 async def test_readers_that_come_and_go_miss_nothing_and_get_nothing_out_of_order(rig: Rig) -> None:
     """Five of them, while two thousand events happen, each with places and patience of its own."""
 
