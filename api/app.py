@@ -10,12 +10,11 @@ from contextlib import nullcontext
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import expect
+from api import expect, headers
 from api.call_log import CallLog
 from api.connection import Connection
 from api.errors import explanation, problem
 from api.guard import MOST_BODY_BYTES, READS, Guard
-from api.headers import stamp
 from api.hooks import HEADLESS, Hooks
 from api.routes import Routes
 from core.config import Paths
@@ -34,11 +33,11 @@ def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.
     calls = CallLog(log)
 
     @web.middleware
-    async def correlated(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Give every answer its correlation id and keep it out of caches; log what changes something or goes wrong."""
+    async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Log what changes something or goes wrong, by the correlation id that the answer bears."""
         began = time.monotonic()
         response = await handler(request)
-        identity = stamp(response, request)
+        identity = headers.identity(request)
         is_routine = request.method in READS and response.status < 400
         level = logging.DEBUG if is_routine else logging.INFO
         took_ms = (time.monotonic() - began) * 1000
@@ -67,10 +66,13 @@ def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.
         return await guard(request, handler)
 
     app = web.Application(
-        middlewares=[correlated, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
+        middlewares=[logged, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
     )
+    routes = Routes(supervisor, paths, hooks)
     app.on_startup.append(guard.prepare)
-    app.add_routes(Routes(supervisor, paths, hooks).table())
+    app.on_response_prepare.append(headers.on_prepare)
+    app.on_shutdown.append(routes.streams.close)
+    app.add_routes(routes.table())
     return app
 
 

@@ -9,7 +9,7 @@ import msgspec
 from core.text import spelt_out
 
 
-def encoded(body: msgspec.Struct) -> bytes:
+def encoded(body: msgspec.Struct | dict[str, Any]) -> bytes:
     """The body as JSON in UTF-8. What no UTF-8 can hold, such as a file name of other bytes, is spelt out."""
     try:
         return msgspec.json.encode(body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
@@ -31,7 +31,16 @@ _CLOCK_SECONDS = 0.05
 class Connection(web.RequestHandler):
     """One caller's connection. Made by `Crowd`."""
 
-    __slots__ = ("_answer_bytes", "_crowd", "_has_asked", "_is_at_work", "_is_changing", "_since")
+    __slots__ = (
+        "_answer_bytes",
+        "_crowd",
+        "_has_asked",
+        "_is_at_work",
+        "_is_changing",
+        "_may_write",
+        "_on_lost",
+        "_since",
+    )
 
     def __init__(self, crowd: Crowd, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         # A refused body is not waited for long.
@@ -47,6 +56,9 @@ class Connection(web.RequestHandler):
         self._is_at_work = False
         self._is_changing = False
         self._answer_bytes = 0
+        self._on_lost: Callable[[], None] | None = None
+        self._may_write = asyncio.Event()
+        self._may_write.set()
         self._since = loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,12 +67,21 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._crowd.leave(self)
+        if self._on_lost:
+            self._on_lost()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Note that it leaves an answer unread: the system takes no more of it. The loop calls this."""
         super().pause_writing()
-        self._is_left_unread()
+        self._may_write.clear()
+        if not self.is_stream:
+            self._is_left_unread()
+
+    def resume_writing(self) -> None:
+        """Note that the system takes more again. The loop calls this."""
+        super().resume_writing()
+        self._may_write.set()
 
     def heard(self) -> None:
         """Note that the guard has let a request in. Its body has a time limit of its own."""
@@ -78,6 +99,20 @@ class Connection(web.RequestHandler):
             self._is_at_work = self._is_changing = False
             self._since = self._loop.time()
             self._crowd.touch(self)
+            # Of a stream something may be unread already; any other answer is sent only after this.
+            self._crowd.watch(self)
+
+    @contextmanager
+    def streaming(self, on_lost: Callable[[], None]) -> Iterator[None]:
+        """While a stream is sent to this caller, nothing cuts it off to make room: streams have limits of their own.
+
+        `on_lost` is called at once should the connection be lost meanwhile: aiohttp does not tell a handler that.
+        """
+        self._on_lost = on_lost
+        try:
+            yield
+        finally:
+            self._on_lost = None
 
     def make_room(self, size: int) -> None:
         """Have room for an answer of `size` bytes: others that leave theirs unread are cut off if it takes that."""
@@ -93,6 +128,18 @@ class Connection(web.RequestHandler):
     def is_changing(self) -> bool:
         """Whether what is done for this caller changes something, such as a start."""
         return self._is_changing
+
+    async def taken(self) -> None:
+        """Return once the caller has taken so much of what was sent that more may follow. May be cancelled.
+
+        aiohttp's own `drain` may not: whoever waits next on the same connection would be cancelled as well.
+        """
+        await self._may_write.wait()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether a stream is being sent to this caller."""
+        return self._on_lost is not None
 
     @property
     def deadline(self) -> float | None:
@@ -153,7 +200,7 @@ class Connection(web.RequestHandler):
             response = problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
         else:
             response = problem(status, "bad_request", "Invalid request", "This is no HTTP request that can be read.")
-        stamp(response, request)
+        stamp(request, response)
         response.force_close()
         return response
 
@@ -180,10 +227,13 @@ class Crowd:
         self.watch(connection)
 
     def _least_wanted(self, newcomer: Connection) -> Connection:
-        """The one at rest longest, else the oldest that only reads: calls that wait must not keep all others out."""
+        """The one at rest longest, else the oldest that only reads: calls that wait must not keep all others out.
+
+        Never a stream: it reads as long as it lives, and would always be the oldest.
+        """
         others = [each for each in self._members if each is not newcomer]
         resting = (each for each in others if not each.is_at_work)
-        reading = (each for each in others if not each.is_changing)
+        reading = (each for each in others if not each.is_changing and not each.is_stream)
         return next(resting, None) or next(reading, newcomer)
 
     def touch(self, connection: Connection) -> None:
@@ -236,7 +286,7 @@ class Crowd:
 
         Whoever was answered last has had the least time to read, and goes last.
         """
-        unread = {each: each.unread_bytes for each in self._members}
+        unread = {each: each.unread_bytes for each in self._members if not each.is_stream}
         excess = sum(unread.values()) + size - MOST_UNREAD_BYTES
         for each, left in unread.items():
             if excess <= 0:

@@ -32,7 +32,7 @@ MOST_BODY_BYTES = 64 << 10
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Every other method, known or not, is a mutation."""
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
-HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}"
+HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}, {headers.LAST_EVENT_ID}"
 _DEV_SERVER_HOSTS = frozenset({"localhost:5173", "127.0.0.1:5173"})
 # The Aura app's dev server, its own backend's pages, and the pages that its desktop program loads from disk.
 _ALWAYS_ALLOWED = frozenset(
@@ -239,9 +239,10 @@ class Guard:
             if refusal := await check(request, ours):
                 if check is origin and request.headers.get(hdrs.ORIGIN) == "null":
                     self._on_null_refused()
-                return _readable(refusal, allowed_origin(request, ours) if check not in (host, origin) else None)
-        response = _preflight(request) if is_preflight else await handler(request)
-        return _readable(response, allowed_origin(request, ours))
+                return refusal
+            if check is origin and (reader := allowed_origin(request, ours)) is not None:
+                request[headers.READER] = reader
+        return _preflight(request) if is_preflight else await handler(request)
 
     async def _measure(self, request: web.Request) -> Pass:
         own, peer = (_end(request, name) for name in ("sockname", "peername"))
@@ -282,11 +283,3 @@ def _preflight(request: web.Request) -> web.Response:
     if "Access-Control-Request-Private-Network" in request.headers:
         grants["Access-Control-Allow-Private-Network"] = "true"
     return web.Response(status=204, headers=grants)
-
-
-def _readable(response: web.StreamResponse, origin: str | None) -> web.StreamResponse:
-    response.headers["Vary"] = "Origin"
-    if origin is not None:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = headers.CORRELATION
-    return response

@@ -1,23 +1,45 @@
-"""Our headers' names, and what every answer bears: its correlation id, and what keeps it out of caches."""
+"""Our headers' names, and what every answer bears.
+
+It is put in when an answer is *prepared*, just before its head is sent: the head of a stream is sent long before its
+handler returns, and a middleware that waits for that would come too late.
+"""
 
 from __future__ import annotations
 
 import re
 import uuid
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 CORRELATION = "X-Correlation-ID"
 TOKEN = "X-Aura-Token"  # noqa: S105 - a name, no secret
+LAST_EVENT_ID = "Last-Event-ID"
+READER = web.RequestKey("reader", str)
+"""The Origin whose pages may read the answer, whatever it is. The guard sets it; without it no other page may."""
+_IDENTITY = web.RequestKey("identity", str)
 _CORRELATION_SHAPE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
-def stamp(response: web.StreamResponse, request: web.BaseRequest) -> str:
-    """Put them in. Returns the correlation id: the caller's own, if it is one."""
-    offered = request.headers.get(CORRELATION, "")
-    identity = offered if _CORRELATION_SHAPE.fullmatch(offered) else uuid.uuid4().hex
-    response.headers[CORRELATION] = identity
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Server"] = "aura-ollama"
+def identity(request: web.BaseRequest) -> str:
+    """The correlation id of a request and its answer: the caller's own, if it is one."""
+    if _IDENTITY not in request:
+        offered = request.headers.get(CORRELATION, "")
+        request[_IDENTITY] = offered if _CORRELATION_SHAPE.fullmatch(offered) else uuid.uuid4().hex
+    return request[_IDENTITY]
+
+
+def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Put in what every answer bears: its correlation id, what keeps it out of caches, and which page may read it."""
+    response.headers[CORRELATION] = identity(request)
+    response.headers[hdrs.CACHE_CONTROL] = "no-store"
+    response.headers[hdrs.SERVER] = "aura-ollama"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    return identity
+    response.headers[hdrs.VARY] = "Origin"
+    if (reader := request.get(READER)) is not None:
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = reader
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = CORRELATION
+
+
+async def on_prepare(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """The same as a signal of aiohttp's, which is sent for each answer of an application."""
+    stamp(request, response)

@@ -5,7 +5,7 @@ A handler says with `@answers` what it returns; one that does not has no place i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from api import headers
-from api.schemas import ProblemBody
+from api.schemas import ProblemBody, ServerEventBody
 from core import __version__
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -25,11 +25,28 @@ _TOKEN = "auraToken"  # noqa: S105 - a name, no secret
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """What a handler promises. `answer` is the type of its 200 body, None for a free object; `errors` are its own."""
+class Text:
+    """A body that is no JSON but text, of that media type; `item` is the shape of each event, if it is a stream."""
 
-    answer: type[msgspec.Struct] | None
+    media_type: str
+    item: type[msgspec.Struct] | None = None
+
+
+EVENT_STREAM = Text("text/event-stream", ServerEventBody)
+Body = type[msgspec.Struct] | Text | None
+"""What an answer holds: JSON of that shape, text, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a handler promises: its successes by status, and which `errors` are its own.
+
+    `query` and `headers` give the JSON Schema of each parameter.
+    """
+
+    successes: Mapping[int, Body]
     query: dict[str, _Json]
+    headers: dict[str, _Json]
     errors: tuple[int, ...]
     needs_token: bool
     is_private: bool
@@ -39,21 +56,26 @@ _OPERATIONS: dict[Any, Operation] = {}
 
 
 def answers(
-    answer: type[msgspec.Struct] | None,
+    success: Body | Mapping[int, Body],
     *,
     query: dict[str, _Json] | None = None,
+    headers: dict[str, _Json] | None = None,
     errors: tuple[int, ...] = (),
     needs_token: bool = False,
     is_private: bool = False,
 ) -> Callable[[_F], _F]:
-    """Describe a handler. `query` gives the JSON Schema of each parameter.
+    """Describe a handler: by the body of its 200, or by the body of each status that is a success.
+
+    `@answers(StatusBody)`, `@answers({200: PulledBody, 202: JobBody})`, `@answers({204: None})`,
+    `@answers(EVENT_STREAM)`, `@answers(Text("text/plain"))`.
 
     `needs_token` is a must for whatever can decide which program is run, or with what environment. `is_private` is for
     what only this user's programs may read, or whoever bears the token, as is so of every call that changes something.
     """
+    successes = success if isinstance(success, Mapping) else {200: success}
 
     def describe(handler: _F) -> _F:
-        _OPERATIONS[handler] = Operation(answer, query or {}, errors, needs_token, is_private)
+        _OPERATIONS[handler] = Operation(successes, query or {}, headers or {}, errors, needs_token, is_private)
         return handler
 
     return describe
@@ -79,8 +101,8 @@ def is_private(handler: Any) -> bool:
 def document(routes: Iterable[web.RouteDef]) -> bytes:
     """The description as JSON. Raises LookupError for a handler without `@answers`."""
     table = [(route, _known(route)) for route in routes]
-    kinds = {known.answer for _, known in table if known.answer} | {ProblemBody}
-    ordered = sorted(kinds, key=lambda kind: kind.__name__)
+    shapes = {_shape(body) for _, known in table for body in known.successes.values()} | {ProblemBody}
+    ordered = sorted(filter(None, shapes), key=lambda shape: shape.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     paths: _Json = {}
     for route, known in table:
@@ -118,24 +140,33 @@ def _known(route: web.RouteDef) -> Operation:
 
 
 def _operation(route: web.RouteDef, known: Operation) -> _Json:
-    statuses = {*_ANY_CALL, *known.errors} | ({*_MUTATION} if route.method != "GET" else set())
-    success = {"$ref": f"#/components/schemas/{known.answer.__name__}"} if known.answer else {"type": "object"}
+    failures = {*_ANY_CALL, *known.errors} | ({*_MUTATION} if route.method != "GET" else set())
+    parameters = [("query", *each) for each in known.query.items()]
+    parameters += [("header", *each) for each in known.headers.items()]
     return {
         "operationId": getattr(route.handler, "__name__", route.path),
         "summary": (getattr(route.handler, "__doc__", None) or "").partition("\n")[0],
         "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in known.query.items()
+            {"name": name, "in": place, "required": False, "schema": schema} for place, name, schema in parameters
         ],
         "security": [{_TOKEN: []}] if known.needs_token else [{}, {_TOKEN: []}],
-        "responses": {"200": _response("It worked.", "application/json", success)}
-        | {str(status): _problem(status) for status in sorted(statuses)},
+        "responses": {str(status): _success(status, body) for status, body in sorted(known.successes.items())}
+        | {str(status): _response(status, "application/problem+json", ProblemBody) for status in sorted(failures)},
     }
 
 
-def _problem(status: int) -> _Json:
-    ref = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
-    return _response(HTTPStatus(status).phrase, "application/problem+json", ref)
+def _success(status: int, body: Body) -> _Json:
+    if body is None:
+        return {"description": HTTPStatus(status).phrase}
+    return _response(status, body.media_type if isinstance(body, Text) else "application/json", body)
 
 
-def _response(description: str, kind: str, schema: _Json) -> _Json:
-    return {"description": description, "content": {kind: {"schema": schema}}}
+def _response(status: int, media_type: str, body: Body) -> _Json:
+    # OpenAPI 3.1 has no word for what a stream is made of. Its tools take the schema for that of one event.
+    shape = _shape(body)
+    schema = {"$ref": f"#/components/schemas/{shape.__name__}"} if shape else {"type": "string"}
+    return {"description": HTTPStatus(status).phrase, "content": {media_type: {"schema": schema}}}
+
+
+def _shape(body: Body) -> type[msgspec.Struct] | None:
+    return body.item if isinstance(body, Text) else body

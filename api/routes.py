@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 
 import msgspec
 from aiohttp import web
 
 from api.body import encoded
-from api.errors import BadValue
 from api.hooks import Hooks
 from api.log_tail import LogTail
 from api.model_list import ModelList
 from api.openapi import answers, document
+from api.parameters import DEFAULT_LINES, MOST_LINES, whole_number
 from api.schemas import (
+    DescriptionBody,
     HealthBody,
     LogsBody,
     ModelsBody,
@@ -24,11 +24,12 @@ from api.schemas import (
     StoppedBody,
     status_body,
 )
+from api.stream_routes import StreamRoutes
+from api.streams import Streams
 from core import __version__
 from core.config import Paths
 from core.supervisor import Supervisor
 
-DEFAULT_LINES, MOST_LINES = 200, 10_000
 MAX_LINES = {"type": "integer", "minimum": 1, "maximum": MOST_LINES, "default": DEFAULT_LINES}
 
 
@@ -40,6 +41,8 @@ class Routes:
         self._hooks = hooks
         self._models = ModelList()
         self._logs = LogTail(paths.logs)
+        self.streams = Streams()
+        self._stream_routes = StreamRoutes(supervisor, paths, self.streams)
 
     def table(self) -> list[web.RouteDef]:
         """Every route there is. Each handler is described with `@answers`; whatever runs programs needs the token."""
@@ -52,6 +55,7 @@ class Routes:
             web.get("/api/ollama/models", self.models),
             web.post("/api/app/show", self.show),
             web.get("/openapi.json", self.openapi),
+            *self._stream_routes.table(),
         ]
 
     @answers(HealthBody)
@@ -79,7 +83,7 @@ class Routes:
     @answers(LogsBody, query={"maxLines": MAX_LINES}, is_private=True)
     async def logs(self, request: web.Request) -> web.Response:
         """The last lines of the managed Ollama's log, over as many starts as it takes."""
-        wanted = _max_lines(request)
+        wanted = whole_number(request, "maxLines", least=1, most=MOST_LINES, default=DEFAULT_LINES)
         # Whoever has gone meanwhile need not be read for.
         return _answer(await self._logs.body(wanted, lambda: request.transport is not None))
 
@@ -94,7 +98,7 @@ class Routes:
         """Have the tray show itself: what a second instance asks of the first."""
         return _json(ShownBody(self._hooks.on_show()))
 
-    @answers(None)
+    @answers(DescriptionBody)
     async def openapi(self, request: web.Request) -> web.Response:
         """This description, in OpenAPI 3.1."""
         return _answer(self._description)
@@ -102,13 +106,6 @@ class Routes:
     @cached_property
     def _description(self) -> bytes:
         return document(self.table())
-
-
-def _max_lines(request: web.Request) -> int:
-    found = request.query.getall("maxLines", [str(DEFAULT_LINES)])
-    if len(found) == 1 and re.fullmatch("[0-9]{1,5}", found[0]) and 1 <= int(found[0]) <= MOST_LINES:
-        return int(found[0])
-    raise BadValue("maxLines", ", ".join(found), f"Give one whole number from 1 to {MOST_LINES}.")
 
 
 def _json(body: msgspec.Struct) -> web.Response:

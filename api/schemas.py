@@ -94,6 +94,21 @@ class ShownBody(msgspec.Struct, frozen=True):
     shown: bool
 
 
+class ServerEventBody(msgspec.Struct, frozen=True):
+    """One event of a stream. `id` is what a reader comes back with, as `Last-Event-ID`.
+
+    `data` is one line: of the log, or a JSON object whose `type` is that of the event.
+    """
+
+    data: str
+    id: str = ""
+    event: str = "message"
+
+
+class DescriptionBody(msgspec.Struct, frozen=True):
+    """GET /openapi.json: an OpenAPI document, whose own specification says what it may hold."""
+
+
 class ProblemBody(msgspec.Struct, frozen=True):
     """An error, with what RFC 9457 asks for and what the Aura app's screens show."""
 

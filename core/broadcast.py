@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -37,6 +37,7 @@ class Broadcast(Generic[T]):
     def __init__(self, first: T) -> None:
         self.current = first
         self._subscriptions: set[Subscription[T]] = set()
+        self._listeners: list[Callable[[T], None]] = []
 
     def publish(self, value: T) -> None:
         """Make `value` current; subscribers hear of it if it differs."""
@@ -46,6 +47,8 @@ class Broadcast(Generic[T]):
             return
         for subscription in self._subscriptions:
             subscription.put(value)
+        for listener in self._listeners:
+            listener(value)
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscription[T]]:
@@ -56,3 +59,11 @@ class Broadcast(Generic[T]):
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+
+    def tell(self, listener: Callable[[T], None]) -> None:
+        """Have `listener` called with the current value, and with every change from within `publish`: none is left out.
+
+        It returns at once and does not raise.
+        """
+        self._listeners.append(listener)
+        listener(self.current)

@@ -18,6 +18,7 @@ import msgspec
 import platformdirs
 
 from core import settings_file, settings_rules
+from core.broadcast import Broadcast
 from core.endpoint import Endpoint
 from core.errors import ConfigError
 from core.json_text import Document
@@ -111,6 +112,8 @@ class SettingsReader:
         self._flight = SingleFlight("settings", self._read)
         self._last: Reading | None = None
         self._last_at = float("-inf")
+        self.hub: Broadcast[tuple[Settings, str | None] | None] = Broadcast(None)
+        """The last values that `fresh` read, and what was wrong with the files then. None before the first time."""
 
     async def fresh(self, *, seconds: float = FRESH_SECONDS, max_age: float = 0.0) -> Reading:
         """What the files say now, or what they said at most `max_age` seconds ago. On the program's one loop.
@@ -122,12 +125,14 @@ class SettingsReader:
         if self._last and time.monotonic() - self._last_at <= max_age:
             return self._last
         try:
-            return await self._flight.run(seconds)
+            reading = await self._flight.run(seconds)
         except (TimeoutError, OSError):
             if self._last is None:
                 return Reading(_UNKNOWN, self._silence(), is_unknown=True)
             is_hanging = self._flight.running_for >= HANGING_SECONDS
             return replace(self._last, problem=self._silence()) if is_hanging else self._last
+        self.hub.publish((reading.settings, str(reading.problem) if reading.problem else None))
+        return reading
 
     def read(self) -> Settings:
         """What the files say now. Blocks on the disk, and does not raise. From any thread.

@@ -20,6 +20,8 @@ from core.client import Client
 from core.config import Paths, SettingsReader
 from core.endpoint import Endpoint
 from core.errands import Errands
+from core.events_history import EventHistory
+from core.events_report import Reporter
 from core.machine import Machine, goodbye
 from core.once import contained
 from core.rounds import Rounds
@@ -29,14 +31,19 @@ from core.state import NOT_REACHABLE, TIMED_OUT, TRANSIENT, UP, ModelsNews, Stat
 class Supervisor:
     """Supervises the one Ollama that the settings in `paths` describe.
 
-    `settings` is the program's one reader of these: the one that is given, or one of its own.
+    `settings` is the program's one reader of these: the one that is given, or one of its own. `events` is the history
+    of what happens; features beside supervision publish there too.
     """
 
     def __init__(self, paths: Paths, reader: SettingsReader | None = None) -> None:
         self._mail: asyncio.Queue[mail.Message] = asyncio.Queue()
         self.settings = reader or SettingsReader(paths)
+        self.events = EventHistory()
         self._errands = Errands(paths, self._mail.put_nowait, self.settings)
         self._machine = Machine(self._errands, self._do)
+        reporter = Reporter(self.events, self._log_of_start)
+        self._machine.hub.tell(reporter.on_status)
+        self.settings.hub.tell(reporter.on_settings)
         self._looked = asyncio.Event()
         self._is_over = False
         self._background: set[asyncio.Task[None]] = set()
@@ -128,6 +135,9 @@ class Supervisor:
         done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
         self._mail.put_nowait(make(done))
         return await done
+
+    def _log_of_start(self) -> str | None:
+        return self._machine.managed.record.log if self._machine.managed else None
 
     def _refuse_what_is_left(self) -> None:
         while not self._mail.empty():

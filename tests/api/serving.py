@@ -30,11 +30,11 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(rig: Rig, hooks: Hooks = HEADLESS) -> AsyncIterator[Served]:
-    """The sidecar for a rig's settings, until the block ends; its Ollama ends with it."""
+async def serving(rig: Rig, hooks: Hooks = HEADLESS, port: int = 0) -> AsyncIterator[Served]:
+    """The sidecar for a rig's settings, at a free port by default, until the block ends; its Ollama ends with it."""
     async with (
         rig.supervising() as supervisor,
-        sidecar(rig.paths, 0, supervisor, hooks) as url,
+        sidecar(rig.paths, port, supervisor, hooks) as url,
         aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=8)) as http,
     ):
         yield Served(url, supervisor, http)

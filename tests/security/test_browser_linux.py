@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
+from core.logs import tail
 from core.state import State
 from tests import fake_ollama
 from tests.api.serving import serving
 from tests.beds.browser import KEEPS_NO_ORIGINS, browsing
 from tests.beds.require import require
+from tests.beds.wire import free_port
 from tests.rig import Rig
 
 DEADLINE = 30.0
@@ -53,6 +56,11 @@ const loaded = (tag, property, url) => new Promise((resolve) => {
     element[property] = url;
     document.body.append(element);
 });
+const opened = (url) => new Promise((resolve) => {
+    const source = new EventSource(url);
+    source.onopen = () => resolve("open");
+    source.onerror = () => resolve(source.readyState === EventSource.CLOSED ? "refused" : "tries again");
+});
 function sent(url) {
     const frame = document.createElement("iframe");
     frame.name = "target";
@@ -75,12 +83,29 @@ async function run() {
         script: await loaded("script", "src", "SIDECAR/api/ollama/status?script"),
         style: await loaded("link", "href", "SIDECAR/api/ollama/status?style"),
         frame: await loaded("iframe", "src", "SIDECAR/api/ollama/status?frame"),
+        events: await opened("SIDECAR/api/ollama/events"),
+        log: await opened("SIDECAR/api/ollama/logs/stream"),
         beacon: String(navigator.sendBeacon(start)),
     };
     await fetch("TOLD", {method: "POST", mode: "no-cors", body: JSON.stringify(told)});
 }
 run();
 </script></body>"""
+
+
+# Tells all that it has heard each time that it hears something, one after the other.
+STREAM_PAGE = """<script>
+const told = {states: [], gaps: 0, lines: []};
+let telling = Promise.resolve();
+function tell() {
+    telling = telling.then(() => fetch("TOLD", {method: "POST", mode: "no-cors", body: JSON.stringify(told)}));
+}
+const events = new EventSource("SIDECAR/api/ollama/events?types=status");
+events.addEventListener("status", (event) => { told.states.push(JSON.parse(event.data).state); tell(); });
+events.addEventListener("gap", () => { told.gaps += 1; tell(); });
+const log = new EventSource("SIDECAR/api/ollama/logs/stream?from=1");
+log.onmessage = (event) => { told.lines.push(event.data); tell(); };
+</script>"""
 
 
 class Teller:
@@ -90,6 +115,8 @@ class Teller:
         self.port = port
         self.page = ""
         self.told: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+        self.last: dict[str, object] = {}
+        self._heard = asyncio.Event()
 
     async def show(self, request: web.Request) -> web.Response:
         """The page."""
@@ -97,8 +124,10 @@ class Teller:
 
     async def hear(self, request: web.Request) -> web.Response:
         """What the page tells."""
+        self.last = json.loads(await request.text())
+        self._heard.set()
         if not self.told.done():
-            self.told.set_result(json.loads(await request.text()))
+            self.told.set_result(self.last)
         return web.Response()
 
     def write(self, page: str, sidecar: str) -> str:
@@ -110,6 +139,14 @@ class Teller:
         """What the page told, within 30 s."""
         async with asyncio.timeout(DEADLINE):
             return await self.told
+
+    async def hear_until(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first of all that the page tells that fits, within 30 s."""
+        async with asyncio.timeout(DEADLINE):
+            while not fits(self.last):
+                self._heard.clear()
+                await self._heard.wait()
+        return self.last
 
 
 @asynccontextmanager
@@ -157,6 +194,41 @@ async def test_a_desktop_page_whose_browser_keeps_no_origins_may_call(rig: Rig, 
     assert rig.starts == 1
 
 
+@pytest.mark.parametrize("kind", ["a page of an allowed origin", "a desktop page"])
+async def test_an_event_source_reads_streams_and_comes_back_to_where_it_was(
+    rig: Rig, tmp_path: Path, kind: str
+) -> None:
+    """Also when the sidecar has been another one meanwhile: no line of the log is missing, and none comes twice."""
+    port = free_port()
+    rig.paths.logs.mkdir(parents=True)
+    log = rig.paths.logs / "ollama-20240101-000000.log"
+    log.write_text("old\n0\n")
+    page = tmp_path / "index.html"
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(teller())
+        page.write_text(server.write(STREAM_PAGE, f"http://127.0.0.1:{port}"))
+        origin = f"http://localhost:{server.port}"
+        rig.configure(allowedOrigins=[origin])
+        async with serving(rig, port=port) as served:
+            url, flags = (page.as_uri(), [KEEPS_NO_ORIGINS]) if kind == "a desktop page" else (f"{origin}/", [])
+            await stack.enter_async_context(showing(url, tmp_path / "profile", *flags))
+            await server.hear_until(lambda told: told.get("lines") == ["0"] and told["states"] == ["stopped"])
+            with log.open("a") as file:
+                file.write("1\n")
+            await server.hear_until(lambda told: told["lines"] == ["0", "1"])
+            await served.supervisor.start()
+            await server.hear_until(lambda told: told["states"][-1] == "running")
+        # By now the stand-in has a log of its own.
+        with max(rig.paths.logs.iterdir()).open("a") as file:
+            file.write("2\n")
+        async with serving(rig, port=port):
+            told = await server.hear_until(lambda told: told["lines"][-1] == "2" and told["states"][-1] == "stopped")
+            # The events of the run before are not known any more.
+            assert told["gaps"] == 1
+            whole = await asyncio.to_thread(tail, str(rig.paths.logs), 10_000)
+            assert told["lines"] == whole[1:]
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"], ids=["cross-site", "same-site"])
 async def test_an_ordinary_page_of_this_machine_reaches_nothing(
     rig: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture, host: str
@@ -171,7 +243,10 @@ async def test_an_ordinary_page_of_this_machine_reaches_nothing(
                 while len(_answers(caplog)) < len(told):
                     await asyncio.sleep(0.01)
         assert (await served.supervisor.status()).state is State.STOPPED
-    blocked = dict.fromkeys(("read", "json", "simple"), "TypeError") | {"silent": "opaque 0", "beacon": "true"}
+    refused = dict.fromkeys(("events", "log"), "refused")
+    blocked = (
+        refused | dict.fromkeys(("read", "json", "simple"), "TypeError") | {"silent": "opaque 0", "beacon": "true"}
+    )
     assert told == blocked | dict.fromkeys(("form", "image", "script", "style", "frame"), "asked")
     assert _answers(caplog) == [403] * len(told)
     assert rig.starts == 0

@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 
 from api.hooks import HEADLESS
-from api.openapi import document
+from api.openapi import Text, answers, document
 from api.routes import Routes
+from api.schemas import StartedBody, StoppedBody
 from core.config import Paths
 from core.supervisor import Supervisor
 from tests.api.test_server import Place
@@ -23,6 +24,13 @@ from tests.beds.wire import call
 
 # The package has no `-m`, and its script need not be on the path.
 RUN = "from schemathesis.cli import schemathesis; schemathesis()"
+# Streams do not end by themselves.
+STREAMS = """
+[[operations]]
+include-path = ["/api/ollama/events", "/api/ollama/logs/stream"]
+request-timeout = 0.3
+max-stream-events = 2
+"""
 EXAMPLES = int(os.environ.get("AURA_SCHEMATHESIS_EXAMPLES", "15"))
 
 
@@ -45,6 +53,35 @@ def test_it_describes_every_route_and_no_other() -> None:
     assert described["openapi"] == "3.1.0"
 
 
+def test_it_tells_the_statuses_and_the_media_types_that_a_route_answers_with() -> None:
+    class Routed:
+        @answers({200: StoppedBody, 202: StartedBody, 204: None})
+        async def several(self, request: web.Request) -> web.Response:
+            """Several ways to succeed."""
+            return web.Response(status=204)
+
+        @answers(Text("text/plain"))
+        async def plain(self, request: web.Request) -> web.Response:
+            """No JSON."""
+            return web.Response(text="a 1")
+
+    described = json.loads(document([web.post("/several", Routed().several), web.get("/plain", Routed().plain)]))
+    several = described["paths"]["/several"]["post"]["responses"]
+    assert several.keys() >= {"200", "202", "204", "415"}
+    assert several["202"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/StartedBody"}
+    assert "content" not in several["204"]
+    plain = described["paths"]["/plain"]["get"]["responses"]["200"]
+    assert plain["content"] == {"text/plain": {"schema": {"type": "string"}}}
+
+
+def test_it_tells_what_a_stream_sends_and_how_a_reader_comes_back() -> None:
+    events = json.loads(document(table()))["paths"]["/api/ollama/events"]["get"]
+    schema = {"$ref": "#/components/schemas/ServerEventBody"}
+    assert events["responses"]["200"]["content"] == {"text/event-stream": {"schema": schema}}
+    places = {(parameter["in"], parameter["name"]) for parameter in events["parameters"]}
+    assert places == {("query", "types"), ("query", "since"), ("header", "Last-Event-ID")}
+
+
 def test_a_route_that_says_nothing_of_itself_cannot_be_served() -> None:
     async def silent(request: web.Request) -> web.Response:
         return web.Response()
@@ -62,6 +99,7 @@ def test_it_is_served_to_those_only_whom_the_guard_lets_in(sidecar: Sidecar) -> 
 # Hundreds of calls, starts and stops among them.
 @pytest.mark.timeout(120)
 def test_schemathesis_finds_no_fault(sidecar: Sidecar, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(STREAMS)
     command = [sys.executable, "-X", "utf8", "-c", RUN, "run", f"{sidecar.url}/openapi.json"]
     command += ["--checks", "all", "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color", "--mode", "all"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=110, check=False)

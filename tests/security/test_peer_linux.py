@@ -80,6 +80,19 @@ async def test_another_users_program_reads_no_log_without_the_token(rig: Rig, me
         assert b" 200 " in answer.partition(b"\r\n")[0]
 
 
+async def test_another_users_program_follows_no_log_without_the_token(rig: Rig) -> None:
+    async with serving(rig) as served:
+        port, path = served.port, "/api/ollama/logs/stream"
+        for method in ("GET", "HEAD"):
+            answer = await asyncio.to_thread(speak_as_nobody, port, get(port, path, method=method))
+            assert b" 403 " in answer.partition(b"\r\n")[0]
+        secret = await asyncio.to_thread(token.read_or_create, rig.paths.run)
+        # The head alone, since a stream does not end.
+        request = get(port, path, f"X-Aura-Token: {secret}", method="HEAD")
+        answer = await asyncio.to_thread(speak_as_nobody, port, request)
+        assert b" 200 " in answer.partition(b"\r\n")[0]
+
+
 async def test_another_users_desktop_page_changes_nothing(rig: Rig) -> None:
     """That its browser keeps no origins lets it look, as any program may."""
     metadata = ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: cors")
