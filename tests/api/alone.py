@@ -33,14 +33,16 @@ class Program:
         stderr: int = subprocess.PIPE,
         env: Mapping[str, str] | None = None,
         settings: Mapping[str, object] | None = None,
+        verbose: bool = False,
     ) -> None:
+        """With `verbose` it logs every call; else only so many of a kind a second."""
         self.paths = Paths(root)
         self.log = self.paths.logs.parent / "sidecar.log"
         self.paths.data.mkdir(parents=True, exist_ok=True)
         self.paths.settings.write_text(json.dumps({"ollamaUrl": f"http://127.0.0.1:{free_port()}"}))
         self.paths.sidecar.write_text(json.dumps(settings or {}))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(root)],
+            [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(root), *(["--verbose"] if verbose else [])],
             cwd=CHECKOUT,
             env={**os.environ, "PYTHONIOENCODING": "", **(env or {})},
             stdin=subprocess.DEVNULL,

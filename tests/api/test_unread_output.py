@@ -19,7 +19,7 @@ from tests.beds.wire import call
 
 @pytest.mark.timeout(60)  # hundreds of calls, also in Wine
 def test_pipes_that_nobody_reads_hold_neither_serving_nor_ending(tmp_path: Path) -> None:
-    with running(tmp_path) as program:
+    with running(tmp_path, verbose=True) as program:
         url = program.url()
         refuse(url, 800)
         assert call("GET", f"{url}/healthz").status == 200
@@ -29,7 +29,7 @@ def test_pipes_that_nobody_reads_hold_neither_serving_nor_ending(tmp_path: Path)
 
 @pytest.mark.timeout(60)  # thousands of calls
 def test_lines_that_found_no_room_are_counted_once_somebody_reads(tmp_path: Path) -> None:
-    with running(tmp_path) as program:
+    with running(tmp_path, verbose=True) as program:
         url = program.url()
         # The shortest line that tells of one is longer.
         total = 2 * (MOST_QUEUED + 65536) // 80

@@ -32,7 +32,7 @@ def test_a_greeting_into_a_full_pipe_keeps_nobody_from_serving(tmp_path: Path) -
             while os.write(writer, b"x" * 4096):
                 pass
         os.set_blocking(writer, True)
-        with running(tmp_path, stdout=writer, stderr=writer) as program:
+        with running(tmp_path, stdout=writer, stderr=writer, verbose=True) as program:
             url = program.url()
             refuse(url, 800)
             assert call("GET", f"{url}/healthz").status == 200
@@ -46,7 +46,7 @@ def test_a_pipe_that_does_not_block_loses_nothing_that_is_read(tmp_path: Path) -
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with (
-        running(tmp_path, stderr=writer) as program,
+        running(tmp_path, stderr=writer, verbose=True) as program,
         os.fdopen(reader, "rb") as stderr,
         concurrent.futures.ThreadPoolExecutor() as reading,
     ):
@@ -60,7 +60,7 @@ def test_a_pipe_that_does_not_block_loses_nothing_that_is_read(tmp_path: Path) -
 def test_a_log_on_a_disk_that_hangs_holds_neither_serving_nor_ending(tmp_path: Path) -> None:
     log = tmp_path / "AuraData" / "logs" / "sidecar.log"
     disk = require(lambda: HangingDisk(tmp_path, log))
-    with running(tmp_path, stderr=subprocess.DEVNULL, env=disk.environment) as program:
+    with running(tmp_path, stderr=subprocess.DEVNULL, env=disk.environment, verbose=True) as program:
         url = program.url()
         refuse(url, 1)
         disk.hang()
@@ -80,7 +80,7 @@ def test_a_log_on_a_disk_that_hangs_holds_neither_serving_nor_ending(tmp_path: P
 def test_a_log_on_a_disk_that_hangs_from_the_beginning_keeps_nobody_from_serving(tmp_path: Path) -> None:
     disk = require(lambda: HangingDisk(tmp_path, tmp_path / "AuraData" / "logs"))
     disk.hang()
-    with running(tmp_path, stderr=subprocess.DEVNULL, env=disk.environment) as program:
+    with running(tmp_path, stderr=subprocess.DEVNULL, env=disk.environment, verbose=True) as program:
         assert call("GET", f"{program.url()}/healthz").status == 200
         assert end(program.process, END_SECONDS) == 0
 
