@@ -216,7 +216,9 @@ def test_a_sidecar_says_why_it_cannot_begin_on_a_full_disk(disk: Callable[[Path]
     command = [sys.executable, "-m", "api", "--port", "0", "--data-dir", str(tmp_path)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("aura-ollama: [Errno 28] No space left on device: ")
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith(f"aura-ollama: {tmp_path / 'AuraData/run'}")
+    assert told.endswith(": No space left on device. Make room on the disk that holds AuraData, and try again.")
     assert "Traceback" not in done.stderr
 
 

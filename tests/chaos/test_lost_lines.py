@@ -13,6 +13,7 @@ from random import Random
 import pytest
 
 from core.lines import clean
+from core.own_calls import leave_out
 from tests import fake_ollama
 from tests.beds.ollama import ollama
 from tests.beds.require import require
@@ -74,7 +75,8 @@ def _copied(folder: Path, executable: Path, copy: Path) -> Path:
 
 
 def _lines(copy: Path) -> list[str]:
-    return clean(copy.read_bytes().rpartition(b"\n")[0] + b"\n").decode().splitlines()
+    """What a log holds of it: all but what tells of our own calls."""
+    return leave_out(clean(copy.read_bytes().rpartition(b"\n")[0] + b"\n")).decode().splitlines()
 
 
 @contextmanager
