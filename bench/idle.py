@@ -79,10 +79,12 @@ def measure(kind: str, seconds: float) -> None:
 def main() -> int:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=KINDS)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(KINDS)} (all of them)")
     parser.add_argument("--minutes", type=float, default=10.0)
     options = parser.parse_args()
-    for kind in options.kinds:
+    if unknown := [kind for kind in options.kinds if kind not in KINDS]:
+        parser.error(f"{unknown[0]!r} is no situation; give some of {', '.join(KINDS)}, or none for all of them")
+    for kind in options.kinds or KINDS:
         measure(kind, options.minutes * 60)
     return 0
 
