@@ -17,7 +17,7 @@ from core.adopt import adopt
 from core.call import CallFailed
 from core.client import Client, Model, ModelList
 from core.config import Paths, SettingsReader
-from core.detect import Answer, error_text
+from core.detect import Answer, list_error_text
 from core.endpoint import Endpoint
 from core.errors import CoreError, SpawnFailed, StopFailed
 from core.launch import Memory
@@ -98,10 +98,10 @@ class Errands:
         try:
             return (await ask(self.looker.lister(Endpoint.parse(url)))).models, None
         except CallFailed as error:
-            return None, error_text(error)
-        except Exception as error:
+            return None, list_error_text(error)
+        except Exception:
             log.debug("%s cannot be asked for models", url, exc_info=True)
-            return None, f"{NOT_REACHABLE}: {error}"
+            return None, NOT_REACHABLE
 
     async def _settled(self, message: Callable[[asyncio.Future[None]], mail.Message]) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

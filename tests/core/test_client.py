@@ -91,6 +91,76 @@ async def test_an_error_that_comes_with_success_is_that_error(path: str) -> None
             await CALLS[path](client)
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"error":{"message":"disk gone","type":"api_error"}}', "disk gone"),
+        (b'{"error":["no space","left"]}', '["no space","left"]'),
+        (b'{"error":5}', "5"),
+        (b'{"error":{"code":7}}', '{"code":7}'),
+        (rb'{"error":"disk \ud800 gone"}', "disk \ufffd gone"),
+        (rb'{"error":"disk \udc00\\ud800 gone"}', r"disk \ufffd\ud800 gone".replace(r"\ufffd", "\ufffd")),
+        (b'{"error":"  "}', "It lists no models."),
+        (b'{"error":""}', "It lists no models."),
+        (b'{"error":false}', "It lists no models."),
+        (b"[]", "Its answer is not what an Ollama sends."),
+        (b"\xef\xbb\xbf{}", "Its answer is not what an Ollama sends."),
+    ],
+)
+async def test_whatever_an_ollama_says_in_place_of_its_list_is_told(body: bytes, told: str) -> None:
+    """And not that it could not be reached: it answered."""
+    async with stranger({"/api/tags": ok(body)}) as server, Client(server.url, is_local=True) as client:
+        with pytest.raises(CallFailed) as caught:
+            await client.tags(5)
+    assert detect.list_error_text(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"error":"boom"}', "HTTP 500: boom"),
+        (b'{"error":{"message":"boom"}}', "HTTP 500: boom"),
+        (rb'{"error":"\ud800"}', "HTTP 500: \ufffd"),
+        (b"<html>", "HTTP 500"),
+        (b"", "HTTP 500"),
+        (b" " * 100_000 + b'{"error":"boom"}', "HTTP 500"),
+    ],
+)
+async def test_a_status_keeps_the_reason_that_comes_with_it(body: bytes, told: str) -> None:
+    answer = b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with stranger({}, otherwise=answer) as server, Client(server.url, is_local=True) as client:
+        with pytest.raises(HttpStatus) as caught:
+            await client.tags(5)
+        assert detect.list_error_text(caught.value) == told
+        seen = await detect.probe(client)
+        assert (seen.error, seen.reason) == ("HTTP 500", told), "the status shows what the app knows"
+
+
+async def test_a_reason_that_does_not_come_holds_up_no_status() -> None:
+    answer = b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n{"
+    async with stranger({}, otherwise=answer) as server, Client(server.url, is_local=True) as client:
+        with pytest.raises(HttpStatus, match=r"^HTTP 500$"):
+            await client.tags(5)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_there"),
+    [
+        (rb"\ud800", False),
+        (rb"a\uDFFF", False),
+        (rb"\ud83d\ud83d\ude00", False),
+        (rb"\ud83d\ude00", True),
+        (rb"\\ud800", True),
+    ],
+)
+async def test_half_a_surrogate_pair_spoils_no_list(name: bytes, is_there: bool) -> None:
+    body = b'{"models":[{"name":"%s"},{"name":"b","size":7}]}' % name
+    async with stranger({"/api/tags": ok(body)}) as server, Client(server.url, is_local=True) as client:
+        found = await client.tags(5)
+    assert [model.name for model in found.models][-1] == "b"
+    assert (len(found.models), found.left_out) == ((2, 0) if is_there else (1, 1))
+
+
 async def test_a_long_error_is_cut_and_a_list_of_nothing_is_empty() -> None:
     async with (
         stranger({"/api/tags": ok({"error": "x" * 1000})}) as server,
@@ -195,6 +265,8 @@ WORST = {
     "rows": ok(b'{"models":[' + b"{}," * 400_000 + b"{}]}"),
     "numbers": ok(b'{"models":[' + b"0," * 4_000_000 + b"0]}"),
     "brackets": ok(b'{"models":' + b"[" * 8_000_000),
+    "escapes": ok(b'{"models":["' + rb"\n" * 3_900_000 + rb'\ud800"]}'),
+    "few escapes": ok(b'{"models":["' + rb"\n" * 32_000 + rb'\ud800"]}'),
     "interim": b"HTTP/1.1 103 \r\n\r\n" * 400_000,
 }
 
