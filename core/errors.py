@@ -122,6 +122,12 @@ class RemoteOllama(CoreError):
     title = "Ollama runs elsewhere"
 
 
+class NoOllamaAddress(RemoteOllama):
+    """`ollamaUrl` is not where an Ollama answers by itself, as with a path; the action says what to write instead."""
+
+    title = "Not an Address of Ollama"
+
+
 class StopFailed(CoreError):
     """The tree is still alive after the grace period and a kill. The state stays `running`."""
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from core.conclude import is_hanging_external
 from core.config import Paths
 from core.detect import Answer
-from core.endpoint import Endpoint
+from core.endpoint import Endpoint, write_instead
 from core.errors import (
     AlreadyRunning,
     ConfigError,
     CoreError,
+    NoOllamaAddress,
     NotAnswering,
     PortInUse,
     RemoteOllama,
@@ -72,12 +73,11 @@ def plan(look: Look, status: Status, paths: Paths) -> Plan:
 
 
 def _remote(endpoint: Endpoint) -> RemoteOllama:
-    meant = endpoint.suggestion
+    what = f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for."
+    if meant := endpoint.suggestion:
+        return NoOllamaAddress(what, action=write_instead(meant))
     return RemoteOllama(
-        f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for.",
-        action=f'Set ollamaUrl to "{meant}": Ollama\'s own address, by plain http and without a path.'
-        if meant
-        else "Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
+        what, action="Start Ollama over there, or set ollamaUrl to a plain http address of this machine."
     )
 
 
