@@ -143,12 +143,16 @@ def test_a_service_whose_shell_runs_something_else_beside_ollama_is_not_named(se
         server.wait_ready()
         (service / "cgroup.procs").write_text(str(server.pid))
         # The shell says that it runs Ollama, which does not say that it runs nothing else.
-        with subprocess.Popen(["sh", "-c", "read line; sleep 60 & ollama serve"], stdin=subprocess.PIPE) as shell:
+        script = "read line; sleep 60 & echo; read line; ollama serve"
+        with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as shell:
+            assert shell.stdin
+            assert shell.stdout
             (service / "cgroup.procs").write_text(str(shell.pid))
             assert describe(server.pid, server.port).by_hand.endswith(" stop aura-test.service")
-            with subprocess.Popen(["sleep", "60"]) as beside:
-                (service / "cgroup.procs").write_text(str(beside.pid))
-                found = describe(server.pid, server.port)
+            shell.stdin.write(b"\n")
+            assert shell.stdout.readline() == b"\n"
+            found = describe(server.pid, server.port)
+            for beside in psutil.Process(shell.pid).children():
                 beside.kill()
             shell.kill()
     assert found.by_hand == f"Stop process {server.pid} where it was started."
