@@ -15,6 +15,7 @@ from core.errors import (
     AlreadyRunning,
     ConfigError,
     CoreError,
+    DataFolderGone,
     NoOllamaAddress,
     NotAnswering,
     PortInUse,
@@ -50,6 +51,8 @@ def plan(look: Look, status: Status, paths: Paths) -> Plan:
         raise already_running(look.listener)
     if is_hanging_external(status, look):
         raise already_running(look.listener, is_hanging=True)
+    if isinstance(setup.problem, DataFolderGone):
+        raise setup.problem.fresh()
     if setup.problem and (setup.is_unknown or isinstance(setup.executable, CoreError)):
         # The executable that the user has chosen may stand in the file that cannot be read.
         raise setup.problem.fresh()

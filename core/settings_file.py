@@ -17,7 +17,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple
 
-from core.errors import ConfigError
+from core.errors import ConfigError, DataFolderGone
 from core.json_text import Document, skip_white
 from core.platform import replace_file, who_else_may_write
 
@@ -59,7 +59,7 @@ def is_still(path: Path, stamp: Stamp) -> bool:
     """Whether the file bears that stamp; False if it cannot be looked at."""
     try:
         return _stamp(path) == stamp
-    except OSError:
+    except (OSError, DataFolderGone):
         return False
 
 
@@ -85,6 +85,9 @@ def read(path: Path) -> tuple[Stamp | None, bytes]:
     while True:
         try:
             return _read_once(path)
+        except DataFolderGone:
+            if time.monotonic() > deadline:
+                raise
         except OSError as error:
             if not isinstance(error, _PASSING) or time.monotonic() > deadline:
                 raise _unreadable(path, error.strerror or str(error)) from None
@@ -125,6 +128,8 @@ def rewrite(path: Path, change: Callable[[Path, str], str]) -> None:
 def _stamp(path: Path) -> Stamp | None:
     """None if there is no such file. Raises OSError, also if it is missing because a link leads nowhere.
 
+    If that link is a folder above it, raises DataFolderGone.
+
     Such a link tells of a file on a disk that is not there at present, not of a wish for the defaults.
     """
     try:
@@ -133,6 +138,8 @@ def _stamp(path: Path) -> Stamp | None:
         for place in (path, *path.parents):
             if place.is_symlink() and not place.exists():
                 why = f"{place} is a link to {place.readlink()}, which does not exist"
+                if place != path:
+                    raise DataFolderGone(why) from None
                 raise FileNotFoundError(errno.ENOENT, why) from None
         return None
     folder = path.parent.stat()
@@ -180,7 +187,8 @@ def _replace(path: Path, target: Path, file: File, text: str) -> bool:
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{path} would grow larger than {_MAX_BYTES >> 20} MiB", action="Make it smaller first.")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            raise DataFolderGone(f"{path.parent} is gone")
         with _temporary(target, content) as temporary:
             # A disk that keeps no modes gives each file the same one, and may refuse to have it set.
             if file.stamp is not None and temporary.stat().st_mode != file.stamp.mode:

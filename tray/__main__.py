@@ -28,6 +28,7 @@ from core.errors import CoreError
 from core.platform import desktop, keep_one_heap
 from core.state import Status
 from core.supervisor import Supervisor
+from core.text import on_one_line
 from tray import icon, windowed
 from tray.app import App, Surface
 from tray.bridge import Bridge
@@ -177,7 +178,7 @@ class _Program:
             port = settings.sidecar.port if self._options.port is None else self._options.port
             host = self._options.host or settings.sidecar.host
             async with sidecar(self._paths, port, supervisor, hooks, host) as url:
-                log.info("listening on %s (data in %s)", url, self._paths.data)
+                log.info("listening on %s (data in %s)", url, on_one_line(str(self._paths.data)))
                 await self._serve_until(self._ended, supervisor, url)
         except (CoreError, OSError):
             raise

@@ -18,8 +18,8 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `has_guard(shim_pid, shim_birth)`: whether a killed shim's guard still lives; always False where `GUARDED` is.
 - `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left; the pids that live on.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
-- `make_private_dir(path)`: create a folder (and its parents) that only this user may enter; OSError (ENOTSUP) where the
-  file system keeps no rights.
+- `make_private_dir(path, parents=True)`: create a folder (and its parents) that only this user may enter; OSError
+  (ENOTSUP) where the file system keeps no rights.
 - `create_private(path)`, `open_private(path)`: a descriptor to write a new file in such a folder, and one to read a
   file there that nobody but this user (or root) can have written.
 - `replace_private(source, target)`, `unlink_private(path)`: as `replace_file` and `unlink_file`, in such a folder. None

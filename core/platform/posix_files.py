@@ -25,14 +25,17 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _NO_RIGHTS = "It lies on a file system that keeps no rights, so other users could get at it"
 
 
-def make_private_dir(path: str) -> None:
+def make_private_dir(path: str, *, parents: bool = True) -> None:
     """Create the folder with its parents; only this user may enter it, also if it was there before.
 
-    Parents that are missing are made with the same rights. Raises OSError; PermissionError also if it is a link or
-    another user's, who could undo whatever is done here; ENOTSUP where the file system keeps no rights, as FAT does
-    not: it refuses to change them, or only seems to.
+    Parents that are missing are made with the same rights or, without `parents`, are a FileNotFoundError. Raises
+    OSError; PermissionError also if it is a link or another user's, who could undo whatever is done here; ENOTSUP where
+    the file system keeps no rights, as FAT does not: it refuses to change them, or only seems to.
     """
-    _make_folders(path)
+    if parents:
+        _make_folders(os.path.dirname(path))
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
     folder = _open_own_folder(path)
     try:
         if stat.S_IMODE(os.fstat(folder).st_mode) != 0o700:

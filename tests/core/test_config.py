@@ -545,8 +545,9 @@ def test_fingerprint_tells_no_value() -> None:
 # --- Writing --------------------------------------------------------------------------------------------------------
 
 
-def test_new_file_is_made_with_its_folder(tmp_path: Path) -> None:
+def test_a_new_file_is_made_where_there_is_none(tmp_path: Path) -> None:
     paths = Paths.find(tmp_path / "a" / "b")
+    paths.data.mkdir(parents=True)
     write_settings(paths, {"ollamaModel": "mü", "ollamaUrl": "http://h:1"})
     assert paths.settings.read_bytes().decode() == '{\n  "ollamaModel": "mü",\n  "ollamaUrl": "http://h:1"\n}'
     assert SettingsReader(paths).read() == Settings("http://h:1", "mü")
