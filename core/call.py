@@ -1,20 +1,20 @@
 """One HTTP call to a server that may be anybody, bounded in every way, and the closed set of ways in which it fails.
 
-A stranger may hold Ollama's port. So no redirect is followed, no cookie kept, nothing is unpacked, and the body and the
-interim answers have a limit. Belongs to one event loop.
+A stranger may hold Ollama's port. So no redirect is followed, no cookie kept, nothing is unpacked, and the body, the
+interim answers and all that is sent beside the body have a limit. Belongs to one event loop.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import socket
 from base64 import b64encode
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
 
+from core.http_overhead import LeanConnector, TooMuchOverhead
 from core.own_calls import MARK
 from core.proxy import proxy_for
 from core.resolver import Resolver
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 _MOST_INTERIM = 10
 _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SWITCHING_PROTOCOLS = 101
-_RECEIVE_BYTES = 32 << 10
 # Ollama keeps an idle connection open. A connection that lives from one hang check to the next saves the handshake, and
 # proves that the server is still the one that was asked before.
 _KEEP_ALIVE_SECONDS = 60.0
@@ -99,9 +98,7 @@ class Caller:
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._count_connection)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS, socket_factory=_small_socket
-            ),
+            connector=LeanConnector(resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
@@ -171,13 +168,6 @@ class Caller:
         self._connections += 1
 
 
-def _small_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket that hands over little at once: all that a read brings is parsed in one turn of the event loop."""
-    made = socket.socket(*address[:3])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-    return made
-
-
 def _failure(error: Exception) -> CallFailed | None:  # noqa: C901 - one line a kind
     """What an exception of aiohttp means, None if that is not known."""
     match error:
@@ -201,6 +191,8 @@ def _failure(error: Exception) -> CallFailed | None:  # noqa: C901 - one line a 
             return NotConnected("Its address, or the proxy's, cannot be used.")
         case aiohttp.ClientResponseError() | HttpProcessingError():
             return BadAnswer("It does not speak HTTP.")
+        case TooMuchOverhead():
+            return BadAnswer("It sends too much beside its answer.")
         case aiohttp.ClientError():
             return BadAnswer("It hung up, or its answer broke off.")
         case _:
