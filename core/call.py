@@ -1,7 +1,7 @@
 """One HTTP call to a server that may be anybody, bounded in every way, and the closed set of ways in which it fails.
 
-A stranger may hold Ollama's port. So no redirect is followed, no cookie kept, nothing is unpacked, and the body and the
-interim answers have a limit. Belongs to one event loop.
+A stranger may hold Ollama's port. So no redirect is followed, no cookie kept, nothing is unpacked, and the body, the
+interim answers and all that is sent beside the body have a limit. Belongs to one event loop.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import socket
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 
 from core.endpoint import bracketed
+from core.http_overhead import LeanConnector, TooMuchOverhead
 from core.os_error import why_not_connected
 from core.own_calls import MARK
 from core.proxy import proxy_for
@@ -35,7 +35,6 @@ _SWITCHING_PROTOCOLS = 101
 _REASON_BYTES = 64 << 10
 _REASON_SECONDS = 0.5
 COULD_NOT = "It could not be asked. The sidecar's own log has the whole story."
-_RECEIVE_BYTES = 32 << 10
 # Ollama keeps an idle connection open. A connection that lives from one hang check to the next saves the handshake, and
 # proves that the server is still the one that was asked before.
 _KEEP_ALIVE_SECONDS = 60.0
@@ -119,9 +118,7 @@ class Caller:
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._count_connection)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS, socket_factory=_small_socket
-            ),
+            connector=LeanConnector(resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
@@ -205,13 +202,6 @@ async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
     return bytes(body)
 
 
-def _small_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket that hands over little at once: all that a read brings is parsed in one turn of the event loop."""
-    made = socket.socket(*address[:3])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-    return made
-
-
 def _failure(error: Exception) -> CallFailed | None:  # noqa: C901 - one line a kind
     """What an exception of aiohttp means, None if that is not known."""
     match error:
@@ -236,6 +226,8 @@ def _failure(error: Exception) -> CallFailed | None:  # noqa: C901 - one line a 
             return NotConnected("Its address, or the proxy's, cannot be used.")
         case aiohttp.ClientResponseError() | HttpProcessingError():
             return BadAnswer("It does not speak HTTP.")
+        case TooMuchOverhead():
+            return BadAnswer("It sends too much beside its answer.")
         case aiohttp.ClientError():
             return HungUp("It hung up, or its answer broke off.")
         case _:

@@ -21,7 +21,10 @@ from core.errors import ConfigError, DataFolderGone
 from core.json_text import Document, skip_white
 from core.platform import replace_file, who_else_may_write
 
-_MAX_BYTES = 4 << 20
+# Aura's settings are some tens of KB. Parsing holds the interpreter's lock, and with it the event loop, for as long as
+# one member takes; at these limits that is a few milliseconds.
+_MAX_BYTES = 1 << 20
+_MOST_VALUES = 10_000
 _BOM = b"\xef\xbb\xbf"
 # FAT keeps times to 2 s, so a younger file may change again without its stamp showing it.
 _SETTLED_NS = 2_000_000_000
@@ -95,7 +98,15 @@ def read(path: Path) -> tuple[Stamp | None, bytes]:
 
 
 def parse(path: Path, text: str) -> Document:
-    """The object that the text of that file is. Raises `ConfigError` with line and column."""
+    """The object that the text of that file is. Raises `ConfigError`, with line and column if it is not valid JSON.
+
+    At most 10,000 values, counted by their commas and brackets, also those within a text.
+    """
+    if sum(map(text.count, ",[{")) > _MOST_VALUES:
+        raise ConfigError(
+            f"{path} cannot be read: it holds more than {_MOST_VALUES} values",
+            action=f"Take out of {path} what is not a setting.",
+        )
     try:
         return Document.parse(text)
     except JSONDecodeError as error:
@@ -173,7 +184,10 @@ def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
         if file.read(_MAX_BYTES + 1) != content:
             raise BlockingIOError(errno.EAGAIN, "it is being written")
     if len(content) > _MAX_BYTES:
-        raise _unreadable(path, f"it is larger than {_MAX_BYTES >> 20} MiB")
+        raise ConfigError(
+            f"{path} cannot be read: it is larger than {_MAX_BYTES >> 20} MiB",
+            action=f"Take out of {path} what is not a setting.",
+        )
     return stamp, content
 
 

@@ -9,6 +9,7 @@ import gzip
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -260,6 +261,7 @@ async def test_interim_answers_are_taken_as_long_as_they_are_few(path: str) -> N
             await CALLS[path](client)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 WORST = {
     "models": ok({"models": [{"name": f"{number:0256}", "size": number, "details": {}} for number in range(25_000)]}),
     "rows": ok(b'{"models":[' + b"{}," * 400_000 + b"{}]}"),
@@ -268,6 +270,14 @@ WORST = {
     "escapes": ok(b'{"models":["' + rb"\n" * 3_900_000 + rb'\ud800"]}'),
     "few escapes": ok(b'{"models":["' + rb"\n" * 32_000 + rb'\ud800"]}'),
     "interim": b"HTTP/1.1 103 \r\n\r\n" * 400_000,
+    "chunks": CHUNKED + b"1\r\n \r\n" * 1_000_000,
+    "extensions": CHUNKED + b"1;a\r\n \r\n" * 1_000_000,
+    "an extension": CHUNKED + b"1;" + b"a" * 9_000_000,
+    "chunks of 200": CHUNKED + (b"c8\r\n" + b" " * 200 + b"\r\n") * 45_000,
+    "trailers": CHUNKED + b"0\r\n" + b"A: b\r\n" * 1_000_000,
+    "heads": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1_000_000,
+    "answers": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 200_000,
+    "a body": b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 9_000_000,
 }
 
 
@@ -297,6 +307,40 @@ async def test_the_loop_goes_on_whatever_is_sent(answer: bytes) -> None:
         await asyncio.gather(*(client.tags(8) for _ in range(4)), return_exceptions=True)
         measuring.cancel()
     assert longest < 0.05
+
+
+@pytest.mark.usefixtures("own_garbage")
+@pytest.mark.parametrize("answer", WORST.values(), ids=WORST)
+async def test_one_answer_costs_little_whatever_is_sent(answer: bytes) -> None:
+    """A third of a second of processor time, though an answer may go on for as long as the call waits."""
+
+    async def cost(url: str) -> float:
+        async with Client(url, is_local=True) as client:
+            before = time.thread_time()
+            with contextlib.suppress(CallFailed):
+                await client.tags(8)
+            return time.thread_time() - before
+
+    async with stranger({}, otherwise=answer) as server:
+        # In a thread of its own, where the stranger's work is not counted.
+        assert await asyncio.to_thread(lambda: asyncio.run(cost(server.url))) < 0.33
+
+
+async def test_what_servers_send_beside_a_body_is_taken() -> None:
+    """Go and nginx send a long answer in chunks of 2 KiB and more; on one connection many answers follow each other."""
+    body = msgspec.json.encode(
+        {"models": [{"name": f"{number:0200}"} for number in range(10_000)], "x": "y" * 4_000_000}
+    )
+    parts = [body[at : at + 2048] for at in range(0, len(body), 2048)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+    letters = b"".join(b"1\r\n%c\r\n" % letter for letter in b'{"version":"0.9.3"}')
+    answers = {"/api/tags": CHUNKED + chunks + b"0\r\n\r\n", "/api/version": CHUNKED + letters + b"0\r\n\r\n"}
+    async with stranger(answers) as server, Client(server.url, is_local=True) as client:
+        for _ in range(500):
+            assert await client.version(5) == "0.9.3"
+        for _ in range(2):
+            assert len((await client.tags(5)).models) == 10_000
+    assert server.connections == 1
 
 
 @settings(max_examples=60, deadline=None)  # each opens a server
