@@ -143,7 +143,7 @@ class SettingsReader:
         """What the files say now. Blocks on the disk, and does not raise. From any thread.
 
         A missing file means the defaults. One that cannot be used leaves its last good values (else the defaults) in
-        force, and `problem` says why.
+        force, and `problem` says why. The token is required as long as `ollama-sidecar.json` has never been usable.
         """
         return self._read().settings
 
@@ -156,8 +156,8 @@ class SettingsReader:
         with self._lock:
             began = time.monotonic()
             aura, sidecar = self._aura.read(), self._sidecar.read()
-            if self._sidecar.is_unknown and self._sidecar.may_hold(b"requireToken"):
-                # Whoever asked for the token must not lose it by a slip elsewhere in the file, or a disk that fails.
+            if self._sidecar.is_unknown:
+                # Fail closed: what cannot be used may be the rest of a file that asked for the token.
                 sidecar = msgspec.structs.replace(sidecar, require_token=True)
             self._conceal(sidecar.env)
             settings = Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
@@ -219,15 +219,6 @@ class _Source(Generic[_T]):
     def is_unknown(self) -> bool:
         """Whether the file has never been usable, so that the defaults stand for it."""
         return self.problem is not None and not self._was_good
-
-    def may_hold(self, word: bytes) -> bool:
-        """Whether the file has that word anywhere, whatever its encoding; True if it cannot be read."""
-        try:
-            content = settings_file.read(self._path)[1]
-        except ConfigError:
-            return True
-        # As UTF-16, each letter has a zero byte beside it.
-        return word in content.replace(b"\0", b"")
 
     def _load(self) -> _T:
         now = time.time_ns()

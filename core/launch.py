@@ -22,6 +22,7 @@ from core.errors import (
     RemoteOllama,
     RunsElsewhere,
     SpawnFailed,
+    StopFailed,
 )
 from core.listener import Listener
 from core.look import Look
@@ -100,8 +101,13 @@ def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
     return None
 
 
-def still_ending(record: RunRecord) -> NotAnswering:
-    """The error for a managed Ollama that has died, and whose end is not over within the time that a start waits."""
+def still_ending(record: RunRecord, why: StopFailed | None) -> NotAnswering:
+    """The error for a managed Ollama that has died, and whose end is not over within the time that a start waits.
+
+    `why` says which of its processes cannot be ended at present, if that is the reason.
+    """
+    if why:
+        return NotAnswering(f"Ollama (pid {record.pid}) has ended. {why.message}", action=why.action)
     return NotAnswering(
         f"Ollama (pid {record.pid}) has ended, but something that it started holds on to its output.",
         action="Try again in some seconds.",

@@ -36,14 +36,17 @@ _WRITING = threading.Lock()
 
 
 class Stamp(NamedTuple):
-    """What of a file's status changes with its content, and with who may write it; of its folder the latter alone."""
+    """What of a file's status changes with its content, and with who may write it; of its folders the latter alone.
+
+    These are the one that it is named in and, where that name is a link, those that the link leads through.
+    """
 
     modified_ns: int
     size: int
     inode: int
     mode: int
     owner: tuple[int, int]
-    folder: tuple[int, int, int]
+    folders: tuple[tuple[int, int, int], ...]
 
     def is_settled(self, now_ns: int) -> bool:
         """Whether a change after `now_ns`, a Unix time, is sure to give another stamp."""
@@ -153,15 +156,24 @@ def _stamp(path: Path) -> Stamp | None:
                     raise DataFolderGone(why) from None
                 raise FileNotFoundError(errno.ENOENT, why) from None
         return None
-    folder = path.parent.stat()
+    folders = [folder.stat() for folder in _folders(path)]
     return Stamp(
         file.st_mtime_ns,
         file.st_size,
         file.st_ino,
         file.st_mode,
         (file.st_uid, file.st_gid),
-        (folder.st_uid, folder.st_gid, folder.st_mode),
+        tuple((folder.st_uid, folder.st_gid, folder.st_mode) for folder in folders),
     )
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """The folder of a file that is there and, as long as what lies in it is a link, that of its target."""
+    yield path.parent
+    # Whoever may write one of them decides which file it is.
+    while path.is_symlink():
+        path = path.parent / path.readlink()
+        yield path.parent
 
 
 def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
@@ -171,7 +183,7 @@ def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
     # Asked first, because opening a pipe would block.
     if not stat.S_ISREG(stamp.mode):
         raise _unreadable(path, "it is not a file")
-    for place in (path.parent, path):
+    for place in (*_folders(path), path):
         # It could have us run any program of somebody else's choice.
         if who := who_else_may_write(str(place), place.stat()):
             raise ConfigError(

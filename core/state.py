@@ -84,7 +84,7 @@ class Exit:
 
     def _how(self) -> str:
         if self.code is None and self.reason == UNRECORDED:
-            return "ended, but how could not be recorded: the disk may be full"
+            return "ended, but how could not be recorded: the disk may be full, or hang"
         if self.code is None:
             return "was killed together with the program that watches over it"
         if self.code >= 0:

@@ -263,8 +263,8 @@ def test_value_error_names_file_line_field_value_and_way_out(paths: Paths, field
     assert problem.message.startswith(f"{paths.sidecar}, line 4: `{field}` is {shown}, but ")
     assert problem.action
     assert f"`{field}`" in problem.action
-    # Except that a file which speaks of the token is taken to ask for it.
-    assert reader.read().sidecar == SidecarSettings(require_token=field == "requireToken")
+    # Except that a file which cannot be used is taken to ask for the token.
+    assert reader.read().sidecar == SidecarSettings(require_token=True)
 
 
 @pytest.mark.parametrize("key", OWN_KEYS)
@@ -401,18 +401,39 @@ def test_inexact_origins_are_refused(paths: Paths, origin: object) -> None:
     assert f"`allowedOrigins[1]` is {json.dumps(origin)}, but must be one exact origin" in problem.message
 
 
-@pytest.mark.parametrize("text", ['{"requireToken": true, "port": "x"}', '{"requireToken": true', '{"port": }'])
-def test_a_file_that_was_never_usable_asks_for_the_token_if_it_speaks_of_it(tmp_path: Path, text: str) -> None:
-    paths = Paths(tmp_path)
-    paths.data.mkdir()
-    paths.sidecar.write_text(text)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b" ",
+        b'{"requireTok',
+        b'{"requireToken": true',
+        b'{"requireToken": false, "port": "x"}',
+        b'{"port": }',
+        b"[]",
+        b"null",
+        b"\xff\xfe\0",
+        b"\0" * 64,
+    ],
+)
+def test_a_file_that_was_never_usable_asks_for_the_token(paths: Paths, content: bytes) -> None:
+    """What is there may be the rest of one that asked for it, torn by a crash or a disk."""
+    paths.sidecar.write_bytes(content)
     reader = SettingsReader(paths)
-    assert reader.read().sidecar.require_token is ("requireToken" in text)
+    assert reader.read().sidecar.require_token is True
     assert reader.problem is not None
     paths.sidecar.write_text('{"requireToken": false}')
     assert reader.read().sidecar.require_token is False
-    paths.sidecar.write_text('{"requireToken": true')
+    paths.sidecar.write_bytes(content)
     assert reader.read().sidecar.require_token is False, "the last good value is known"
+
+
+def test_without_a_file_the_token_is_not_required_and_one_that_comes_torn_changes_nothing(paths: Paths) -> None:
+    reader = SettingsReader(paths)
+    assert reader.read().sidecar.require_token is False
+    paths.sidecar.write_bytes(b"")
+    assert reader.read().sidecar.require_token is False
+    assert reader.problem is not None
 
 
 _MIB = 1 << 20
