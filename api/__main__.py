@@ -11,16 +11,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from api.hooks import HEADLESS, Hooks
 from api.server import sidecar
 from core import __version__, console, journal, os_error, stop_signals, threads, token
-from core.config import FIRST_READ_SECONDS, Paths, SettingsReader
+from core.config import FIRST_READ_SECONDS, Paths, SettingsReader, default_root
 from core.errors import CoreError
 from core.platform import keep_one_heap
 from core.settings_rules import is_ip_address
 from core.supervisor import Supervisor
-from core.text import in_sentences
+from core.text import in_sentences, on_one_line
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,13 @@ def rotate_token(options: argparse.Namespace) -> int:
         token.rotate(paths.run)
     except OSError as error:
         return complain(error)
-    print(f"A new token is in {paths.run / 'token'}. The old one is refused from now on.")
+    print(f"A new token is in {on_one_line(str(paths.run / 'token'))}. The old one is refused from now on.")
     return 0
 
 
 def complain(error: CoreError | OSError) -> int:
     """Say on stderr why it could not serve. Returns the exit code, 1."""
-    print(f"aura-ollama: {in_words(error)}", file=sys.stderr)
+    print(f"aura-ollama: {on_one_line(in_words(error))}", file=sys.stderr)
     return 1
 
 
@@ -72,14 +73,23 @@ def in_words(error: CoreError | OSError) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The options of the sidecar."""
-    options = argparse.ArgumentParser(prog="aura-ollama", description="Starts, watches and stops Ollama.")
+    options = _Parser(prog="aura-ollama", description="Starts, watches and stops Ollama.")
     options.add_argument("--host", type=_host, help="IP address; beyond loopback only with requireToken (127.0.0.1)")
     options.add_argument("--port", type=_port, help="port, 0 for any free one (default: settings, 5006)")
-    options.add_argument("--data-dir", type=Path, help="the folder that holds AuraData (default: $AURA_DATA_PATH)")
+    default = on_one_line(str(default_root())).replace("%", "%%")
+    options.add_argument(
+        "--data-dir", type=Path, help=f"the folder that holds AuraData (default: $AURA_DATA_PATH, else {default})"
+    )
     options.add_argument("--rotate-token", action="store_true", help="make a new token, and end; the old one is void")
     options.add_argument("--verbose", action="store_true", help="log every call")
     options.add_argument("--version", action="version", version=f"aura-ollama {__version__}")
     return options
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # It quotes what was typed.
+        super().error(on_one_line(message))
 
 
 def _host(text: str) -> str:
@@ -106,7 +116,8 @@ async def serve(
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(supervisor.run())
-                    print(f"aura-ollama sidecar listening on {url} (data in {paths.data})", flush=True)
+                    data = on_one_line(str(paths.data))
+                    print(f"aura-ollama sidecar listening on {url} (data in {data})", flush=True)
                     number = await stopped
                     settings = (await reader.fresh()).settings
                     supervisor.close(stop_ollama=stop_signals.stops_ollama(number, settings))

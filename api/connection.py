@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,8 @@ UNREAD_SECONDS = 20.0
 MOST_UNREAD_BYTES = 64 << 20
 """What all callers together may leave unread; beyond it those that have left something for longest are cut off."""
 _CLOCK_SECONDS = 0.05
+# All that one read brings is parsed in one turn of the event loop, and each chunk of a body costs some microseconds.
+_RECEIVE_BYTES = 16 << 10
 
 
 class Connection(web.RequestHandler):
@@ -63,6 +66,7 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         self._crowd.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from core.endpoint import write_instead
 from core.state import ModelsNews, State, Status
 from core.text import size_text
 
@@ -155,6 +156,8 @@ def _reason(status: Status) -> str | None:
         return f"ollamaUrl is now {status.wanted_url}; Ollama runs at {status.url} until it is stopped."
     if status.is_running:
         return status.cause
+    if status.meant_url:
+        return f"No Ollama answers at {status.wanted_url}. {write_instead(status.meant_url)}"
     if status.owner:
         return f"The port is held by {status.owner}, which does not answer as an Ollama."
     return status.settings_problem or status.path_problem or status.cause

@@ -2,20 +2,20 @@
 
 Run from the top of the checkout: `python -m bench.idle [--minutes 10] [managed external none]`. Linux, because of
 /proc. The targets: no line of ours in the log of our Ollama, at most 15 requests a minute to somebody else's, less
-than 0.1 % of a core and less than 3 context switches a second.
+than 0.1 % of a core and less than 3 wake-ups a second.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import re
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.beds.cost import busy_seconds, wake_ups
 from tests.beds.ollama import ollama
 from tests.beds.server import OllamaServer
 from tests.beds.sidecar import Sidecar
@@ -24,19 +24,6 @@ from tests.beds.wire import call, free_port
 KINDS = ("managed", "external", "none")
 SETTLE_SECONDS = 10.0
 OURS = b"by=aura-ollama"
-_SWITCHES = re.compile(r"ctxt_switches:\s+(\d+)")
-
-
-def switches(pid: int) -> int:
-    """Context switches of all threads that live, voluntary or not."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int(count) for task in tasks for count in _SWITCHES.findall((task / "status").read_text()))
-
-
-def busy(pid: int) -> float:
-    """Processor seconds of all threads that live."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def requests(logs: list[Path]) -> tuple[int, int]:
@@ -67,22 +54,24 @@ def measure(kind: str, seconds: float) -> None:
     with TemporaryDirectory() as top, situation(kind, Path(top)) as (sidecar, logs):
         pid = sidecar.process.pid
         time.sleep(SETTLE_SECONDS)
-        used, switched, asked, began = busy(pid), switches(pid), requests(logs), time.monotonic()
+        used, woken, asked, began = busy_seconds(pid), wake_ups(pid), requests(logs), time.monotonic()
         time.sleep(seconds)
         span = time.monotonic() - began
-        used, switched = busy(pid) - used, switches(pid) - switched
+        used, woken = busy_seconds(pid) - used, wake_ups(pid) - woken
         seen, ours = (after - before for after, before in zip(requests(logs), asked, strict=True))
-        print(f"{kind:9} {used / span:8.3%} of a core  {switched / span:5.2f} switches/s", end="  ")
+        print(f"{kind:9} {used / span:8.3%} of a core  {woken / span:5.2f} wake-ups/s", end="  ")
         print(f"{seen / span * 60:5.1f} requests/min in Ollama's log, {ours / span * 60:5.1f} of them ours", flush=True)
 
 
 def main() -> int:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], default=KINDS)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"{', '.join(KINDS)} (all of them)")
     parser.add_argument("--minutes", type=float, default=10.0)
     options = parser.parse_args()
-    for kind in options.kinds:
+    if unknown := [kind for kind in options.kinds if kind not in KINDS]:
+        parser.error(f"{unknown[0]!r} is no situation; give some of {', '.join(KINDS)}, or none for all of them")
+    for kind in options.kinds or KINDS:
         measure(kind, options.minutes * 60)
     return 0
 

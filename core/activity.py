@@ -19,12 +19,14 @@ _DISK_SECONDS = 1.0
 class LogGrowth:
     """Whether a managed Ollama prints: it does while it starts, and for each request that is not ours.
 
-    Belongs to one loop. The log is only measured, never read.
+    Belongs to one loop.
     """
 
     def __init__(self, folder: Path) -> None:
         self._measuring = SingleFlight("log size", lambda: _end_of_log(str(folder)))
+        self._reading = SingleFlight("log begin", lambda: _end_of_output(str(folder)))
         self._end: tuple[str, int] | None = None
+        self._output: tuple[str, int] | None = None
 
     async def has_grown(self) -> bool:
         """Whether the log has grown since the last call that says so; True at the first one.
@@ -38,12 +40,30 @@ class LogGrowth:
         before, self._end = self._end, end
         return end != before
 
+    async def has_printed(self) -> bool:
+        """Whether the Ollama of the newest log has printed since the last call that says so; lines of ours count not.
+
+        At the first call: since its start. As to time and disk as `has_grown`.
+        """
+        try:
+            end = await self._reading.run(_DISK_SECONDS)
+        except (TimeoutError, OSError):
+            return False
+        before, self._output = self._output, end or self._output
+        return end is not None and end != before
+
 
 def _end_of_log(folder: str) -> tuple[str, int]:
     newest = logs.newest(folder)
     with suppress(OSError):
         return (newest, Path(newest).stat().st_size) if newest else ("", 0)
     return ("", 0)
+
+
+def _end_of_output(folder: str) -> tuple[str, int] | None:
+    """The end of the newest log, None as long as Ollama itself has printed nothing there."""
+    newest = logs.newest(folder)
+    return (newest, Path(newest).stat().st_size) if newest and logs.holds_output(newest) else None
 
 
 def is_busy(pid: int) -> bool:

@@ -5,7 +5,9 @@ replace a program that runs, a library that it has loaded, or the folder that it
 no shim any more, or only one of another version.
 
 The copies lie in `run/shim-<version>-<hash>/`, which only this user may enter. They are put there whole, by a rename,
-and compared with what they are copies of before each use. Everything here blocks: call it in a thread.
+and compared with what they are copies of before each use. What is written, compared and deleted lies in the run folder
+that is ours (`core.platform.private_tree`), whatever takes its place meanwhile; only the shim itself is then run by its
+path, as every program is. Everything here blocks: call it in a thread.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -27,10 +28,12 @@ from typing import Protocol
 import psutil
 
 from core import __version__
-from core.platform import EXECUTABLE_NAMES, replace_file, unlink_file
+from core.platform import EXECUTABLE_NAMES, private_tree, replace_private
 
 RESTART = "Restart aura-ollama: it has been upgraded, moved or removed since it was started."
 _FROZEN_SHIM = Path(__file__).resolve().parent.parent / "shim"
+Files = Callable[[], Iterable[tuple[str, bytes, bool]]]
+"""What a copy is made of: each file as its path with `/`, its bytes, and whether it is a program."""
 _HASH_DIGITS = 8
 _BYTECODE = "__pycache__"
 # Run in Python's isolated mode: neither the folder it is run in nor PYTHON* variables nor site packages count. Our own
@@ -72,18 +75,16 @@ class PythonShim:
 
     def command(self, run_dir: Path, spec: Path) -> list[str]:
         """Contract: `ShimProgram.command`."""
-        copy = _good_copy(run_dir, self._digest, self._put, skip=_BYTECODE)
+        copy = _good_copy(run_dir, self._digest, self._its_files, skip=_BYTECODE)
         # On Windows the executable of a virtual environment is a launcher, which would be one more process.
         python = getattr(sys, "_base_executable", sys.executable)
         # Paths and file names are decoded by the same rule as here.
         mode = f"utf8={sys.flags.utf8_mode}"
         return [python, "-I", "-S", "-X", mode, "-c", _RUN_SHIM, str(copy), "core.shim", str(spec)]
 
-    def _put(self, folder: Path) -> None:
+    def _its_files(self) -> Iterator[tuple[str, bytes, bool]]:
         for name, content in self._files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            yield name, content, False
 
 
 class FrozenShim:
@@ -92,17 +93,20 @@ class FrozenShim:
     def __init__(self, folder: Path) -> None:
         """Raises OSError if the folder cannot be read."""
         self._folder = folder
-        self._digest = _digest(folder)
+        self._digest = _digest_of((name, content) for name, content, _ in self._its_files())
 
     def command(self, run_dir: Path, spec: Path) -> list[str]:
         """Contract: `ShimProgram.command`. Where the copy's disk lets no program run, the original runs."""
-        executable = _executable(_good_copy(run_dir, self._digest, self._put))
+        executable = _executable(_good_copy(run_dir, self._digest, self._its_files))
         if not os.access(executable, os.X_OK):
             executable = _executable(self._folder)
         return [str(executable), "--shim", str(spec)]
 
-    def _put(self, folder: Path) -> None:
-        shutil.copytree(self._folder, folder, dirs_exist_ok=True)
+    def _its_files(self) -> Iterator[tuple[str, bytes, bool]]:
+        for path in self._folder.rglob("*"):
+            if path.is_file():
+                is_program = os.access(path, os.X_OK)
+                yield path.relative_to(self._folder).as_posix(), path.read_bytes(), is_program
 
 
 class _NoShim:
@@ -122,18 +126,23 @@ def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
             yield path, entry.read_bytes()
 
 
-def _good_copy(run_dir: Path, digest: str, put: Callable[[Path], None], skip: str = "") -> Path:
+def _good_copy(run_dir: Path, digest: str, files: Files, skip: str = "") -> Path:
     name = f"shim-{__version__}-{digest[:_HASH_DIGITS]}"
-    copy = next((found for found in sorted(run_dir.glob(f"{name}*")) if _is_true(found, digest, skip)), None)
+    there = sorted(private_tree.names(str(run_dir)))
+    copy = next((found for found in there if found.startswith(name) and _is_true(run_dir, found, digest, skip)), None)
     if copy is None:
-        copy = _copy(digest, put, run_dir / name)
-    _remove_others(copy)
-    return copy
+        if name in there:
+            # It is not what it should be, and perhaps in use.
+            name = f"{name}-{uuid.uuid4().hex[:_HASH_DIGITS]}"
+        copy = _copy(run_dir, name, digest, files)
+    _remove_others(run_dir, {found for found in there if found.startswith("shim-")} - {copy})
+    return run_dir / copy
 
 
-def _is_true(copy: Path, digest: str, skip: str) -> bool:
+def _is_true(run_dir: Path, name: str, digest: str, skip: str = "") -> bool:
+    """Whether nothing below that folder is missing, changed or added."""
     try:
-        return _digest(copy, skip) == digest
+        return _digest_of(private_tree.contents(str(run_dir), name, skip)) == digest
     except OSError:
         return False
 
@@ -142,49 +151,34 @@ def _executable(folder: Path) -> Path:
     return folder / f"aura-ollama-shim{Path(EXECUTABLE_NAMES[0]).suffix}"
 
 
-def _digest(folder: Path, skip: str = "") -> str:
-    """A hash of all names and contents below `folder`: nothing may be missing, changed or added.
-
-    Folders named `skip` do not count. Raises OSError, also if there is no such folder.
-    """
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and skip not in path.relative_to(folder).parts:
-            found.append((path.relative_to(folder).as_posix(), path.read_bytes()))
-    return _digest_of(found)
-
-
 def _digest_of(files: Iterable[tuple[str, bytes]]) -> str:
+    """A hash of all names and contents."""
     whole = hashlib.sha256()
-    for name, content in sorted(files):
-        whole.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    for name, digest in sorted((name, hashlib.sha256(content).hexdigest()) for name, content in files):
+        whole.update(f"{name}\0{digest}\n".encode())
     return whole.hexdigest()
 
 
-def _copy(digest: str, put: Callable[[Path], None], place: Path) -> Path:
-    if place.exists():
-        # It is not what it should be, and perhaps in use.
-        place = place.with_name(f"{place.name}-{uuid.uuid4().hex[:_HASH_DIGITS]}")
-    draft = place.with_name(f"shim-{uuid.uuid4().hex[:_HASH_DIGITS]}.new")
+def _copy(run_dir: Path, name: str, digest: str, files: Files) -> str:
+    draft = f"shim-{uuid.uuid4().hex[:_HASH_DIGITS]}.new"
     try:
-        draft.mkdir()
-        put(draft)
-        if _digest(draft) != digest:
-            raise FileNotFoundError(errno.ENOENT, "The shim is not what it was when the program started", str(place))
-        replace_file(str(draft), str(place))
+        private_tree.create(str(run_dir), draft, files())
+        if not _is_true(run_dir, draft, digest):
+            why = "The shim is not what it was when the program started"
+            raise FileNotFoundError(errno.ENOENT, why, str(run_dir / name))
+        replace_private(str(run_dir / draft), str(run_dir / name))
     except OSError:
-        shutil.rmtree(draft, ignore_errors=True)
+        private_tree.remove(str(run_dir), draft)
         raise
-    return place
+    return name
 
 
-def _remove_others(copy: Path) -> None:
-    others = [folder for folder in copy.parent.glob("shim-*") if folder != copy]
+def _remove_others(run_dir: Path, others: set[str]) -> None:
     used = _folders_in_use() if others else set()
-    for folder in others:
-        # Where the system refuses to delete a running program, that tells as well.
-        if folder not in used and unlink_file(str(_executable(folder))):
-            shutil.rmtree(folder, ignore_errors=True)
+    for name in others:
+        if run_dir / name not in used:
+            # Where the system refuses to delete a running program, that tells as well.
+            private_tree.remove(str(run_dir), name, _executable(Path()).name)
 
 
 def _folders_in_use() -> set[Path]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
 import msgspec
 
-from core.call import BadAnswer, Caller, Complaint, HttpStatus
-from core.decode import from_json, text, whole_number
+from core.call import BadAnswer, Caller, Complaint, HttpStatus, TimedOut
+from core.decode import from_json, printable, text, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ MOST_MODELS = 10_000
 MOST_LOADED = 100
 MOST_BYTES = 8 << 20
 _SMALL_BYTES = 64 << 10
-_LOOP_BYTES = 256 << 10
+_LOOP_BYTES = 64 << 10
 # A list of 8 MiB holds some 20,000 models of a dozen fields. One of more values than this is no list of models, and
 # decoding it would hold the interpreter's lock, and with it the event loop, for up to a quarter of a second.
 _MOST_COMMAS = 500_000
@@ -31,6 +32,7 @@ _NAME_LENGTH = 256
 _TEXT_LENGTH = 64
 _ERROR_LENGTH = 200
 _NULL = msgspec.Raw(b"null")
+_NO_ERROR = (b"null", b"false", b"{}", b"[]")
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -51,6 +53,10 @@ class ModelList:
 
 class _Answer(msgspec.Struct):
     error: msgspec.Raw = _NULL
+
+
+class _Message(msgspec.Struct):
+    message: str
 
 
 class _Version(_Answer):
@@ -74,7 +80,7 @@ class Client:
     """
 
     def __init__(self, base_url: str, *, is_local: bool, login: tuple[str, str] | None = None) -> None:
-        self._caller = Caller(base_url, is_local=is_local, login=login)
+        self._caller = Caller(base_url, is_local=is_local, login=login, words_of=_words)
         self._identified_at = -1
         self._left_out: dict[str, int] = {}
 
@@ -92,23 +98,24 @@ class Client:
         """The server's version, within `timeout` seconds; at most 64 characters."""
         return _version(await self._caller.call("/api/version", timeout, most=_SMALL_BYTES))
 
-    async def identify(self, timeout: float) -> None:
+    async def identify(self, greeting: float, listing: float) -> None:
         """Return if the server that answered last is an Ollama: `GET /` says so, or `/api/tags` lists models.
 
         Others have an `/api/version` too. Asked once for each new connection, as the same connection leads to the same
-        server; takes up to twice `timeout` seconds then. Raises what the list of models raises if it is none.
+        server; takes up to `greeting` and `listing` seconds then. If it is none, raises what the list of models raises.
+        `TimedOut`, or an `HttpStatus` of 500 and more, says neither that it is one nor that it is none.
         """
         connections = self._caller.connections
         if connections == self._identified_at:
             return
-        if not await self._greets(timeout):
-            await self.tags(timeout)
+        if not await self._greets(greeting):
+            await self.tags(listing)
         self._identified_at = connections
 
     async def _greets(self, timeout: float) -> bool:
         try:
             body = await self._caller.call("/", timeout, most=_SMALL_BYTES)
-        except (HttpStatus, BadAnswer):
+        except (HttpStatus, BadAnswer, TimedOut):
             return False
         return body.strip() == b"Ollama is running"
 
@@ -143,9 +150,34 @@ def _decoded(body: bytes, shape: type[T]) -> T:
         answer = from_json(body, shape)
     except msgspec.MsgspecError:
         raise BadAnswer("Its answer is not what an Ollama sends.") from None
-    if isinstance(answer, _Answer) and (error := text(answer.error, _ERROR_LENGTH)):
+    if isinstance(answer, _Answer) and (error := _error_in(answer)):
         raise Complaint(error)
     return answer
+
+
+def _error_in(answer: _Answer) -> str:
+    """The error that an answer tells of, empty if it tells of none.
+
+    Ollama's is a text; that of `/v1` and of proxies before an Ollama is an object with a `message`. Whatever else
+    stands there is told as it stands there, unless it is empty.
+    """
+    said = ""
+    with suppress(msgspec.MsgspecError):
+        said = from_json(answer.error, _Message).message
+    with suppress(msgspec.MsgspecError):
+        said = from_json(answer.error, str)
+    content = bytes(answer.error)
+    if not said and content[:1] != b'"' and b"".join(content.split()) not in _NO_ERROR:
+        said = content.decode("utf-8", "replace")
+    return printable(" ".join(said.split()), _ERROR_LENGTH)
+
+
+def _words(body: bytes) -> str:
+    """The error that comes in the body of a failed call, empty if there is none to read."""
+    try:
+        return _error_in(from_json(body, _Answer))
+    except msgspec.MsgspecError:
+        return ""
 
 
 def _version(body: bytes) -> str:

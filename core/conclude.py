@@ -47,12 +47,14 @@ def conclude(status: Status, look: Look) -> News:
 def common(look: Look) -> dict[str, Any]:
     """What any look changes: the settings are what they are, whatever Ollama does."""
     endpoint, executable = look.setup.endpoint, look.setup.executable
+    is_answered = look.probe.answer is Answer.OLLAMA
     problem = look.setup.problem or (endpoint if isinstance(endpoint, CoreError) else None)
     return {
         "install_path": look.setup.install_path,
         "path_problem": str(executable) if isinstance(executable, PathInvalid) else None,
         "settings_problem": str(problem) if problem else None,
         "wanted_url": look.setup.url if not isinstance(endpoint, CoreError) else None,
+        "meant_url": endpoint.suggestion if isinstance(endpoint, Endpoint) and not is_answered else None,
     }
 
 

@@ -20,7 +20,7 @@ import platformdirs
 from core import settings_file, settings_rules
 from core.broadcast import Broadcast
 from core.endpoint import Endpoint
-from core.errors import ConfigError
+from core.errors import ConfigError, DataFolderGone
 from core.json_text import Document
 from core.settings_file import Stamp
 from core.settings_rules import DEFAULT_URL as DEFAULT_URL
@@ -44,7 +44,7 @@ class Paths:
     @classmethod
     def find(cls, override: Path | None = None) -> Paths:
         """Below `override`, else $AURA_DATA_PATH, else the user's data folder for Aura."""
-        root = override or os.environ.get("AURA_DATA_PATH") or platformdirs.user_data_path("Aura", appauthor=False)
+        root = override or os.environ.get("AURA_DATA_PATH") or default_root()
         return cls(Path(root).absolute())
 
     @property
@@ -66,6 +66,11 @@ class Paths:
     @property
     def run(self) -> Path:
         return self.data / "run"
+
+
+def default_root() -> Path:
+    """The user's data folder for Aura."""
+    return platformdirs.user_data_path("Aura", appauthor=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ class SettingsReader:
         """What the files say now. Blocks on the disk, and does not raise. From any thread.
 
         A missing file means the defaults. One that cannot be used leaves its last good values (else the defaults) in
-        force, and `problem` says why.
+        force, and `problem` says why. The token is required as long as `ollama-sidecar.json` has never been usable.
         """
         return self._read().settings
 
@@ -151,8 +156,8 @@ class SettingsReader:
         with self._lock:
             began = time.monotonic()
             aura, sidecar = self._aura.read(), self._sidecar.read()
-            if self._sidecar.is_unknown and self._sidecar.may_hold(b"requireToken"):
-                # Whoever asked for the token must not lose it by a slip elsewhere in the file, or a disk that fails.
+            if self._sidecar.is_unknown:
+                # Fail closed: what cannot be used may be the rest of a file that asked for the token.
                 sidecar = msgspec.structs.replace(sidecar, require_token=True)
             self._conceal(sidecar.env)
             settings = Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
@@ -194,6 +199,8 @@ class _Source(Generic[_T]):
         self._good: _T = kind()
         self._was_good = False
         self._stamp: Stamp | None = None
+        # Device and inode of the folder in which the file was found last.
+        self._folder: tuple[int, int] | None = None
 
     def read(self) -> _T:
         known, self._stamp = self._stamp, None
@@ -213,22 +220,17 @@ class _Source(Generic[_T]):
         """Whether the file has never been usable, so that the defaults stand for it."""
         return self.problem is not None and not self._was_good
 
-    def may_hold(self, word: bytes) -> bool:
-        """Whether the file has that word anywhere, whatever its encoding; True if it cannot be read."""
-        try:
-            content = settings_file.read(self._path)[1]
-        except ConfigError:
-            return True
-        # As UTF-16, each letter has a zero byte beside it.
-        return word in content.replace(b"\0", b"")
-
     def _load(self) -> _T:
         now = time.time_ns()
         file = settings_file.load(self._path)
         if file.stamp is None:
             if self._was_good and not self._path.parent.is_dir():
-                raise ConfigError(f"{self._path.parent} is gone", action="Bring its disk back, or restart aura-ollama.")
+                raise DataFolderGone(f"{self._path.parent} is gone")
+            if self._folder not in (None, _identity(self._path.parent)):
+                # What a disk leaves that is mounted no more: the empty folder at which it was.
+                raise DataFolderGone(f"{self._path.parent} is not the folder that it was, and has no {self._path.name}")
             return self._kind()
+        self._folder = _identity(self._path.parent)
         if file.stamp.is_settled(now):
             self._stamp = file.stamp
         document = settings_file.parse(self._path, file.text)
@@ -236,6 +238,15 @@ class _Source(Generic[_T]):
             return settings_rules.convert(self._kind, document.values)
         except Fault as fault:
             raise _located(self._path, document, fault) from None
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from any other that bears its name; None if it cannot be looked at."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _write(path: Path, kind: type[msgspec.Struct], changes: Mapping[str, object]) -> None:

@@ -64,14 +64,14 @@ class Endpoint:
     @property
     def base_url(self) -> str:
         """What to contact, without a closing slash or credentials. A wildcard is contacted on loopback."""
-        host = _bracketed(_CONTACT.get(self.host, self.host))
+        host = bracketed(_CONTACT.get(self.host, self.host))
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.path}"
 
     @property
     def ollama_host(self) -> str:
         """OLLAMA_HOST for a child that shall answer here: `host:port`, a wildcard kept."""
-        return f"{_bracketed(self.host)}:{self.port}"
+        return f"{bracketed(self.host)}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
@@ -100,7 +100,7 @@ class Endpoint:
         """
         is_own_name = self.host in _own_names()
         if not self.is_manageable and (is_own_name or self.is_local):
-            host = "127.0.0.1" if is_own_name else _bracketed(self.host)
+            host = "127.0.0.1" if is_own_name else bracketed(self.host)
             # Nobody who leaves the port out means 80.
             port = _OLLAMA_PORT if self.port == _DEFAULT_PORTS[self.scheme] else self.port
             return f"http://{host}:{port}"
@@ -116,7 +116,7 @@ def _parse(text: str) -> Endpoint:
         raise ValueError("it is too long")
     if re.search(r"[\s\\\x00-\x1f\x7f\ud800-\udfff]", text):
         raise ValueError("it holds a space, a backslash or a control character")
-    scheme, authority, path = _split(text if _address(text) is None else _bracketed(text))
+    scheme, authority, path = _split(text if _address(text) is None else bracketed(text))
     userinfo, _, address = authority.rpartition("@")
     host, port = _host_and_port(address)
     if port is None:
@@ -195,7 +195,8 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address needs brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -212,6 +213,11 @@ def _own_names() -> set[str]:
     name = socket.gethostname().lower()
     short = name.partition(".")[0]
     return {name, short, f"{short}.local"} - {""}
+
+
+def write_instead(meant: str) -> str:
+    """The way out of an `ollamaUrl` that is none of Ollama's, where `meant` is the suggestion."""
+    return f'Set ollamaUrl to "{meant}": Ollama\'s own address, by plain http and without a path.'
 
 
 def redacted(text: str) -> str:

@@ -17,7 +17,7 @@ from core.adopt import adopt
 from core.call import CallFailed
 from core.client import Client, Model, ModelList
 from core.config import Paths, SettingsReader
-from core.detect import Answer, error_text
+from core.detect import Answer, list_error_text
 from core.endpoint import Endpoint
 from core.errors import CoreError, SpawnFailed, StopFailed
 from core.launch import Memory
@@ -98,10 +98,10 @@ class Errands:
         try:
             return (await ask(self.looker.lister(Endpoint.parse(url)))).models, None
         except CallFailed as error:
-            return None, error_text(error)
-        except Exception as error:
+            return None, list_error_text(error)
+        except Exception:
             log.debug("%s cannot be asked for models", url, exc_info=True)
-            return None, f"{NOT_REACHABLE}: {error}"
+            return None, NOT_REACHABLE
 
     async def _settled(self, message: Callable[[asyncio.Future[None]], mail.Message]) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -136,9 +136,13 @@ class Errands:
         is_dropped = probe.answer is Answer.SOMETHING_ELSE and probe.error == NOT_REACHABLE
         # One that answered may have died since, or the answer may be that of its port's next holder.
         if probe.answer is Answer.NOBODY or is_dropped or not await self.lives(managed):
-            if await managed.gone(_END_SECONDS):
-                return mail.GoneMeanwhile()
-            return mail.Refused(look, launch.still_ending(managed.record), epoch)
+            why = None
+            try:
+                if await managed.gone_within(_END_SECONDS):
+                    return mail.GoneMeanwhile()
+            except StopFailed as failed:
+                why = failed
+            return mail.Refused(look, launch.still_ending(managed.record, why), epoch)
         if error := launch.why_not_managed(look, managed.record):
             return mail.Refused(look, error, epoch)
         return mail.UpAlready(managed)
@@ -181,7 +185,7 @@ class Errands:
         return LogGrowth(self._paths.logs)
 
     async def watch(self, managed: Managed) -> None:
-        """Wait for the end of a managed Ollama: Ended."""
+        """Wait for the end of a managed Ollama: Ended. Unstoppable before that, if a member of its tree outlasts it."""
         exit = None
         while exit is None:
             exit = await self._end_of(managed)
@@ -193,7 +197,7 @@ class Errands:
     async def _end_of(self, managed: Managed) -> Exit | None:
         """How it ended; None, after a second, if that could not be waited for."""
         try:
-            return await managed.watch()
+            return await managed.watch(lambda error: self._post(mail.Unstoppable(managed, error)))
         except Exception:
             log.exception("the end of Ollama (pid %d) cannot be waited for", managed.record.pid)
         await asyncio.sleep(_RETRY_SECONDS)

@@ -34,6 +34,13 @@ class ConfigError(CoreError):
     title = "Settings cannot be read"
 
 
+class DataFolderGone(ConfigError):
+    """The data folder, which was there, is no more; nothing of ours makes it anew while this program runs."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, action="Bring its disk back, or restart aura-ollama.")
+
+
 class PathNotConfigured(CoreError):
     """No executable is configured and none was found in the known places."""
 
@@ -120,6 +127,12 @@ class RemoteOllama(CoreError):
 
     code = "remote"
     title = "Ollama runs elsewhere"
+
+
+class NoOllamaAddress(RemoteOllama):
+    """`ollamaUrl` is not where an Ollama answers by itself, as with a path; the action says what to write instead."""
+
+    title = "Not an Address of Ollama"
 
 
 class StopFailed(CoreError):

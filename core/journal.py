@@ -64,6 +64,7 @@ class _Files:
         self._old = [path.with_name(f"{path.name}.{number}") for number in range(1, _OLD_FILES + 1)]
         self._fd: int | None = None
         self._is_torn = False
+        self._may_make_parents = True
 
     def write(self, text: str) -> None:
         """Append whole lines, to a new file if this one is full or was deleted. Raises OSError."""
@@ -86,10 +87,12 @@ class _Files:
 
     def _open(self) -> int:
         folder = self._path.parent
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Later on the data folder can only be missing because its disk has been taken away.
+        may_make_parents, self._may_make_parents = self._may_make_parents, False
+        folder.mkdir(mode=0o700, parents=may_make_parents, exist_ok=True)
         # A file system that keeps no modes, or a folder that is not ours, is no reason to log nothing.
         with suppress(OSError):
-            make_private_dir(str(folder))
+            make_private_dir(str(folder), parents=False)
         disown(str(self._path))
         for old in self._old:
             with suppress(OSError), os.fdopen(open_log(str(old), os.O_RDONLY), "rb") as file:
@@ -114,6 +117,8 @@ class _File(logging.Handler):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._outlet = Outlet("sidecar log", _Files(path).write, _loss_text)
+        # Opened at once, while the data folder is certain to be the one that was meant.
+        self._outlet.put("")
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from core.conclude import is_hanging_external
 from core.config import Paths
 from core.detect import Answer
-from core.endpoint import Endpoint
+from core.endpoint import Endpoint, write_instead
 from core.errors import (
     AlreadyRunning,
     ConfigError,
     CoreError,
+    DataFolderGone,
+    NoOllamaAddress,
     NotAnswering,
     PortInUse,
     RemoteOllama,
     RunsElsewhere,
     SpawnFailed,
+    StopFailed,
 )
 from core.listener import Listener
 from core.look import Look
@@ -49,6 +52,8 @@ def plan(look: Look, status: Status, paths: Paths) -> Plan:
         raise already_running(look.listener)
     if is_hanging_external(status, look):
         raise already_running(look.listener, is_hanging=True)
+    if isinstance(setup.problem, DataFolderGone):
+        raise setup.problem.fresh()
     if setup.problem and (setup.is_unknown or isinstance(setup.executable, CoreError)):
         # The executable that the user has chosen may stand in the file that cannot be read.
         raise setup.problem.fresh()
@@ -72,12 +77,11 @@ def plan(look: Look, status: Status, paths: Paths) -> Plan:
 
 
 def _remote(endpoint: Endpoint) -> RemoteOllama:
-    meant = endpoint.suggestion
+    what = f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for."
+    if meant := endpoint.suggestion:
+        return NoOllamaAddress(what, action=write_instead(meant))
     return RemoteOllama(
-        f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for.",
-        action=f'Set ollamaUrl to "{meant}": Ollama\'s own address, by plain http and without a path.'
-        if meant
-        else "Start Ollama over there, or set ollamaUrl to a plain http address of this machine.",
+        what, action="Start Ollama over there, or set ollamaUrl to a plain http address of this machine."
     )
 
 
@@ -97,8 +101,13 @@ def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
     return None
 
 
-def still_ending(record: RunRecord) -> NotAnswering:
-    """The error for a managed Ollama that has died, and whose end is not over within the time that a start waits."""
+def still_ending(record: RunRecord, why: StopFailed | None) -> NotAnswering:
+    """The error for a managed Ollama that has died, and whose end is not over within the time that a start waits.
+
+    `why` says which of its processes cannot be ended at present, if that is the reason.
+    """
+    if why:
+        return NotAnswering(f"Ollama (pid {record.pid}) has ended. {why.message}", action=why.action)
     return NotAnswering(
         f"Ollama (pid {record.pid}) has ended, but something that it started holds on to its output.",
         action="Try again in some seconds.",

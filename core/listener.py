@@ -11,7 +11,7 @@ import psutil
 
 from core.endpoint import WILDCARDS, Endpoint
 from core.platform import EXECUTABLE_NAMES, sockets
-from core.platform.cgroup import Container, Engine, Unit
+from core.platform.cgroup import Container, Engine, Machine, Unit
 from core.platform.owner import owner
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
@@ -68,6 +68,10 @@ def describe(pid: int, port: int) -> Listener:
             sudo = "sudo " if container.engine is not Engine.DOCKER and not container.is_rootless else ""
             by_hand = f"Stop it with: {sudo}{container.engine.value} stop {container.id}"
             return Listener(pid, f"container {container.id} ({label})", by_hand)
+        case Machine() as machine:
+            kind = "LXC container" if machine.is_lxc else "machine"
+            # What `pid` and user mean in there is another matter.
+            return Listener(pid, f"{kind} {machine.name} ({label})", f"Stop it inside the {kind} {machine.name}.")
         case Unit() as unit:
             whose, systemctl = ("user", "systemctl --user") if unit.is_user else ("system", "sudo systemctl")
             by_hand = f"Stop it with: {systemctl} stop {shlex.quote(unit.name)}"

@@ -25,6 +25,16 @@ def newest(folder: str) -> str | None:
     return next((segment.path for segment in reversed(listed(folder)) if _is_plain(segment.path)), None)
 
 
+def holds_output(path: str) -> bool:
+    """Whether a line of Ollama's own is among the first 16 KiB of a log file; the others there are ours.
+
+    Raises OSError.
+    """
+    with os.fdopen(open_log(path, os.O_RDONLY), "rb", buffering=0) as file:
+        begin = b"\n" + file.read(_FIRST_READ)
+    return b"\n[OUT] " in begin or b"\n[ERR] " in begin
+
+
 def append_line(folder: str, stream: str, text: str) -> None:
     """Add a line to the newest log, stamped now; nothing if there is none. Raises OSError."""
     path = newest(folder)

@@ -147,7 +147,7 @@ class Looker:
         return found
 
     async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
-        """Look once, within 5 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
+        """Look once, within 8 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
 
         A glance takes few wake-ups: the executable, and a listener whose end would be told, may be those of 15 s ago.
         """
@@ -155,7 +155,7 @@ class Looker:
         endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
         if isinstance(endpoint, ConfigError):
             return Look(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
-        probe = await self.probe(endpoint)
+        probe = await self.probe(endpoint, is_ours=managed_url is not None)
         listener = None
         is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
         if not managed_url and endpoint.is_local and is_anybody_there:
@@ -163,16 +163,19 @@ class Looker:
             listener = self._glimpsed(endpoint) if is_as_before else None
             listener = listener or await self.listener(endpoint, known_will_do=True)
         self._last_answer = probe.answer
+        if probe.version and listener and listener.is_ollama:
+            # It told its version, and has its name, which is as good a sign as the greeting that is late.
+            probe = Probe(Answer.OLLAMA, None, probe.version)
         return Look(setup, endpoint.base_url, probe, listener)
 
-    async def probe(self, endpoint: Endpoint) -> Probe:
-        """Ask who answers there, within 2 s. What keeps us from asking is told as nobody being reached."""
+    async def probe(self, endpoint: Endpoint, *, is_ours: bool = False, seconds: float = detect.PROBE_SECONDS) -> Probe:
+        """Ask who answers there, as `detect.probe` does. What keeps us from asking is told as nobody being reached."""
         try:
-            return await detect.probe(self.client(endpoint))
-        except Exception as fault:
+            return await detect.probe(self.client(endpoint), is_ours=is_ours, seconds=seconds)
+        except Exception:
             # Whatever a proxy variable, a name or a stranger's answer brings about is news, not the end.
             log.debug("%s cannot be asked", endpoint.base_url, exc_info=True)
-            return Probe(Answer.NOT_ASKED, NOT_REACHABLE, reason=f"It could not be asked: {type(fault).__name__}")
+            return Probe(Answer.NOT_ASKED, NOT_REACHABLE, reason="It could not be asked.")
 
     async def listener(self, endpoint: Endpoint, *, known_will_do: bool = False) -> Listener | None:
         """Who listens there, None if nobody does or it cannot be found out.

@@ -24,12 +24,14 @@ from core.errors import (
     NothingManaged,
     NotOurs,
     ShuttingDown,
+    StopFailed,
     Superseded,
 )
 from core.look import Look
 from core.lookout import LOOK_SECONDS, Lookout
 from core.once import Do
 from core.process import Managed
+from core.shim import STOPPED
 from core.state import NOT_REACHABLE, RESTING, TRANSIENT, UP, State, Status, Wish, check_move
 
 log = logging.getLogger(__name__)
@@ -290,6 +292,11 @@ class Machine:
             self._stopped()
         elif self.hub.current.state is State.STARTING and not self._backoff.crashes:
             self._fail(news.error)
+        elif news.exit.reason == STOPPED and isinstance(self.hub.current.failure, StopFailed):
+            # It took longer than the stop that asked for it, perhaps of an earlier sidecar.
+            if not self._up:
+                self._change(wanted=Wish.DOWN)
+            self._stopped()
         else:
             self._crashed(news)
 

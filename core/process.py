@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -18,7 +19,7 @@ import psutil
 from core.errors import StopFailed
 from core.heir import SHIM_KILLED, WATCHERS_KILLED, bury
 from core.os_error import WAYS_OUT as WAYS_OUT
-from core.platform import GUARDED, ask_shim, birth, end_orphans, has_guard, kill, watch_end
+from core.platform import GUARDED, ask_shim, birth, end_orphans, has_guard, kill, members, watch_end
 from core.run_record import RunRecord, read_record, sweep_drafts
 from core.state import UNRECORDED, Exit
 from core.threads import SingleFlight, within
@@ -32,6 +33,10 @@ _POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = 0.25
+# How long an empty tree's shim may take to end: the first while the record cannot be read, the second in any case. It
+# waits some seconds for a pipe that a process outside the tree holds, and for the log.
+_HANGING_SECONDS = 2.0
+_EPILOGUE_SECONDS = 12.0
 
 
 class Managed:
@@ -44,18 +49,85 @@ class Managed:
         self._popen = popen
         self._ended = asyncio.Event()
         self._orphans: list[int] = []
+        self._told: tuple[int, ...] = ()
         # While a disk hangs, one thread hangs with it and no more.
         self._reading = SingleFlight("run-record", lambda: read_record(path))
 
-    async def watch(self) -> Exit:
-        """Return once the shim has ended and its tree with it. Let one task do this, once."""
-        await wait_end(self.record.shim_pid, self.record.shim_birth)
+    async def watch(self, on_outlasted: Callable[[StopFailed], None] = lambda error: None) -> Exit:
+        """Return once the shim has ended and its tree with it. Let one task do this, once.
+
+        `on_outlasted` hears of members that outlive their Ollama though they were killed, once for each set of them.
+
+        A shim that cannot end, because the disk of its record hangs, is not waited for once its tree has ended: it then
+        stays until the disk answers.
+        """
+        if not await self._has_shim_ended(on_outlasted):
+            log.warning("Ollama (pid %d) has ended, and its shim waits to say so in the run record", self.record.pid)
+            if self._popen:
+                threading.Thread(target=self._popen.wait, name="reap", daemon=True).start()
+            self._ended.set()
+            return Exit(None, UNRECORDED, None, ())
         if self._popen:
             await asyncio.to_thread(self._popen.wait)
-        record = await self._final_record()
+        record = await self._final_record(on_outlasted)
         self._ended.set()
         reason = record.reason or (SHIM_KILLED if self._was_killed else UNRECORDED)
         return Exit(record.exit_code, reason, record.ended_at, record.last_lines)
+
+    async def _has_shim_ended(self, on_outlasted: Callable[[StopFailed], None]) -> bool:
+        """Wait for the shim's end: True; or until it only waits for a disk, with nothing left of its tree: False."""
+        shim = asyncio.create_task(wait_end(self.record.shim_pid, self.record.shim_birth))
+        idling = asyncio.create_task(self._idles(on_outlasted))
+        try:
+            await asyncio.wait([shim, idling], return_when=asyncio.FIRST_COMPLETED)
+            if not shim.done():
+                idling.result()
+                return False
+            shim.result()
+            return True
+        finally:
+            shim.cancel()
+            idling.cancel()
+
+    async def _idles(self, on_outlasted: Callable[[StopFailed], None]) -> None:
+        """Return once nothing of the tree lives and the shim has had its time to say so in the record."""
+        await wait_end(self.record.pid, self.record.birth)
+        pause = _POLL_SECONDS
+        emptied_at = None
+        while True:
+            if await asyncio.to_thread(self._is_tree_empty):
+                now = time.monotonic()
+                emptied_at = emptied_at or now
+                if now - emptied_at >= (_EPILOGUE_SECONDS if await self._is_disk_answering() else _HANGING_SECONDS):
+                    return
+            else:
+                emptied_at = None
+                await self._tell(on_outlasted)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+    def _is_tree_empty(self) -> bool:
+        """Whether nothing of a living shim's tree lives. What cannot be looked at counts as alive."""
+        shim = self.record.shim_pid, self.record.shim_birth
+        try:
+            if birth(self.record.pid) == self.record.birth:
+                return False
+            process = psutil.Process(shim[0])
+            command = process.cmdline()
+            found = members(*shim) if GUARDED else [child.pid for child in process.children(recursive=True)]
+            # The guard is a fork of the shim.
+            return all(psutil.Process(pid).cmdline() == command for pid in found)
+        except (psutil.Error, OSError):
+            return False
+
+    async def _is_disk_answering(self) -> bool:
+        try:
+            await self._reading.run(_DISK_SECONDS)
+        except TimeoutError:
+            return False
+        except OSError:
+            pass
+        return True
 
     @property
     def _was_killed(self) -> bool:
@@ -63,7 +135,17 @@ class Managed:
         # killed. On Windows the killer chooses the code.
         return self._popen is None or self._popen.returncode < 0 or not GUARDED
 
-    async def _final_record(self) -> RunRecord:
+    async def _tell(self, on_outlasted: Callable[[StopFailed], None]) -> None:
+        left = await self._left()
+        if left and left != self._told:
+            on_outlasted(await _cannot_be_ended(left))
+        self._told = left
+
+    async def _left(self) -> tuple[int, ...]:
+        """The members that live on though they were killed, as far as anybody has told."""
+        return (await self._newest_record()).unkillable or tuple(self._orphans)
+
+    async def _final_record(self, on_outlasted: Callable[[StopFailed], None]) -> RunRecord:
         """How the run ended, as the shim or its guard recorded it, or else as far as it is known. Waits for the tree.
 
         A killed shim's guard needs a moment to stop the tree and to say so. If it was killed too, its work is done
@@ -79,6 +161,7 @@ class Managed:
             if not await asyncio.to_thread(self._is_anything_left, is_guarding):
                 record = await self._bury()
                 break
+            await self._tell(on_outlasted)
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
         with suppress(TimeoutError, OSError):
@@ -108,6 +191,8 @@ class Managed:
         except OSError:
             # That nothing can be looked up does not mean that there is nothing.
             return True
+        # A guard that waits for a disk is no part of what it guards.
+        left = [pid for pid in left if not _is_guard(pid)]
         if left and left != self._orphans:
             log.warning("shim %d and its guard were killed; pids they left that cannot be ended: %s", shim[0], left)
         self._orphans = left
@@ -131,7 +216,7 @@ class Managed:
         shim = self.record.shim_pid, self.record.shim_birth
         try:
             await asyncio.to_thread(ask_shim, *shim, self.record.stop_event)
-            if await self._is_stopped_within(self.grace + _STOP_MARGIN_SECONDS):
+            if await self.gone_within(self.grace + _STOP_MARGIN_SECONDS):
                 return
             await asyncio.to_thread(kill, *shim)
         except OSError as error:
@@ -139,20 +224,15 @@ class Managed:
                 f"Ollama (pid {self.record.pid}) cannot be asked to end: {error.strerror or error}.",
                 action=WAYS_OUT.get(error.errno or 0),
             ) from error
-        if not await self._is_stopped_within(_STOP_MARGIN_SECONDS):
+        if not await self.gone_within(_STOP_MARGIN_SECONDS):
             raise StopFailed(f"Ollama (pid {self.record.pid}) does not end, not even when killed.")
 
-    async def _is_stopped_within(self, timeout: float) -> bool:
+    async def gone_within(self, timeout: float) -> bool:
         """Wait for the end; False if it does not come. Raises StopFailed if it cannot come at present."""
         deadline = time.monotonic() + timeout
         while not await self.gone(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
-            left = (await self._newest_record()).unkillable or tuple(self._orphans)
-            if left:
-                names = await asyncio.to_thread(_names, left)
-                raise StopFailed(
-                    f"Not all of Ollama can be ended, not even by a kill: {names}.",
-                    action="End it as its owner. If it waits for a driver or a disk, restart the machine.",
-                )
+            if left := await self._left():
+                raise await _cannot_be_ended(left)
             if time.monotonic() >= deadline:
                 return False
         return True
@@ -199,6 +279,21 @@ async def wait_end(pid: int, born: str) -> None:
         await ended.wait()
     finally:
         forget()
+
+
+async def _cannot_be_ended(pids: Iterable[int]) -> StopFailed:
+    names = await asyncio.to_thread(_names, pids)
+    return StopFailed(
+        f"Not all of Ollama can be ended, not even by a kill: {names}.",
+        action="End it as its owner. If it waits for a driver or a disk, restart the machine.",
+    )
+
+
+def _is_guard(pid: int) -> bool:
+    try:
+        return not {"core.shim", "--shim"}.isdisjoint(psutil.Process(pid).cmdline())
+    except (psutil.Error, OSError):
+        return False
 
 
 def _names(pids: Iterable[int]) -> str:

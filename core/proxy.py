@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from base64 import b64encode
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 
-def proxy_for(url: str) -> str | None:
-    """The URL of the proxy for `url`, None if it is to be asked directly (`no_proxy`).
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy's URL without its login, and the headers that log in there.
 
-    A value without a scheme means http. Raises ValueError, which names the variable and not its value (that may hold a
-    password), if it is no URL of an HTTP proxy.
+    They belong to the CONNECT by which a proxy is asked for a tunnel or, without one, to the call itself.
+    """
+
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    is_tunnel: bool
+
+
+def proxy_for(url: str) -> Proxy | None:
+    """The proxy for `url`, None if it is to be asked directly (`no_proxy`).
+
+    A value without a scheme means http. The login, percent-decoded, is sent as Basic authorization, whatever it holds.
+    Raises ValueError, which names the variable and not its value (that may hold a password), if it is no URL of an HTTP
+    proxy.
     """
     target = urlsplit(url)
     proxies = getproxies_environment()
@@ -18,17 +33,24 @@ def proxy_for(url: str) -> str | None:
     if not value or proxy_bypass(target.netloc):
         return None
     proxy = value if "://" in value else f"http://{value}"
-    if not _is_usable(proxy):
+    if not (parts := _usable(proxy)):
         raise ValueError(f"The proxy in {target.scheme}_proxy is no URL such as http://127.0.0.1:3128.")
-    return proxy
+    login, at, address = parts.netloc.rpartition("@")
+    headers = {"Proxy-Authorization": f"Basic {_basic(login)}"} if at else {}
+    return Proxy(f"{parts.scheme}://{address}", headers, target.scheme == "https")
 
 
-def _is_usable(proxy: str) -> bool:
+def _basic(login: str) -> str:
+    name, _, password = login.partition(":")
+    return b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password)).decode()
+
+
+def _usable(proxy: str) -> SplitResult | None:
     try:
         parts = urlsplit(proxy)
         # Reading the port judges it.
         parts.port  # noqa: B018
     except ValueError:
-        return False
+        return None
     is_bare = parts.path in ("", "/") and not parts.query and not parts.fragment
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and is_bare
+    return parts if parts.scheme in ("http", "https") and parts.hostname and is_bare else None

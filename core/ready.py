@@ -1,7 +1,7 @@
 """Waits until a managed Ollama that has just been spawned is ready: `/api/version` answered on our port by our process.
 
-Models are no part of it. Whether it prints is measured only after half of `readyTimeout`, so that a usual start is not
-held up by a disk.
+Models, and whether it greets as an Ollama, are no part of it. One call for the version may take all the time there is,
+so that a slow one is not given up and asked again.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from core import launch
 from core.activity import LogGrowth
-from core.detect import Answer, Probe
+from core.detect import PROBE_SECONDS, Answer, Probe
 from core.endpoint import Endpoint
 from core.errors import CoreError, StartTimedOut
 from core.listener import Listener
@@ -21,12 +20,16 @@ from core.look import Looker
 from core.process import Managed
 
 EXTRA_SECONDS = 30.0
-"""How much longer than `readyTimeout` a child may take that prints and does not answer yet: looking for graphics cards
-may take that long on a first start."""
-WAITS_FOR = "Ollama does not answer yet, but is still printing. It may be looking for graphics cards."
+"""How much longer than `readyTimeout` a child may take that prints, or has taken its port, and does not answer yet:
+looking for graphics cards may take that long on a first start."""
+SILENCE_SECONDS = 10.0
+"""For how long a child that has no port may be silent in its extra time; `readyTimeout`, if that is longer."""
+STILL_PRINTS = "Ollama does not answer yet, but is still printing. It may be looking for graphics cards."
+HAS_ITS_PORT = "Ollama has taken its port, but does not answer yet. It may be looking for graphics cards."
 _FIRST_RETRY_SECONDS = 0.02
 _LONGEST_RETRY_SECONDS = 0.25
-_LONGEST_SILENCE_SECONDS = 10.0
+_MEASURE_SECONDS = 0.5
+_ROUND_SECONDS = 1.0
 
 
 class Readiness:
@@ -38,11 +41,10 @@ class Readiness:
         self._log = log
         self._endpoint = Endpoint.parse(managed.record.url)
         self._timeout = timeout
-        self._silence = min(timeout / 2, _LONGEST_SILENCE_SECONDS)
+        self._silence = max(timeout, SILENCE_SECONDS)
         self._began = time.monotonic()
         self._printed_at: float | None = None
         self._last = Answer.NOBODY
-        self._is_overtime = False
 
     async def reached(self, is_wanted: Callable[[], bool], on_overtime: Callable[[str], None]) -> Probe | None:
         """The answer of the one that is ready; None as soon as `is_wanted` says no.
@@ -50,69 +52,76 @@ class Readiness:
         Raises CoreError if it does not come in time. `on_overtime` is told, once, what is still waited for when the
         usual time is over.
         """
-        # Apart from the questions, each of which may wait for its answer as long as there is time.
+        asking = asyncio.create_task(self._ask())
         watching = asyncio.create_task(self._watch_log())
+        is_overtime = False
         try:
-            return await self._answered(is_wanted, on_overtime)
+            while is_wanted():
+                end = self._timeout + (EXTRA_SECONDS if is_overtime else 0.0)
+                await asyncio.wait({asking}, timeout=min(max(end - self._elapsed, 0.0), _ROUND_SECONDS))
+                if asking.done():
+                    return asking.result()
+                if self._elapsed < self._timeout:
+                    continue
+                what = await self._still_waits_for()
+                if what is None or self._elapsed >= self._timeout + EXTRA_SECONDS:
+                    raise await self._late()
+                if not is_overtime:
+                    is_overtime = True
+                    on_overtime(what)
+            return None
         finally:
+            asking.cancel()
             watching.cancel()
 
-    async def _answered(self, is_wanted: Callable[[], bool], on_overtime: Callable[[str], None]) -> Probe | None:
-        pause = _FIRST_RETRY_SECONDS
-        while is_wanted():
-            left = self._began + self._timeout + (EXTRA_SECONDS if self._is_overtime else 0.0) - time.monotonic()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(left, _FIRST_RETRY_SECONDS)):
-                    if probe := await self._answer():
-                        return probe
-                    await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
-            elapsed = time.monotonic() - self._began
-            if elapsed < self._timeout:
-                continue
-            if elapsed >= self._timeout + EXTRA_SECONDS or not await self._may_have_more_time():
-                raise await self._late(elapsed)
-            if not self._is_overtime:
-                self._is_overtime = True
-                on_overtime(WAITS_FOR)
-        return None
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
 
-    async def _answer(self) -> Probe | None:
-        # If the time is over before there is an answer, the port is open and silent.
-        self._last = Answer.SILENCE
-        probe = await self._looker.probe(self._endpoint)
-        self._last = probe.answer
-        return probe if probe.answer is Answer.OLLAMA and not await self._stranger() else None
+    async def _ask(self) -> Probe:
+        """The first answer that is a version and not a stranger's."""
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            left = self._timeout + EXTRA_SECONDS - self._elapsed
+            probe = await self._looker.probe(self._endpoint, is_ours=True, seconds=max(left, PROBE_SECONDS))
+            self._last = probe.answer
+            if probe.answer is Answer.OLLAMA and not await self._stranger():
+                return probe
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
 
     async def _watch_log(self) -> None:
-        """Note when the child last printed, from the time on at which that begins to count."""
-        await asyncio.sleep(self._timeout - self._silence)
-        # The first measure has none before it, and so says nothing.
-        await self._log.has_grown()
+        """Note when the child last printed. Apart from the questions, which no disk may hold up."""
         while True:
-            await asyncio.sleep(self._silence / 4)
-            if await self._log.has_grown():
+            if await self._log.has_printed():
                 self._printed_at = time.monotonic()
+            await asyncio.sleep(min(_MEASURE_SECONDS, self._timeout / 4))
 
-    async def _may_have_more_time(self) -> bool:
-        """Whether it has printed of late and may yet answer.
+    async def _still_waits_for(self) -> str | None:
+        """What a child that does not answer yet may be given more time for, None for nothing.
 
-        Ollama binds its port before it looks for graphics cards and answers after that, so that an open port which is
-        silent is no sign of failure: https://github.com/ollama/ollama/blob/main/server/routes.go, `Serve`.
+        Ollama binds its port before it looks for graphics cards, which it may do in silence, and answers after that:
+        https://github.com/ollama/ollama/blob/main/server/routes.go, `Serve`.
         """
-        if self._printed_at is None or time.monotonic() - self._printed_at > self._silence:
-            return False
-        return self._last in (Answer.NOBODY, Answer.SILENCE) and await self._stranger() is None
+        if self._last is Answer.SOMETHING_ELSE:
+            # It answers already, and not as an Ollama.
+            return None
+        if self._printed_at is not None and time.monotonic() - self._printed_at <= self._silence:
+            return STILL_PRINTS if await self._stranger() is None else None
+        listener = await self._looker.listener(self._endpoint, known_will_do=True)
+        return HAS_ITS_PORT if listener and await self._is_ours(listener) else None
 
     async def _stranger(self) -> Listener | None:
         """Who listens there, if that is known not to be ours."""
         listener = await self._looker.listener(self._endpoint)
-        if listener is None or listener.pid is None:
-            # Nobody lets us see whose it is: the port was free just before the spawn, and the child lives.
-            return None
-        return None if await asyncio.to_thread(self._managed.owns, listener.pid) else listener
+        return None if listener is None or await self._is_ours(listener) else listener
 
-    async def _late(self, elapsed: float) -> CoreError:
+    async def _is_ours(self, listener: Listener) -> bool:
+        # Where nobody lets us see whose it is: the port was free just before the spawn, and the child lives.
+        return listener.pid is None or await asyncio.to_thread(self._managed.owns, listener.pid)
+
+    async def _late(self) -> CoreError:
+        elapsed = self._elapsed
         if stranger := await self._stranger():
             return launch.port_in_use(self._endpoint.port, stranger)
         seconds = self._timeout if elapsed < self._timeout + 1 else round(elapsed)

@@ -6,6 +6,7 @@ do not bear our exact name are never touched.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -150,7 +151,7 @@ class SegmentedFile:
         self._folder = folder
         self._caps = caps
         self._torn = False
-        os.makedirs(folder, 0o700, exist_ok=True)
+        _make_folder(folder)
         self._segment, self._fd = _reopen(folder, stamp) if stamp else _open_start(folder, now)
         self._size = os.fstat(self._fd).st_size
         prune(folder, caps, self._segment)
@@ -199,11 +200,19 @@ class SegmentedFile:
             self._open_next()
 
     def _open_next(self) -> None:
-        os.makedirs(self._folder, 0o700, exist_ok=True)
+        _make_folder(self._folder)
         following, fd = _create_next(self._segment, self._folder)
         os.close(self._fd)
         self._segment, self._fd, self._size, self._torn = following, fd, 0, False
         prune(self._folder, self._caps, following)
+
+
+def _make_folder(folder: str) -> None:
+    """Create it and the one above it. The data folder above these is not made: its disk may have been taken away."""
+    for place in (os.path.dirname(folder), folder):
+        if place and not os.path.isdir(place):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(place, 0o700)
 
 
 def _open_start(folder: str, now: float) -> tuple[Segment, int]:

@@ -17,11 +17,14 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple
 
-from core.errors import ConfigError
+from core.errors import ConfigError, DataFolderGone
 from core.json_text import Document, skip_white
 from core.platform import replace_file, who_else_may_write
 
-_MAX_BYTES = 4 << 20
+# Aura's settings are some tens of KB. Parsing holds the interpreter's lock, and with it the event loop, for as long as
+# one member takes; at these limits that is a few milliseconds.
+_MAX_BYTES = 1 << 20
+_MOST_VALUES = 10_000
 _BOM = b"\xef\xbb\xbf"
 # FAT keeps times to 2 s, so a younger file may change again without its stamp showing it.
 _SETTLED_NS = 2_000_000_000
@@ -33,14 +36,17 @@ _WRITING = threading.Lock()
 
 
 class Stamp(NamedTuple):
-    """What of a file's status changes with its content, and with who may write it; of its folder the latter alone."""
+    """What of a file's status changes with its content, and with who may write it; of its folders the latter alone.
+
+    These are the one that it is named in and, where that name is a link, those that the link leads through.
+    """
 
     modified_ns: int
     size: int
     inode: int
     mode: int
     owner: tuple[int, int]
-    folder: tuple[int, int, int]
+    folders: tuple[tuple[int, int, int], ...]
 
     def is_settled(self, now_ns: int) -> bool:
         """Whether a change after `now_ns`, a Unix time, is sure to give another stamp."""
@@ -59,7 +65,7 @@ def is_still(path: Path, stamp: Stamp) -> bool:
     """Whether the file bears that stamp; False if it cannot be looked at."""
     try:
         return _stamp(path) == stamp
-    except OSError:
+    except (OSError, DataFolderGone):
         return False
 
 
@@ -85,6 +91,9 @@ def read(path: Path) -> tuple[Stamp | None, bytes]:
     while True:
         try:
             return _read_once(path)
+        except DataFolderGone:
+            if time.monotonic() > deadline:
+                raise
         except OSError as error:
             if not isinstance(error, _PASSING) or time.monotonic() > deadline:
                 raise _unreadable(path, error.strerror or str(error)) from None
@@ -92,7 +101,15 @@ def read(path: Path) -> tuple[Stamp | None, bytes]:
 
 
 def parse(path: Path, text: str) -> Document:
-    """The object that the text of that file is. Raises `ConfigError` with line and column."""
+    """The object that the text of that file is. Raises `ConfigError`, with line and column if it is not valid JSON.
+
+    At most 10,000 values, counted by their commas and brackets, also those within a text.
+    """
+    if sum(map(text.count, ",[{")) > _MOST_VALUES:
+        raise ConfigError(
+            f"{path} cannot be read: it holds more than {_MOST_VALUES} values",
+            action=f"Take out of {path} what is not a setting.",
+        )
     try:
         return Document.parse(text)
     except JSONDecodeError as error:
@@ -125,6 +142,8 @@ def rewrite(path: Path, change: Callable[[Path, str], str]) -> None:
 def _stamp(path: Path) -> Stamp | None:
     """None if there is no such file. Raises OSError, also if it is missing because a link leads nowhere.
 
+    If that link is a folder above it, raises DataFolderGone.
+
     Such a link tells of a file on a disk that is not there at present, not of a wish for the defaults.
     """
     try:
@@ -133,17 +152,28 @@ def _stamp(path: Path) -> Stamp | None:
         for place in (path, *path.parents):
             if place.is_symlink() and not place.exists():
                 why = f"{place} is a link to {place.readlink()}, which does not exist"
+                if place != path:
+                    raise DataFolderGone(why) from None
                 raise FileNotFoundError(errno.ENOENT, why) from None
         return None
-    folder = path.parent.stat()
+    folders = [folder.stat() for folder in _folders(path)]
     return Stamp(
         file.st_mtime_ns,
         file.st_size,
         file.st_ino,
         file.st_mode,
         (file.st_uid, file.st_gid),
-        (folder.st_uid, folder.st_gid, folder.st_mode),
+        tuple((folder.st_uid, folder.st_gid, folder.st_mode) for folder in folders),
     )
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    """The folder of a file that is there and, as long as what lies in it is a link, that of its target."""
+    yield path.parent
+    # Whoever may write one of them decides which file it is.
+    while path.is_symlink():
+        path = path.parent / path.readlink()
+        yield path.parent
 
 
 def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
@@ -153,7 +183,7 @@ def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
     # Asked first, because opening a pipe would block.
     if not stat.S_ISREG(stamp.mode):
         raise _unreadable(path, "it is not a file")
-    for place in (path.parent, path):
+    for place in (*_folders(path), path):
         # It could have us run any program of somebody else's choice.
         if who := who_else_may_write(str(place), place.stat()):
             raise ConfigError(
@@ -166,7 +196,10 @@ def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
         if file.read(_MAX_BYTES + 1) != content:
             raise BlockingIOError(errno.EAGAIN, "it is being written")
     if len(content) > _MAX_BYTES:
-        raise _unreadable(path, f"it is larger than {_MAX_BYTES >> 20} MiB")
+        raise ConfigError(
+            f"{path} cannot be read: it is larger than {_MAX_BYTES >> 20} MiB",
+            action=f"Take out of {path} what is not a setting.",
+        )
     return stamp, content
 
 
@@ -180,7 +213,8 @@ def _replace(path: Path, target: Path, file: File, text: str) -> bool:
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{path} would grow larger than {_MAX_BYTES >> 20} MiB", action="Make it smaller first.")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            raise DataFolderGone(f"{path.parent} is gone")
         with _temporary(target, content) as temporary:
             # A disk that keeps no modes gives each file the same one, and may refuse to have it set.
             if file.stamp is not None and temporary.stat().st_mode != file.stamp.mode:

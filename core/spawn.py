@@ -23,7 +23,7 @@ import msgspec
 
 from core import os_error, private_file, program
 from core.bundle import RESTART, shim_program
-from core.errors import SpawnFailed
+from core.errors import DataFolderGone, SpawnFailed
 from core.platform import birth, end_orphans, has_guard, make_private_dir, spawn_shim
 from core.process import WAYS_OUT, Managed
 from core.run_record import RunRecord, record_path, spec_path, sweep, to_record
@@ -123,6 +123,8 @@ class _Attempt:
         try:
             reader, popen = self._start_shim()
         except FileNotFoundError as error:
+            if not self._plan.run_dir.parent.is_dir():
+                raise _data_folder_gone(self._plan) from error
             raise _not_started(error, RESTART) from error
         except OSError as error:
             raise _not_started(error, None) from error
@@ -154,7 +156,8 @@ class _Attempt:
 
     def _write_spec(self) -> None:
         plan = self._plan
-        make_private_dir(str(plan.run_dir))
+        # It lies in the data folder, whose disk may just have been taken away.
+        make_private_dir(str(plan.run_dir), parents=False)
         spec = {
             "argv": [str(plan.executable), "serve"],
             "env": dict(plan.env),
@@ -188,6 +191,11 @@ class _Attempt:
             f" What it left cannot be ended: pid {left}." if left else ""
         )
         raise SpawnFailed(sentence, action=WAYS_OUT.get(error.errno or 0, action))
+
+
+def _data_folder_gone(plan: Plan) -> SpawnFailed:
+    gone = DataFolderGone(f"{plan.run_dir.parent} is gone")
+    return SpawnFailed(f"The shim could not be started: {gone}", action=gone.action)
 
 
 def _not_started(error: OSError, action: str | None) -> SpawnFailed:

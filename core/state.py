@@ -84,7 +84,7 @@ class Exit:
 
     def _how(self) -> str:
         if self.code is None and self.reason == UNRECORDED:
-            return "ended, but how could not be recorded: the disk may be full"
+            return "ended, but how could not be recorded: the disk may be full, or hang"
         if self.code is None:
             return "was killed together with the program that watches over it"
         if self.code >= 0:
@@ -114,7 +114,8 @@ class Status:
     the last wish was not fulfilled. `seen_at` is when a probe last brought news, and `since` when the state was
     entered, both in seconds on the monotonic clock; a later `seen_at` alone makes no different status. `pid` is our
     child or, if `EXTERNAL`, the listener where readable; `owner` says whose the port is if not ours, and `by_hand` how
-    its owner can end it. `url` is where Ollama is or would be, `wanted_url` where the settings want it.
+    its owner can end it. `url` is where Ollama is or would be, `wanted_url` where the settings want it, and `meant_url`
+    what was probably meant by settings that name an address where no Ollama answers.
 
     `models` and `loaded` are as they were when last listed; `models_error` says why `models` could not be listed since.
     `install_path` is the executable that runs or that a start would run; `path_problem` says why the configured one
@@ -139,6 +140,7 @@ class Status:
     path_problem: str | None = None
     settings_problem: str | None = None
     wanted_url: str | None = None
+    meant_url: str | None = None
     adopted: bool = False
     restarts: int = 0
     last_exit: Exit | None = None

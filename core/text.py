@@ -6,6 +6,8 @@ import re
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 _MOST = 2**63 - 1
+# C0 and C1 controls, U+2028 and U+2029, and what turns the direction of text: UAX #9.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -26,6 +28,11 @@ def in_sentences(message: str, action: str | None) -> str:
     if not action:
         return message
     return f"{message} {action}" if message.endswith((".", "!", "?", "…")) else f"{message}. {action}"
+
+
+def on_one_line(text: str) -> str:
+    """`text` fit for a terminal: what ends a line, steers it or turns text is shown as `\\n`, `\\x1b`, `\\u202e`."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def spelt_out(text: str) -> str:

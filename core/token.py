@@ -23,16 +23,18 @@ _LOCK = threading.Lock()
 def read_or_create(run_dir: Path) -> str:
     """The token in force, made on first use. Blocks on the disk. Raises OSError if it cannot be read or written.
 
+    The data folder, in which `run_dir` lies, is not made: FileNotFoundError if it is gone.
+
     One that others may have written or read is not taken: a new one takes its place.
     """
     with _LOCK:
-        return _read(run_dir / "token") or _create(run_dir)
+        return _read(run_dir / "token") or _create(run_dir, parents=False)
 
 
 def rotate(run_dir: Path) -> str:
     """Make a new token; from now on the old one opens nothing. Blocks on the disk. Raises OSError."""
     with _LOCK:
-        return _create(run_dir)
+        return _create(run_dir, parents=True)
 
 
 def _read(path: Path) -> str | None:
@@ -51,8 +53,8 @@ def _read(path: Path) -> str | None:
     return found if _SHAPE.fullmatch(found) else None
 
 
-def _create(run_dir: Path) -> str:
-    make_private_dir(str(run_dir))
+def _create(run_dir: Path, *, parents: bool) -> str:
+    make_private_dir(str(run_dir), parents=parents)
     token = secrets.token_urlsafe(32)
     private_file.write(str(run_dir / "token"), token + "\n")
     return token

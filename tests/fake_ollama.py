@@ -14,6 +14,8 @@ Windows), and with 1 and the real one's words if the port is taken.
 | FAKE_SERVE_AFTER   | seconds | listens at once and answers only then                                               |
 | FAKE_VERSION       | text    | the version it says it is (0.9.3)                                                   |
 | FAKE_VERSION_DELAY | seconds | `/api/version` answers that late                                                    |
+| FAKE_HELLO_CODE    | code    | `/` answers with this status                                                        |
+| FAKE_HELLO_DELAY   | seconds | `/` answers that late                                                               |
 | FAKE_STATUS        | code    | `/api/version` and `/api/tags` answer with this status                              |
 | FAKE_TAGS          | JSON    | what `/api/tags` answers instead of its list                                        |
 | FAKE_TAGS_STATUS   | code    | `/api/tags` answers with this status                                                |
@@ -28,7 +30,8 @@ Windows), and with 1 and the real one's words if the port is taken.
 | FAKE_PRINT_DIRTY   | count   | prints `dirty_line(0)`, `dirty_line(1)`, …: invalid UTF-8, NULs, ANSI codes         |
 | FAKE_COUNT         | path    | prints `plain_line(0)`, `plain_line(1)`, … without end, one a millisecond at most,  |
 |                    |         | and writes after each how many are out into that file, always 10 digits             |
-| FAKE_PRINT_TO      | out,err | where those four go (out)                                                          |
+| FAKE_PRINT_EVERY   | seconds | prints `plain_line(0)`, `plain_line(1)`, … without end, one each so many seconds    |
+| FAKE_PRINT_TO      | out,err | where those five go (out)                                                          |
 | FAKE_GRANDCHILD    | path    | before all else starts a process that ignores SIGTERM and SIGINT, lives 10 minutes, |
 |                    |         | holds standard error open and has lost its parent; its pid is written to that file  |
 | FAKE_ENV_FILE      | path    | the environment it was given is written there first, as a JSON object               |
@@ -210,6 +213,8 @@ def _print_all() -> None:
     _print_lines(target, dirty_line, int(_number("FAKE_PRINT_DIRTY")))
     if count := _text("FAKE_COUNT"):
         _print_counted(target, count)
+    if pause := _number("FAKE_PRINT_EVERY"):
+        _print_slowly(target, pause)
 
 
 def _print_lines(target: int, line: Callable[[int], bytes], lines: int) -> None:
@@ -227,6 +232,14 @@ def _print_counted(target: int, path: str) -> None:
         os.lseek(file, 0, os.SEEK_SET)
         os.write(file, b"%010d" % number)
         time.sleep(0.001)
+
+
+def _print_slowly(target: int, pause: float) -> None:
+    number = 0
+    while True:
+        time.sleep(pause)
+        _write(target, plain_line(number))
+        number += 1
 
 
 def _write(target: int, block: bytes) -> None:
@@ -258,7 +271,9 @@ class _Answers(http.server.BaseHTTPRequestHandler):
             return
         match self.path.partition("?")[0]:
             case "/":
-                self._answer(200, "Ollama is running", "text/plain; charset=utf-8")
+                time.sleep(_number("FAKE_HELLO_DELAY"))
+                code = int(_text("FAKE_HELLO_CODE", "200"))
+                self._answer(code, "Ollama is running", "text/plain; charset=utf-8")
             case "/api/version":
                 time.sleep(_number("FAKE_VERSION_DELAY"))
                 self._answer(_status(), {"version": _version()})

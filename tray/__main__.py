@@ -30,7 +30,7 @@ from core.errors import CoreError
 from core.platform import desktop, keep_one_heap
 from core.state import Status
 from core.supervisor import Supervisor
-from core.text import in_sentences
+from core.text import in_sentences, on_one_line
 from tray import icon, windowed
 from tray.app import App, Surface
 from tray.bridge import Bridge
@@ -199,7 +199,7 @@ class _Program:
             port = settings.sidecar.port if self._options.port is None else self._options.port
             host = self._options.host or settings.sidecar.host
             async with sidecar(self._paths, port, supervisor, hooks, host) as url:
-                log.info("listening on %s (data in %s)", url, self._paths.data)
+                log.info("listening on %s (data in %s)", url, on_one_line(str(self._paths.data)))
                 self._is_served = True
                 self._is_decided.set()
                 await self._serve_until(self._ended, supervisor, url)

@@ -139,6 +139,8 @@ def headline(status: Status) -> str:
         case State.NOT_INSTALLED:
             return status.path_problem or "Ollama is not installed"
         case State.STOPPED:
+            if status.meant_url:
+                return f"Ollama is not running; ollamaUrl should be {shorten(status.meant_url, _OWNER_UNITS)}"
             held = f"; the port is held by {shorten(status.owner, _OWNER_UNITS)}" if status.owner else ""
             return f"Ollama is not running{held}"
         case State.STARTING:
@@ -233,6 +235,8 @@ def _why_not_start(facts: Facts) -> str | None:
             return "already running"
         case State.EXTERNAL:
             return "already running, not started here"
+        case State.STOPPED | State.BACKOFF | State.FAILED if facts.status.meant_url:
+            return f"ollamaUrl should be {shorten(facts.status.meant_url, _OWNER_UNITS)}"
         case State.STOPPED | State.BACKOFF | State.FAILED if facts.status.owner:
             return f"the port is held by {shorten(facts.status.owner, _OWNER_UNITS)}"
         case State.STOPPED | State.STOPPING | State.BACKOFF | State.FAILED:

@@ -16,10 +16,12 @@ descriptor: that a process could not be seen does not mean that it is gone.
 - `keep_one_heap()`: have all threads share one heap, where the C library would give each its own, and keep large blocks
   out of it. Before any thread.
 - `has_guard(shim_pid, shim_birth)`: whether a killed shim's guard still lives; always False where `GUARDED` is.
+- `members(shim_pid, shim_birth)`: the pids of a living shim's tree, its guard's among them; always none where
+  `GUARDED` is False, since only the shim can ask its job.
 - `end_orphans(shim_pid, shim_birth)`: end, hard, what a killed shim and its killed guard left; the pids that live on.
 - `stop_console(pid)`: the body of the helper process that `Tree.ask` needs on Windows; returns its exit code.
-- `make_private_dir(path)`: create a folder (and its parents) that only this user may enter; OSError (ENOTSUP) where the
-  file system keeps no rights.
+- `make_private_dir(path, parents=True)`: create a folder (and its parents) that only this user may enter; OSError
+  (ENOTSUP) where the file system keeps no rights.
 - `create_private(path)`, `open_private(path)`: a descriptor to write a new file in such a folder, and one to read a
   file there that nobody but this user (or root) can have written.
 - `replace_private(source, target)`, `unlink_private(path)`: as `replace_file` and `unlink_file`, in such a folder. None
@@ -60,6 +62,7 @@ if sys.platform == "win32":
         known_executables,
         leave_bundle,
         make_private_dir,
+        members,
         merged_environment,
         open_private,
         replace_file,
@@ -89,6 +92,7 @@ else:
         known_executables,
         leave_bundle,
         make_private_dir,
+        members,
         merged_environment,
         open_private,
         replace_file,
@@ -118,6 +122,7 @@ __all__ = [
     "known_executables",
     "leave_bundle",
     "make_private_dir",
+    "members",
     "merged_environment",
     "open_private",
     "replace_file",

@@ -1,4 +1,4 @@
-"""What a `/proc/PID/cgroup` of Linux tells: the container or the systemd service that a process belongs to. Pure.
+"""What a `/proc/PID/cgroup` of Linux tells: the container, machine or systemd service of a process. Pure.
 
 The texts are those of cgroups(7), version 1, 2 and both at once.
 """
@@ -30,6 +30,14 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """A system inside this one, with services of its own: of LXC, or one that systemd-machined knows, as nspawn's."""
+
+    name: str
+    is_lxc: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A systemd service. `is_user` means that it belongs to a user's own manager, not to the system's."""
 
@@ -50,6 +58,12 @@ _CONTAINER = re.compile(
     r"(?:(?:.*:)?(?P<engine>docker|libpod|nerdctl|crio|cri-containerd)(?:-payload|-conmon)?[-:])?"
     r"(?P<id>[0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?"
 )
+# The machine's name follows, as pam_cgfs and liblxc write it: at once, or as the next part of the path.
+_LXC = re.compile(r"lxc(?:\.(?:payload|monitor))?")
+_LXC_NAMED = re.compile(r"lxc\.(?:payload|monitor)\.(?P<name>.+)")
+# systemd-machined(8) and systemd-nspawn@.service.
+_MACHINED = re.compile(r"machine-(?P<scope>.+)\.scope|systemd-nspawn@(?P<service>.+)\.service")
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 _SYSTEMDS = ("name=systemd", "")
 """The hierarchies in which systemd keeps its units, by their controllers: version 1, and version 2, which has none."""
 _USER_MANAGER = re.compile(r"user@[0-9]+\.service")
@@ -75,10 +89,30 @@ def container(text: str) -> Container | None:
     return None
 
 
+def machine(text: str) -> Machine | None:
+    """The outermost machine inside this one that the process is in, None if it is in none or in one of a container."""
+    for _, path in _hierarchies(text):
+        above = ""
+        for part in path.split("/"):
+            if _CONTAINER.fullmatch(part):
+                break
+            if found := _LXC_NAMED.fullmatch(part):
+                return Machine(found["name"], is_lxc=True)
+            if _LXC.fullmatch(above) and part:
+                return Machine(part, is_lxc=True)
+            if found := _MACHINED.fullmatch(part):
+                return Machine(_ESCAPED.sub(lambda byte: chr(int(byte[1], 16)), found["scope"] or found["service"]))
+            above = part
+    return None
+
+
 def unit(text: str) -> Unit | None:
-    """The service that the process is in, None if it is in none: a session or a desktop's scope, for one."""
+    """The service that the process is in, None if it is in none: a session or a desktop's scope, for one.
+
+    None as well for a process outside of the part of the hierarchy that is shown to us, whose systemd is another one.
+    """
     for controllers, path in _hierarchies(text):
-        if controllers in _SYSTEMDS:
+        if controllers in _SYSTEMDS and not path.startswith("/.."):
             return _innermost_service(path)
     return None
 

@@ -20,6 +20,7 @@ from core.platform.posix_files import unlink_private as unlink_private  # noqa: 
 from core.platform.posix_files import who_else_may_write as who_else_may_write  # noqa: E402
 from core.platform.posix_members import end_orphans as end_orphans  # noqa: E402
 from core.platform.posix_members import has_guard as has_guard  # noqa: E402
+from core.platform.posix_members import members as members  # noqa: E402
 from core.platform.posix_tree import Tree as Tree  # noqa: E402
 
 if sys.platform == "darwin":

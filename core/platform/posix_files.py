@@ -25,15 +25,18 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _NO_RIGHTS = "It lies on a file system that keeps no rights, so other users could get at it"
 
 
-def make_private_dir(path: str) -> None:
+def make_private_dir(path: str, *, parents: bool = True) -> None:
     """Create the folder with its parents; only this user may enter it, also if it was there before.
 
-    Parents that are missing are made with the same rights. Raises OSError; PermissionError also if it is a link or
-    another user's, who could undo whatever is done here; ENOTSUP where the file system keeps no rights, as FAT does
-    not: it refuses to change them, or only seems to.
+    Parents that are missing are made with the same rights or, without `parents`, are a FileNotFoundError. Raises
+    OSError; PermissionError also if it is a link or another user's, who could undo whatever is done here; ENOTSUP where
+    the file system keeps no rights, as FAT does not: it refuses to change them, or only seems to.
     """
-    _make_folders(path)
-    folder = _open_own_folder(path)
+    if parents:
+        _make_folders(os.path.dirname(path))
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    folder = open_own_folder(path)
     try:
         if stat.S_IMODE(os.fstat(folder).st_mode) != 0o700:
             _close(folder, 0o700, path)
@@ -50,7 +53,7 @@ def _make_folders(path: str) -> None:
         os.mkdir(path, 0o700)
 
 
-def _open_own_folder(path: str) -> int:
+def open_own_folder(path: str) -> int:
     """Raises PermissionError (EPERM) if it is a link or another user's."""
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -80,7 +83,7 @@ def _close(file: int, mode: int, path: str | None) -> None:
 def _in_folder(path: str) -> Iterator[tuple[int, str]]:
     """The folder of a private file, held open, and the file's name in it. Raises OSError as `make_private_dir` does."""
     head, name = os.path.split(path)
-    folder = _open_own_folder(head or os.curdir)
+    folder = open_own_folder(head or os.curdir)
     try:
         yield folder, name
     except OSError as error:

@@ -101,6 +101,11 @@ def has_guard(shim_pid: int, shim_birth: str) -> bool:
     return any(row.session == shim_pid and not kernel.bears(row.pid, mark) for row in kernel.table())
 
 
+def members(shim_pid: int, shim_birth: str) -> list[int]:
+    """The pids of a living shim's tree, its guard among them. Raises OSError if that cannot be known."""
+    return [row.pid for row in Members(shim_pid, mark_of(shim_pid, shim_birth), [shim_pid]).find()]
+
+
 def end_orphans(shim_pid: int, shim_birth: str) -> list[int]:
     """SIGKILL what a shim that has ended left behind, its guard too; the pids that live on after 2 s.
 

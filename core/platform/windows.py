@@ -137,6 +137,11 @@ def has_guard(shim_pid: int, shim_birth: str) -> bool:
     return False
 
 
+def members(shim_pid: int, shim_birth: str) -> list[int]:
+    """None that could be told: only the shim can ask its job."""
+    return []
+
+
 def end_orphans(shim_pid: int, shim_birth: str) -> list[int]:
     """There are none here, for the same reason."""
     return []
@@ -180,15 +185,19 @@ def leave_bundle() -> None:
     win32.reset_dll_directory()
 
 
-def make_private_dir(path: str) -> None:
+def make_private_dir(path: str, *, parents: bool = True) -> None:
     """Create the folder with its parents; this user, SYSTEM and administrators alone may enter it and what is below.
 
-    Also if it was there before. Raises OSError, ENOTSUP where the file system keeps no access lists, as FAT does not;
+    Also if it was there before. Parents that are missing are made too or, without `parents`, are a FileNotFoundError.
+    Raises OSError, ENOTSUP where the file system keeps no access lists, as FAT does not;
     PermissionError also if it is a link or another user's, who could undo whatever is done here.
     """
     path = os.path.abspath(path)
     parent = os.path.dirname(path)
-    os.makedirs(parent, exist_ok=True)
+    if parents:
+        os.makedirs(parent, exist_ok=True)
+    elif not os.path.isdir(parent):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), parent)
     try:
         if not win32.keeps_access_lists(parent):
             raise OSError(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,3 +106,38 @@ def test_an_answer_that_is_left_unread_has_its_deadline_however_old_the_connecti
             watched.until(lambda sleep: sleep is not None and FIRST_REQUEST_SECONDS < sleep <= UNREAD_SECONDS)
 
     visited(tmp_path, visit)
+
+
+async def test_a_body_in_chunks_of_one_byte_does_not_hold_the_loop(tmp_path: Path) -> None:
+    """No turn of the loop takes more than 50 ms of processor time, however many bytes come in at once."""
+    longest = 0.0
+    rig = Rig(tmp_path, "ollama")
+
+    async def measure() -> None:
+        nonlocal longest
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+
+    def send(port: int) -> None:
+        head = [
+            "POST /api/ollama/stop HTTP/1.1",
+            f"Host: 127.0.0.1:{port}",
+            "Content-Type: application/json",
+            "Transfer-Encoding: chunked",
+        ]
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), DEADLINE) as caller:
+            caller.sendall("\r\n".join([*head, "", ""]).encode())
+            for _ in range(100):
+                caller.sendall(b"1\r\n \r\n" * 20_000)
+
+    gc.freeze()
+    try:
+        async with listening(build(Supervisor(rig.paths), rig.paths), "127.0.0.1", 0) as url:
+            measuring = asyncio.create_task(measure())
+            await asyncio.gather(*(asyncio.to_thread(send, int(url.rpartition(":")[2])) for _ in range(3)))
+            measuring.cancel()
+    finally:
+        gc.unfreeze()
+    assert longest < 0.05

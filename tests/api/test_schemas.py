@@ -168,6 +168,14 @@ def test_the_reason_is_the_failure_or_else_who_holds_the_port() -> None:
     assert status_body(replace(held, state=State.EXTERNAL)).reason is None
 
 
+def test_the_reason_is_what_to_write_in_the_place_of_an_address_that_is_none() -> None:
+    held = Status(state=State.STOPPED, owner="ollama (pid 7)", wanted_url="http://x/v1", meant_url="http://x")
+    assert status_body(held).reason == (
+        "No Ollama answers at http://x/v1. "
+        'Set ollamaUrl to "http://x": Ollama\'s own address, by plain http and without a path.'
+    )
+
+
 def test_the_reason_is_what_a_start_waits_for_or_what_would_refuse_it() -> None:
     down = Status(state=State.NOT_INSTALLED, path_problem="Ollama path /x does not exist")
     assert status_body(down).reason == "Ollama path /x does not exist"

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,9 +47,9 @@ def run_sidecar(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, encoding="utf-8", timeout=DEADLINE, check=False)
 
 
-def ask(sidecar: Sidecar, method: str, what: str) -> Answer:
+def ask(sidecar: Sidecar, method: str, what: str, headers: Mapping[str, str] | None = None) -> Answer:
     """A call of one of the endpoints."""
-    return call(method, f"{sidecar.url}/api/ollama/{what}", timeout=DEADLINE)
+    return call(method, f"{sidecar.url}/api/ollama/{what}", headers=headers, timeout=DEADLINE)
 
 
 def status_once(sidecar: Sidecar, fits: Callable[[JsonObject], bool]) -> JsonObject:
@@ -127,16 +127,19 @@ def test_a_folder_that_cannot_be_used_is_an_error_without_a_traceback(tmp_path: 
     ],
     ids=["wrong type", "half a document", "no text", "empty"],
 )
-def test_settings_that_are_damaged_at_start_are_told_and_the_defaults_serve(
+def test_settings_that_are_damaged_at_start_ask_for_the_token_and_are_told(
     tmp_path: Path, content: bytes, told: list[str]
 ) -> None:
+    """Apart from the token the defaults are in force."""
     place = Place(tmp_path)
     with place.sidecar(content) as sidecar:
-        error = str(ask(sidecar, "GET", "status").json["settingsError"])
+        assert ask(sidecar, "POST", "start").status == 403
+        secret = {"X-Aura-Token": (tmp_path / "AuraData/run/token").read_text().strip()}
+        error = str(ask(sidecar, "GET", "status", secret).json["settingsError"])
         for words in ("ollama-sidecar.json", *told):
             assert words in error
-        assert ask(sidecar, "POST", "start").status == 200
-        assert ask(sidecar, "POST", "stop").status == 200
+        assert ask(sidecar, "POST", "start", secret).status == 200
+        assert ask(sidecar, "POST", "stop", secret).status == 200
     assert place.settings.read_bytes() == content
 
 

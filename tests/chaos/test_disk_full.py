@@ -233,6 +233,7 @@ from tests.beds.disk import fill, make_room
 root = Path(sys.argv[1])
 journal.configure(Paths(root), verbose=False)
 logging.info("before")
+logging.getLogger().handlers[0].flush()
 fill(root / "AuraData")
 for number in range(200):
     logging.info("line %d of a hundred bytes or so, of which a page of what the disk has left holds few", number)

@@ -20,10 +20,12 @@ from tests.beds.require import require
 from tests.beds.sidecar import CHECKOUT
 from tests.beds.wire import call
 from tests.chaos.place import DEADLINE, Place, wait_until
+from tests.rig import lives
 
 pytestmark = pytest.mark.timeout(60)  # seconds of silence that have to pass
 MOST_A_CALL_TAKES = 1.0
 MOST_THE_END_TAKES = 4.0
+MOST_A_STOP_TAKES = 8.0
 
 
 @pytest.fixture
@@ -104,6 +106,36 @@ def test_a_data_folder_that_hangs_holds_up_neither_looking_nor_the_end(all_there
         assert time.monotonic() - began < MOST_THE_END_TAKES
     assert psutil.pid_exists(pid)
     all_there.kill_sidecar()
+
+
+@pytest.mark.parametrize("how", ["stop", "crash", "adopted"])
+def test_an_end_that_cannot_be_recorded_is_told_by_the_processes(all_there: Place, disk: BoundDisk, how: str) -> None:
+    """The shim stays until the disk answers, and says then how it ended."""
+    pid = all_there.start()
+    if how == "adopted":
+        all_there.kill_sidecar()
+        assert all_there.status()["pid"] == pid
+    process, shim = psutil.Process(pid), all_there.shims()[0]
+    with disk.hanging():
+        if how == "crash":
+            process.kill()
+            wait_until(lambda: all_there.status()["state"] == "failed", "the end")
+            assert "how could not be recorded" in str(all_there.status()["reason"])
+        else:
+            began = time.monotonic()
+            answer = all_there.post("stop")
+            assert (answer.status, answer.json["success"]) == (200, True), answer.body
+            assert time.monotonic() - began < MOST_A_STOP_TAKES
+            assert all_there.status()["state"] == "stopped"
+        assert all_there.status()["pid"] is None
+        assert not lives(process)
+        assert lives(shim)
+    wait_until(lambda: not lives(shim), "the shim's end")
+    record = all_there.record()
+    assert record is not None
+    assert record.reason == ("exited" if how == "crash" else "stopped")
+    all_there.start()
+    assert all_there.post("stop").status == 200
 
 
 def test_a_start_on_a_disk_that_hangs_says_so(tmp_path: Path, disk: BoundDisk) -> None:

@@ -15,9 +15,10 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 @dataclass
 class Stranger:
-    """Its address, and the requests so far: `paths` without their query, `heads` whole."""
+    """Its address, and the requests so far: `paths` without their query, `heads` whole; and its `connections`."""
 
     port: int
+    connections: int = 0
     heads: list[str] = field(default_factory=list)
 
     @property
@@ -47,6 +48,7 @@ async def stranger(answers: Mapping[str, bytes], otherwise: bytes = NOT_FOUND) -
         task = asyncio.current_task()
         assert task
         serving.add(task)
+        itself.connections += 1
         with contextlib.suppress(OSError, EOFError), contextlib.closing(writer.transport):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -95,6 +96,51 @@ async def test_no_proxy_is_asked_for_what_it_shall_not_be(monkeypatch: pytest.Mo
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert (await _remote(server.url)).answer is Answer.OLLAMA
         assert proxy.heads == []
+
+
+@pytest.mark.parametrize(
+    ("login", "sent"),
+    [
+        ("us%3Aer:pass", "us:er:pass"),
+        ("user:p%40ss", "user:p@ss"),
+        ("user", "user:"),
+        ("Пользователь:пароль", "Пользователь:пароль"),
+    ],
+)
+async def test_any_login_of_a_proxy_is_sent_as_curl_sends_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, login: str, sent: str
+) -> None:
+    async with stranger({f"{REMOTE}{path}": answer for path, answer in OLLAMA.items()}) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://{login}@127.0.0.1:{proxy.port}")
+        assert await _remote() == Probe(Answer.OLLAMA, None, "0.9.3")
+    heads = [line for line in proxy.heads[0].split("\r\n") if line.startswith("Proxy-Authorization: Basic ")]
+    assert [base64.b64decode(line.rpartition(" ")[2]).decode() for line in heads] == [sent]
+    assert caplog.records == []
+
+
+async def test_a_tunnel_is_asked_for_with_the_login_and_the_server_never_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stranger({}) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://us%3Aer:pass@127.0.0.1:{proxy.port}")
+        assert (await _remote("https://ollama.example")).error == "HTTP 404"
+    assert proxy.heads[0].startswith("CONNECT ollama.example:443 ")
+    assert f"Proxy-Authorization: Basic {base64.b64encode(b'us:er:pass').decode()}" in proxy.heads[0]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+async def test_what_keeps_us_from_connecting_is_told_in_the_systems_words(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Not in those of a library: "Multiple exceptions: [Errno 111] Connect call failed ('::1', …)"."""
+    port = free_port()
+    monkeypatch.setenv("http_proxy", f"http://{host}:{port}")
+    async with Client(f"http://{host}:{port}", is_local=True) as client:
+        reasons = [(await _remote()).reason, (await detect.probe(client)).reason]
+    for reason in reasons:
+        assert reason
+        assert not re.search(r"Errno|Connect call|exception|[('\"]", reason), reason
+    assert f"The proxy at {host}:{port} cannot be reached: " in f"{reasons[0]}"
 
 
 async def test_a_proxy_that_is_not_there_is_named_as_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:

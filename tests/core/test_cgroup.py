@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.platform.cgroup import Container, Engine, Unit, container, unit
+from core.platform.cgroup import Container, Engine, Machine, Unit, container, machine, unit
 from core.platform.owner import runs_ollama
 
 ID = "ab12" * 16
@@ -32,6 +32,8 @@ POD = "pod2f2e7f0b_a6d1_4a5c_9d5f_0b0d3c6d7e11"
         ("0::/\n", None),
         ("", None),
         ("nonsense\n", None),
+        # Outside of the part of the hierarchy that we are shown.
+        ("0::/../../system.slice/ollama.service\n", None),
         # Version 1: the hierarchy of systemd counts, whatever the others say.
         ("12:pids:/\n3:cpu,cpuacct:/\n1:name=systemd:/system.slice/ollama.service\n", Unit("ollama.service")),
         # Both at once.
@@ -84,6 +86,29 @@ def test_a_container_is_known_with_its_engine(text: str, found: Container | None
 
 
 @pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("0::/lxc.payload.web/system.slice/ollama.service\n", Machine("web", is_lxc=True)),
+        ("0::/lxc.payload/web/system.slice/ollama.service\n", Machine("web", is_lxc=True)),
+        ("0::/lxc.monitor.web\n", Machine("web", is_lxc=True)),
+        ("12:pids:/lxc/101/ns\n1:name=systemd:/lxc/101/ns/system.slice/ollama.service\n", Machine("101", is_lxc=True)),
+        (f"0::{USER}/user.slice/lxc.payload.web/ollama.service\n", Machine("web", is_lxc=True)),
+        (f"0::/lxc.payload.web/docker/{ID}\n", Machine("web", is_lxc=True)),
+        ("0::/machine.slice/machine-deb.scope/payload/system.slice/ollama.service\n", Machine("deb")),
+        ("0::/machine.slice/machine-my\\x2ddeb.scope/payload\n", Machine("my-deb")),
+        ("0::/machine.slice/systemd-nspawn@deb.service/payload/system.slice/ollama.service\n", Machine("deb")),
+        (f"0::/machine.slice/libpod-{ID}.scope/container\n", None),
+        (f"0::/system.slice/docker-{ID}.scope/machine.slice/machine-deb.scope/payload\n", None),
+        ("0::/system.slice/lxc.service\n", None),
+        ("0::/system.slice/ollama.service\n", None),
+        ("0::/\n", None),
+    ],
+)
+def test_a_machine_inside_this_one_is_known(text: str, found: Machine | None) -> None:
+    assert machine(text) == found
+
+
+@pytest.mark.parametrize(
     ("command", "is_ollama"),
     [
         ("/usr/local/bin/ollama|serve", True),
@@ -97,6 +122,19 @@ def test_a_container_is_known_with_its_engine(text: str, found: Container | None
         ("/usr/bin/python3|/opt/open-webui/main.py|--ollama-url|http://127.0.0.1:11434", False),
         ("/usr/bin/python3|/srv/ollama/proxy.py", False),
         ("/usr/bin/tail|-f|/var/log/ollama.log", False),
+        ("/bin/bash|-lc|sleep 5; while true; do ollama serve; done", True),
+        ("/usr/bin/env|OLLAMA_HOST=0.0.0.0|bash|-c|ollama serve", True),
+        ("/usr/bin/nice|-n|5|/usr/local/bin/ollama|serve", True),
+        ("/usr/bin/python3|/srv/spawner.py|lab|/home/u/ollama", False),
+        ("/usr/bin/dockerd|--data-root|/mnt/ollama", False),
+        ("tmux|new|-s|ollama", False),
+        ("tmux|new|-s|ollama|serve", False),
+        ("/usr/bin/python3|/opt/open-webui|--backend|ollama", False),
+        ("/bin/sh|-c|jupyter lab /home/u/ollama", False),
+        ("/bin/sh|-c|tmux new -s ollama serve", False),
+        ("/bin/sh|/opt/start.sh|ollama serve", False),
+        ("/bin/sh|-c|exec /opt/other|ollama serve", False),
+        ("/usr/bin/env|jupyter|lab|/home/u/ollama", False),
         ("", False),
     ],
 )

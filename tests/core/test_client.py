@@ -9,6 +9,7 @@ import gzip
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,6 +90,76 @@ async def test_an_error_that_comes_with_success_is_that_error(path: str) -> None
     async with stranger(answers) as server, Client(server.url, is_local=True) as client:
         with pytest.raises(Complaint, match=r"^no space left on device$"):
             await CALLS[path](client)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"error":{"message":"disk gone","type":"api_error"}}', "disk gone"),
+        (b'{"error":["no space","left"]}', '["no space","left"]'),
+        (b'{"error":5}', "5"),
+        (b'{"error":{"code":7}}', '{"code":7}'),
+        (rb'{"error":"disk \ud800 gone"}', "disk \ufffd gone"),
+        (rb'{"error":"disk \udc00\\ud800 gone"}', r"disk \ufffd\ud800 gone".replace(r"\ufffd", "\ufffd")),
+        (b'{"error":"  "}', "It lists no models."),
+        (b'{"error":""}', "It lists no models."),
+        (b'{"error":false}', "It lists no models."),
+        (b"[]", "Its answer is not what an Ollama sends."),
+        (b"\xef\xbb\xbf{}", "Its answer is not what an Ollama sends."),
+    ],
+)
+async def test_whatever_an_ollama_says_in_place_of_its_list_is_told(body: bytes, told: str) -> None:
+    """And not that it could not be reached: it answered."""
+    async with stranger({"/api/tags": ok(body)}) as server, Client(server.url, is_local=True) as client:
+        with pytest.raises(CallFailed) as caught:
+            await client.tags(5)
+    assert detect.list_error_text(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"error":"boom"}', "HTTP 500: boom"),
+        (b'{"error":{"message":"boom"}}', "HTTP 500: boom"),
+        (rb'{"error":"\ud800"}', "HTTP 500: \ufffd"),
+        (b"<html>", "HTTP 500"),
+        (b"", "HTTP 500"),
+        (b" " * 100_000 + b'{"error":"boom"}', "HTTP 500"),
+    ],
+)
+async def test_a_status_keeps_the_reason_that_comes_with_it(body: bytes, told: str) -> None:
+    answer = b"HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with stranger({}, otherwise=answer) as server, Client(server.url, is_local=True) as client:
+        with pytest.raises(HttpStatus) as caught:
+            await client.tags(5)
+        assert detect.list_error_text(caught.value) == told
+        seen = await detect.probe(client)
+        assert (seen.error, seen.reason) == ("HTTP 500", told), "the status shows what the app knows"
+
+
+async def test_a_reason_that_does_not_come_holds_up_no_status() -> None:
+    answer = b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n{"
+    async with stranger({}, otherwise=answer) as server, Client(server.url, is_local=True) as client:
+        with pytest.raises(HttpStatus, match=r"^HTTP 500$"):
+            await client.tags(5)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_there"),
+    [
+        (rb"\ud800", False),
+        (rb"a\uDFFF", False),
+        (rb"\ud83d\ud83d\ude00", False),
+        (rb"\ud83d\ude00", True),
+        (rb"\\ud800", True),
+    ],
+)
+async def test_half_a_surrogate_pair_spoils_no_list(name: bytes, is_there: bool) -> None:
+    body = b'{"models":[{"name":"%s"},{"name":"b","size":7}]}' % name
+    async with stranger({"/api/tags": ok(body)}) as server, Client(server.url, is_local=True) as client:
+        found = await client.tags(5)
+    assert [model.name for model in found.models][-1] == "b"
+    assert (len(found.models), found.left_out) == ((2, 0) if is_there else (1, 1))
 
 
 async def test_a_long_error_is_cut_and_a_list_of_nothing_is_empty() -> None:
@@ -190,12 +261,23 @@ async def test_interim_answers_are_taken_as_long_as_they_are_few(path: str) -> N
             await CALLS[path](client)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 WORST = {
     "models": ok({"models": [{"name": f"{number:0256}", "size": number, "details": {}} for number in range(25_000)]}),
     "rows": ok(b'{"models":[' + b"{}," * 400_000 + b"{}]}"),
     "numbers": ok(b'{"models":[' + b"0," * 4_000_000 + b"0]}"),
     "brackets": ok(b'{"models":' + b"[" * 8_000_000),
+    "escapes": ok(b'{"models":["' + rb"\n" * 3_900_000 + rb'\ud800"]}'),
+    "few escapes": ok(b'{"models":["' + rb"\n" * 32_000 + rb'\ud800"]}'),
     "interim": b"HTTP/1.1 103 \r\n\r\n" * 400_000,
+    "chunks": CHUNKED + b"1\r\n \r\n" * 1_000_000,
+    "extensions": CHUNKED + b"1;a\r\n \r\n" * 1_000_000,
+    "an extension": CHUNKED + b"1;" + b"a" * 9_000_000,
+    "chunks of 200": CHUNKED + (b"c8\r\n" + b" " * 200 + b"\r\n") * 45_000,
+    "trailers": CHUNKED + b"0\r\n" + b"A: b\r\n" * 1_000_000,
+    "heads": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1_000_000,
+    "answers": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" * 200_000,
+    "a body": b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 9_000_000,
 }
 
 
@@ -225,6 +307,40 @@ async def test_the_loop_goes_on_whatever_is_sent(answer: bytes) -> None:
         await asyncio.gather(*(client.tags(8) for _ in range(4)), return_exceptions=True)
         measuring.cancel()
     assert longest < 0.05
+
+
+@pytest.mark.usefixtures("own_garbage")
+@pytest.mark.parametrize("answer", WORST.values(), ids=WORST)
+async def test_one_answer_costs_little_whatever_is_sent(answer: bytes) -> None:
+    """A third of a second of processor time, though an answer may go on for as long as the call waits."""
+
+    async def cost(url: str) -> float:
+        async with Client(url, is_local=True) as client:
+            before = time.thread_time()
+            with contextlib.suppress(CallFailed):
+                await client.tags(8)
+            return time.thread_time() - before
+
+    async with stranger({}, otherwise=answer) as server:
+        # In a thread of its own, where the stranger's work is not counted.
+        assert await asyncio.to_thread(lambda: asyncio.run(cost(server.url))) < 0.33
+
+
+async def test_what_servers_send_beside_a_body_is_taken() -> None:
+    """Go and nginx send a long answer in chunks of 2 KiB and more; on one connection many answers follow each other."""
+    body = msgspec.json.encode(
+        {"models": [{"name": f"{number:0200}"} for number in range(10_000)], "x": "y" * 4_000_000}
+    )
+    parts = [body[at : at + 2048] for at in range(0, len(body), 2048)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+    letters = b"".join(b"1\r\n%c\r\n" % letter for letter in b'{"version":"0.9.3"}')
+    answers = {"/api/tags": CHUNKED + chunks + b"0\r\n\r\n", "/api/version": CHUNKED + letters + b"0\r\n\r\n"}
+    async with stranger(answers) as server, Client(server.url, is_local=True) as client:
+        for _ in range(500):
+            assert await client.version(5) == "0.9.3"
+        for _ in range(2):
+            assert len((await client.tags(5)).models) == 10_000
+    assert server.connections == 1
 
 
 @settings(max_examples=60, deadline=None)  # each opens a server

@@ -6,11 +6,13 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
+from api.schemas import status_body
 from core import detect
 from core.client import Client
 from core.detect import Answer, Probe
@@ -22,8 +24,8 @@ from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer, copy_models
 from tests.beds.wire import call, free_port
-from tests.core.stranger import ok, stranger
-from tests.rig import Rig
+from tests.core.stranger import NOT_FOUND, ok, stranger
+from tests.rig import Rig, until_state
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -151,7 +153,7 @@ async def test_a_program_that_only_has_a_version_holds_the_port_and_is_named(tmp
         assert rig.starts == 0
 
 
-@pytest.mark.parametrize("path", ["/v1", "/api"])
+@pytest.mark.parametrize("path", ["/v1", "/api", "/foo"])
 async def test_a_start_for_an_address_that_is_none_of_ollamas_says_what_to_write(tmp_path: Path, path: str) -> None:
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
     meant = rig.url
@@ -160,6 +162,7 @@ async def test_a_start_for_an_address_that_is_none_of_ollamas_says_what_to_write
     async with rig.supervising() as supervisor:
         with pytest.raises(RemoteOllama) as caught:
             await supervisor.start()
+    assert "elsewhere" not in caught.value.title
     assert f'Set ollamaUrl to "{meant}"' in f"{caught.value.action}"
     assert rig.starts == 0
 
@@ -168,3 +171,70 @@ async def test_a_slow_list_of_models_holds_up_no_start(tmp_path: Path) -> None:
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_TAGS_DELAY="60"))
     async with rig.supervising() as supervisor:
         assert (await supervisor.start()).state is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:{}/v1", "http://127.0.0.1:{}/foo", f"http://{gethostname()}:{{}}/v1"]
+)
+async def test_the_status_says_what_to_write_where_a_real_ollama_runs_beside_the_address(
+    tmp_path: Path, address: str
+) -> None:
+    """It is not told that a port is held by Ollama, which does not answer as an Ollama."""
+    bed = require(ollama)
+    rig = Rig(tmp_path, bed.executable)
+    server = await asyncio.to_thread(OllamaServer, tmp_path / "theirs", port=rig.port)
+    with server:
+        meant, rig.url = rig.url, address.format(rig.port)
+        rig.configure()
+        async with rig.supervising() as supervisor:
+            status = await supervisor.status()
+            assert (status.is_running, status.meant_url) == (False, meant)
+            reason = status_body(status).reason
+            assert f'Set ollamaUrl to "{meant}"' in f"{reason}"
+            rig.url = meant
+            rig.configure()
+            found = await until_state(supervisor, State.EXTERNAL)
+            assert found.meant_url is None
+
+
+def _slow(answers: dict[str, tuple[float, bytes]]) -> Serve:
+    """Answers each path after its time, and all else with 404; connections stay open."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, EOFError), closing(writer.transport):
+            while True:
+                path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].partition(b"?")[0].decode()
+                seconds, answer = answers.get(path, (0.0, NOT_FOUND))
+                await asyncio.sleep(seconds)
+                writer.write(answer)
+                await writer.drain()
+
+    return serve
+
+
+VERSION = ok({"version": "0.9.3"})
+FAILS = b"HTTP/1.1 500 No\r\nContent-Length: 16\r\n\r\n" + b'{"error":"boom"}'
+
+
+@pytest.mark.parametrize(
+    ("greeting", "listing", "answer", "error"),
+    [
+        ((1.2, ok(b"Ollama is running")), (60.0, NOT_FOUND), Answer.OLLAMA, None),
+        ((60.0, NOT_FOUND), (0.0, ok({"models": []})), Answer.OLLAMA, None),
+        ((60.0, NOT_FOUND), (60.0, NOT_FOUND), Answer.SILENCE, "Connection timeout"),
+        ((0.0, NOT_FOUND), (60.0, NOT_FOUND), Answer.SILENCE, "Connection timeout"),
+        ((0.0, FAILS), (0.0, FAILS), Answer.SILENCE, "HTTP 500"),
+        ((60.0, NOT_FOUND), (0.0, NOT_FOUND), Answer.SOMETHING_ELSE, "HTTP 404"),
+    ],
+)
+async def test_a_greeting_that_is_late_is_no_sign_of_another_program(
+    greeting: tuple[float, bytes], listing: tuple[float, bytes], answer: Answer, error: str | None
+) -> None:
+    """Then the list is asked for, and what tells neither leaves it open. A server of ours needs no such sign."""
+    serve = _slow({"/api/version": (0.0, VERSION), "/": greeting, "/api/tags": listing})
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", is_local=True) as client:
+        seen = await detect.probe(client)
+        assert (seen.answer, seen.error) == (answer, error)
+        assert (seen.version is None) == (answer is Answer.SOMETHING_ELSE)
+        assert await detect.probe(client, is_ours=True) == Probe(Answer.OLLAMA, None, "0.9.3")

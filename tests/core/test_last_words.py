@@ -25,6 +25,17 @@ from tray.toasts import Toaster
         (b"before\nfatal error: all goroutines are asleep\n\nrest\n", b"fatal error: all goroutines are asleep"),
         (b"panic: first\nError: last\n", b"Error: last"),
         (b"Error: last\n", b"Error: last"),
+        (b"SIGILL: illegal instruction\nPC=0x1\nPC=0x2\n", b"SIGILL: illegal instruction"),
+        (b"a\nSIGSEGV: segmentation violation\nPC=0x1 m=0\n", b"SIGSEGV: segmentation violation"),
+        (
+            b"unexpected fault address 0x7f\nfatal error: fault\n[signal SIGBUS: bus error]\n",
+            b"unexpected fault address 0x7f",
+        ),
+        (b"fatal error: fault\n", b""),
+        (b"fatal: morestack on g0\nSIGTRAP: trace trap\n", b"SIGTRAP: trace trap"),
+        (b"fatal: morestack on g0\n", b"fatal: morestack on g0"),
+        (b"Exception 0xc0000005 0x0 0x0 0x7ff\nPC=0x1\n", b"Exception 0xc0000005 0x0 0x0 0x7ff"),
+        (b"SIGNAL handling\nSIG: no\nSigned: no\n", b""),
     ],
 )
 def test_the_last_line_that_begins_like_a_cause_is_one(lines: bytes, cause: bytes) -> None:
@@ -39,6 +50,8 @@ def test_the_last_line_that_begins_like_a_cause_is_one(lines: bytes, cause: byte
         ("a b c d e f", "b | c | d | e | f"),
         ("panic:_x a b c d e", "panic: x | b | c | d | e"),
         ("a panic:_x", "panic: x | a"),
+        ("SIGILL:_illegal PC=1 PC=2 PC=3 PC=4 PC=5", "SIGILL: illegal | PC=2 | PC=3 | PC=4 | PC=5"),
+        ("unexpected_fault_address_0x7 fatal_error:_fault a b c d", "unexpected fault address 0x7 | a | b | c | d"),
     ],
 )
 def test_in_short_they_are_five(lines: str, told: str) -> None:

@@ -6,8 +6,10 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -66,9 +68,15 @@ def test_a_wildcard_is_held_by_whoever_listens_anywhere_on_its_port() -> None:
 @pytest.fixture
 def service() -> Iterator[Path]:
     """The control group of a service of ours, as systemd makes one, for processes to be put into."""
+    with control_group("aura-test.slice/aura-test.service") as group:
+        yield group
+
+
+@contextmanager
+def control_group(below: str) -> Iterator[Path]:
+    """A control group in systemd's hierarchy. At the end nothing may be in it."""
     root = next(path for path in (Path("/sys/fs/cgroup/systemd"), Path("/sys/fs/cgroup")) if path.is_dir())
-    parent = root / "aura-test.slice"
-    group = parent / "aura-test.service"
+    group = root / below
     try:
         group.mkdir(parents=True)
     except OSError as error:
@@ -78,8 +86,8 @@ def service() -> Iterator[Path]:
     while (group / "cgroup.procs").read_text():
         assert time.monotonic() < deadline, "a process is left in the control group"
         time.sleep(0.01)
-    group.rmdir()
-    parent.rmdir()
+    for made in (group, *group.parents[: len(Path(below).parts) - 1]):
+        made.rmdir()
 
 
 @tied.linux("control groups")
@@ -98,6 +106,74 @@ def test_a_service_is_named_only_if_all_it_runs_is_ollama(service: Path, tmp_pat
             other.kill()
         assert "aura-test" not in f"{among_others}"
         assert among_others.by_hand == f"Stop process {server.pid} where it was started."
+
+
+FOREIGN = {
+    "jupyter": ["lab", "/home/u/ollama"],
+    "dockerd": ["--data-root", "/mnt/ollama"],
+    "tmux": ["new", "-s", "ollama"],
+    "open-webui": ["--backend", "ollama", "serve"],
+}
+
+
+@tied.linux("control groups")
+@pytest.mark.parametrize("program", FOREIGN)
+def test_a_service_that_only_speaks_of_ollama_is_not_named(service: Path, tmp_path: Path, program: str) -> None:
+    """An Ollama that Jupyter, Docker, tmux or Open WebUI has started: whoever stops these stops more than he wants."""
+    require(ollama)
+    code = "import sys; sys.stdin.read()"
+    arguments = [sys.executable, "-c", code, *FOREIGN[program]]
+    with (
+        OllamaServer(tmp_path) as server,
+        subprocess.Popen(arguments, stdin=subprocess.PIPE) as parent,
+    ):
+        server.wait_ready()
+        for pid in (server.pid, parent.pid):
+            (service / "cgroup.procs").write_text(str(pid))
+        found = describe(server.pid, server.port)
+        parent.kill()
+    assert "aura-test" not in f"{found}"
+    assert found.by_hand == f"Stop process {server.pid} where it was started."
+
+
+@tied.linux("control groups")
+def test_a_service_whose_shell_runs_something_else_beside_ollama_is_not_named(service: Path, tmp_path: Path) -> None:
+    require(ollama)
+    with OllamaServer(tmp_path) as server:
+        server.wait_ready()
+        (service / "cgroup.procs").write_text(str(server.pid))
+        # The shell says that it runs Ollama, which does not say that it runs nothing else.
+        script = "read line; sleep 60 & echo; read line; ollama serve"
+        with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as shell:
+            assert shell.stdin
+            assert shell.stdout
+            (service / "cgroup.procs").write_text(str(shell.pid))
+            assert describe(server.pid, server.port).by_hand.endswith(" stop aura-test.service")
+            shell.stdin.write(b"\n")
+            assert shell.stdout.readline() == b"\n"
+            found = describe(server.pid, server.port)
+            for beside in psutil.Process(shell.pid).children():
+                beside.kill()
+            shell.kill()
+    assert found.by_hand == f"Stop process {server.pid} where it was started."
+
+
+@tied.linux("control groups")
+@pytest.mark.parametrize(
+    ("group", "where"),
+    [
+        ("lxc.payload.aura-test/system.slice/ollama.service", "LXC container aura-test"),
+        ("aura-test.slice/machine-aura\\x2dtest.scope/payload/system.slice/ollama.service", "machine aura-test"),
+    ],
+)
+def test_a_service_inside_another_machine_is_not_told_as_one_of_this(tmp_path: Path, group: str, where: str) -> None:
+    require(ollama)
+    with control_group(group) as inside, OllamaServer(tmp_path) as server:
+        server.wait_ready()
+        (inside / "cgroup.procs").write_text(str(server.pid))
+        found = describe(server.pid, server.port)
+    assert found.owner.startswith(f"{where} (ollama (pid {server.pid}")
+    assert found.by_hand == f"Stop it inside the {where}."
 
 
 @tied.linux("a process there is named as its program is")

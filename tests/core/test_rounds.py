@@ -38,7 +38,7 @@ async def test_an_ollama_that_is_not_ours_is_asked_for_its_version_each_5_s_and_
         assert len([path for path in theirs.asked if path != "/api/version"]) <= 1, "it may be asked once what it is"
 
 
-@pytest.mark.timeout(60)  # eleven seconds are watched
+@pytest.mark.timeout(60)  # twenty seconds are watched
 async def test_the_log_of_a_real_ollama_tells_of_a_few_requests_of_ours_each_of_them_marked(tmp_path: Path) -> None:
     rig = Rig(tmp_path, require(ollama).executable)
     server = await asyncio.to_thread(OllamaServer, tmp_path / "theirs", port=rig.port)
@@ -47,9 +47,9 @@ async def test_the_log_of_a_real_ollama_tells_of_a_few_requests_of_ours_each_of_
             await until_state(supervisor, State.EXTERNAL)
             await supervisor.status()
             before = _requests(server.log)
-            await asyncio.sleep(WATCHED_SECONDS)
+            await asyncio.sleep(20.0)
             asked = _requests(server.log)[len(before) :]
-    assert 1 <= len(asked) <= 4, asked
+    assert 1 <= len(asked) <= 5, asked  # 15 a minute
     assert all("by=aura-ollama" in line for line in asked)
 
 

@@ -1,4 +1,4 @@
-"""Numbers in words, whatever the number."""
+"""Numbers in words, whatever the number, and texts that a terminal can take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.text import size_text
+from core.text import on_one_line, size_text
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,8 @@ def test_a_size_is_bounded_to_what_a_file_can_have(size: float, text: str) -> No
 @given(st.integers() | st.floats())
 def test_any_number_has_a_short_text(size: float) -> None:
     assert len(size_text(size)) <= len("1023.99 KB")
+
+
+def test_on_one_line_nothing_ends_the_line_or_steers_the_terminal() -> None:
+    assert on_one_line("a\nb\r\tc\x1b[31m\x7f\x9b\u2028\u202e") == r"a\nb\r\tc\x1b[31m\x7f\x9b\u2028\u202e"
+    assert on_one_line("Müller Пользователь 👩‍💻 \\n") == "Müller Пользователь 👩‍💻 \\n"

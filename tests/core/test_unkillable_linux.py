@@ -26,6 +26,7 @@ if sys.platform == "win32":
 
 pytestmark = pytest.mark.timeout(60)  # stops that fail take their time
 DEADLINE = 15.0
+MOST_A_REFUSAL_TAKES = 4.0
 AS_NOBODY = ("/usr/bin/setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 # With the set-user-ID bit, run by another user, it becomes root's for good, so that nobody else may signal it.
 ROOTS_OWN = r"""
@@ -53,21 +54,25 @@ class Place:
         self._pid_file = root / "pid"
         self._pid_file.touch()
         self._member: psutil.Process | None = None
-        port = free_port()
-        self._sidecar = Sidecar(
-            root,
-            executable=self._ollama(),
-            models=root,
-            ollama_port=port,
-            settings={"stopTimeout": 1.0},
-            program=[*AS_NOBODY, sys.executable, "-B", "-m", "api"],
-        )
-        self._record = root / f"AuraData/run/ollama-{port}.json"
+        self._port = free_port()
+        self._executable = self._ollama()
+        self._sidecar = self._new_sidecar()
+        self._record = root / f"AuraData/run/ollama-{self._port}.json"
         for path in [root, *root.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
         # A change of owner takes the bit away.
         os.chown(self._program, 0, 0)
         self._program.chmod(0o4755)
+
+    def _new_sidecar(self) -> Sidecar:
+        return Sidecar(
+            self.root,
+            executable=self._executable,
+            models=self.root,
+            ollama_port=self._port,
+            settings={"stopTimeout": 1.0},
+            program=[*AS_NOBODY, sys.executable, "-B", "-m", "api"],
+        )
 
     def _ollama(self) -> Path:
         """A stand-in that first starts, detached from itself, a program that makes itself root's."""
@@ -118,6 +123,13 @@ class Place:
     def shim(self) -> psutil.Process:
         """The shim."""
         return psutil.Process(int(str(self.record()["shimPid"])))
+
+    def restart_sidecar(self) -> None:
+        """Kill it, and have the next one up, which finds what this one left."""
+        self._sidecar.process.kill()
+        self._sidecar.process.wait(DEADLINE)
+        self._sidecar = self._new_sidecar()
+        self._sidecar.__enter__()
 
     def end_member(self) -> None:
         """End the one that only root can end."""
@@ -193,3 +205,30 @@ def test_without_its_shim_too_nobody_says_that_all_has_ended(place: Place, who: 
     wait_until(lambda: place.record()["endedAt"], "the end in the record")
     wait_until(lambda: place.status()["state"] in ("stopped", "failed"), "the end in the status")
     assert place.record()["reason"] == "shim killed"
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+def test_what_outlives_its_ollama_is_named_at_once_by_each_sidecar(place: Place, how: str) -> None:
+    """A start does not wait for it, and its end is told as what it is."""
+    pid = place.member.pid
+    named = f"pid {pid} (roots-own, of root"
+    if how == "stop":
+        assert place.post("stop")["code"] == "stop_failed"
+    else:
+        psutil.Process(int(str(place.record()["pid"]))).kill()
+    wait_until(lambda: named in str(place.status()["reason"]), "the reason")
+    for _ in range(2):
+        began = time.monotonic()
+        answer = place.post("start")
+        assert time.monotonic() - began < MOST_A_REFUSAL_TAKES
+        assert (answer["success"], answer["code"]) == (False, "not_answering")
+        assert named in str(answer["message"])
+        place.restart_sidecar()
+        wait_until(lambda: named in str(place.status()["reason"]), "the reason after a restart")
+    place.end_member()
+    wait_until(lambda: place.status()["state"] != "running", "the end")
+    status = place.status()
+    assert (status["state"], place.record()["reason"]) == (
+        ("stopped", "stopped") if how == "stop" else ("failed", "exited")
+    )
+    assert status["reason"] is None if how == "stop" else "SIGKILL" in str(status["reason"])

@@ -7,7 +7,12 @@ import contextlib
 import fcntl
 import json
 import os
+import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -17,6 +22,7 @@ if sys.platform != "linux":
 
 from core import private_file, token
 from core.adopt import adopt
+from core.bundle import PythonShim
 from core.config import Paths, SettingsReader
 from core.platform import make_private_dir
 from core.run_record import record_path, sweep
@@ -215,6 +221,101 @@ def test_a_data_folder_of_another_user_is_refused_in_words(tmp_path: Path) -> No
     assert found.returncode == 1
     assert f"{data}: This folder is not used: it belongs to the user nobody" in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_a_shim_is_neither_copied_nor_deleted_beyond_a_link_in_the_place_of_the_run_folder(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    """Whoever may rename the folder can exchange it at any moment, so it is exchanged again and again."""
+    elsewhere = tmp_path / "elsewhere"
+    precious = elsewhere / "shim-mine" / "deep" / "precious"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("x")
+    before = sorted(elsewhere.rglob("*"))
+    aside = tmp_path / "aside"
+    aside.symlink_to(elsewhere)
+    (run_dir / "shim-old" / "deep").mkdir(parents=True)
+    shim = PythonShim(resources.files("core"))
+    refused = 0
+    with exchanging(run_dir, aside):
+        for _ in range(30):
+            try:
+                shim.command(run_dir, Path("spec"))
+            except OSError:
+                refused += 1
+    assert sorted(elsewhere.rglob("*")) == before
+    assert precious.read_text() == "x"
+    # At rest it works, and the link is refused in words.
+    ours, link = (aside, run_dir) if run_dir.is_symlink() else (run_dir, aside)
+    with pytest.raises(PermissionError, match="This folder is a link"):
+        shim.command(link, Path("spec"))
+    copy = Path(shim.command(ours, Path("spec"))[-3])
+    assert (copy / "core" / "shim.py").is_file()
+    assert not (ours / "shim-old").exists()
+
+
+def test_a_link_among_the_files_of_a_copy_is_no_part_of_it(run_dir: Path, tmp_path: Path) -> None:
+    shim = PythonShim(resources.files("core"))
+    copy = Path(shim.command(run_dir, Path("spec"))[-3])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("x")
+    (copy / "json").symlink_to(elsewhere)
+    other = Path(shim.command(run_dir, Path("spec"))[-3])
+    assert other != copy
+    assert not copy.exists()
+    assert (elsewhere / "precious").read_text() == "x"
+
+
+@contextmanager
+def exchanging(one: Path, other: Path) -> Iterator[None]:
+    """Let the two change places, at once and without end: renameat2(2)."""
+    script = """
+import ctypes, os, sys
+rename = ctypes.CDLL(None, use_errno=True).renameat2
+one, other = map(os.fsencode, sys.argv[1:])
+while True:
+    if rename(-100, one, -100, other, 2):
+        raise OSError(ctypes.get_errno(), "renameat2")
+    os.write(1, b".")
+"""
+    command = [sys.executable, "-c", script, str(one), str(other)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        said = process.stdout
+        assert said is not None
+        assert said.read(1) == b"."
+        # A pipe that nobody reads would stop it.
+        reader = threading.Thread(target=said.read, daemon=True)
+        reader.start()
+        yield
+        assert process.poll() is None
+        process.kill()
+        reader.join()
+
+
+@pytest.mark.parametrize("which", ["its folder", "the folder of a link on the way"])
+def test_settings_behind_a_link_are_used_only_if_nobody_else_may_exchange_them(tmp_path: Path, which: str) -> None:
+    """The file itself is ours, but who may write the folder that the link leads to decides which file that is."""
+    paths = Paths(tmp_path / "ours")
+    paths.data.mkdir(parents=True)
+    theirs, target = tmp_path / "theirs", tmp_path / "target"
+    for folder in (theirs, target):
+        folder.mkdir()
+    (target / "s.json").write_text('{"ollamaExecutablePath": "/theirs/ollama"}')
+    (theirs / "link.json").symlink_to("../target/s.json")
+    paths.settings.symlink_to(theirs / "link.json")
+    reader = SettingsReader(paths)
+    assert reader.read().ollama_executable_path == "/theirs/ollama"
+    open_to_all = target if which == "its folder" else theirs
+    open_to_all.chmod(0o777)
+    (target / "s.json").write_text('{"ollamaExecutablePath": "/other/ollama"}')
+    assert reader.read().ollama_executable_path == "/theirs/ollama"
+    assert reader.problem is not None
+    assert f"{open_to_all}" in reader.problem.message.replace("/theirs/../", "/")
+    assert "every user may change it" in reader.problem.message
+    assert reader.problem.action is not None
+    open_to_all.chmod(0o755)
+    assert reader.read().ollama_executable_path == "/other/ollama"
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,14 @@ def test_a_start_that_somebody_elses_port_would_refuse_is_not_offered(state: Sta
     assert (start.label, start.enabled) == ("Start (the port is held by nginx (pid 7))", False)
 
 
+def test_an_address_that_is_none_of_ollamas_is_told_before_who_holds_its_port() -> None:
+    wrong = status(State.STOPPED, owner="ollama (pid 7)", meant_url="http://127.0.0.1:11434")
+    shown = view(facts(wrong))
+    assert "ollamaUrl should be http://127.0.0.1:11434" in shown.tooltip
+    start = find(shown.items, "Start (")
+    assert (start.label, start.enabled) == ("Start (ollamaUrl should be http://127.0.0.1:11434)", False)
+
+
 @pytest.mark.parametrize("state", [State.NOT_INSTALLED, State.STOPPED, State.FAILED, State.BACKOFF])
 @pytest.mark.parametrize("act", [Act.START, Act.RESTART])
 def test_a_clicked_start_shows_at_once_and_can_be_called_off(state: State, act: Act) -> None:
