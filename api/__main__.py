@@ -15,13 +15,17 @@ from typing import NoReturn
 
 from api.hooks import HEADLESS, Hooks
 from api.server import sidecar
-from core import __version__, console, journal, os_error, stop_signals, threads, token
-from core.config import FIRST_READ_SECONDS, Paths, SettingsReader, default_root
+from core import __version__, os_error, token
 from core.errors import CoreError
+from core.output import console, sidecar_log
 from core.platform import keep_one_heap
-from core.settings_rules import is_ip_address
-from core.supervisor import Supervisor
+from core.settings.paths import Paths
+from core.settings.reader import FIRST_READ_SECONDS, SettingsReader, default_root
+from core.settings.schema import is_ip_address
+from core.supervision import stop_signals
+from core.supervision.supervisor import Supervisor
 from core.text import in_sentences, on_one_line
+from core.threads import single_flight
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run(options)
     except (CoreError, OSError) as error:
-        log.error("%s", in_words(error), extra=journal.FILE_ONLY)
+        log.error("%s", in_words(error), extra=sidecar_log.FILE_ONLY)
         return complain(error)
     return 0
 
@@ -43,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, hooks: Hooks = HEADLESS) -> None:
     """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
     paths = Paths.find(options.data_dir)
-    reader = SettingsReader(paths, journal.configure(paths, verbose=options.verbose))
-    threads.run(serve(paths, reader, options.host, options.port, hooks))
+    reader = SettingsReader(paths, sidecar_log.configure(paths, verbose=options.verbose))
+    single_flight.run(serve(paths, reader, options.host, options.port, hooks))
 
 
 def rotate_token(options: argparse.Namespace) -> int:
@@ -122,7 +126,7 @@ async def serve(
                     settings = (await reader.fresh()).settings
                     supervisor.close(stop_ollama=stop_signals.stops_ollama(number, settings))
             except BaseException as error:
-                journal.log_end(type(error), error, error.__traceback__)
+                sidecar_log.log_end(type(error), error, error.__traceback__)
                 raise
 
 

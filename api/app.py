@@ -10,15 +10,15 @@ from contextlib import nullcontext
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import expect, headers
-from api.call_log import CallLog
-from api.connection import Connection
 from api.errors import explanation, problem
-from api.guard import MOST_BODY_BYTES, READS, Guard
+from api.guard.checks import MOST_BODY_BYTES, READS, Guard
 from api.hooks import HEADLESS, Hooks
-from api.routes import Routes
-from core.config import Paths
-from core.supervisor import Supervisor
+from api.http import expect, headers
+from api.http.call_log import CallLog
+from api.http.connection import Connection
+from api.routes.calls import Routes
+from core.settings.paths import Paths
+from core.supervision.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 

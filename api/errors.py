@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from api.body import encoded
+from api.http.body import encoded
 from api.schemas import ProblemBody
 from core import errors
 from core.errors import CoreError

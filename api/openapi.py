@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from api import headers
+from api.http import headers
 from api.schemas import ProblemBody, ServerEventBody
 from core import __version__
 

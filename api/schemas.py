@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from core.endpoint import write_instead
-from core.state import ModelsNews, State, Status
+from core.supervision.state import ModelsNews, State, Status
 from core.text import size_text
 
 

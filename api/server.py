@@ -15,18 +15,19 @@ from typing import TypeVar, cast
 from aiohttp import web
 from filelock import BaseFileLock, FileLock, Timeout
 
-from api import expect
 from api.app import build
-from api.connection import Crowd
 from api.hooks import HEADLESS, Hooks
-from core import private_file, token
-from core.config import Paths, SettingsReader
+from api.http import expect
+from api.http.connection import Crowd
+from core import files, token
 from core.endpoint import Endpoint
 from core.errors import CoreError
-from core.listener import find_listener
+from core.ollama.listener import find_listener
 from core.platform import disown, make_private_dir, unlink_private, who_else_may_write
-from core.supervisor import Supervisor
-from core.threads import within
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
+from core.supervision.supervisor import Supervisor
+from core.threads.single_flight import within
 
 ADDRESS = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0
@@ -124,7 +125,7 @@ def _unlock(lock: BaseFileLock, note: Path) -> None:
 
 def _who(note: Path) -> tuple[str | None, int | None]:
     try:
-        found = json.loads(private_file.read(str(note)))
+        found = json.loads(files.read(str(note)))
         return str(found["url"]), int(found["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, None
@@ -203,4 +204,4 @@ async def _demand_token(settings: SettingsReader, host: str) -> None:
 def _introduce(note: Path, url: str) -> None:
     # Without it a second instance still sees the lock, only not whom it met.
     with suppress(OSError):
-        private_file.write(str(note), json.dumps({"url": url, "pid": os.getpid()}))
+        files.write(str(note), json.dumps({"url": url, "pid": os.getpid()}))

@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from core.pump import LogWriter, Pump
-from core.segments import Caps
+from core.logs.segments import Caps
+from core.shim.pump import Pump
+from core.shim.writer import LogWriter
 
 MEGABYTES = 200
 ROUNDS = 5

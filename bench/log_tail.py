@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from core.logs import tail
+from core.logs.tail import tail
 
 LINES = 200
 LINE = b"[OUT] 2024-11-01 12:00:00 [GIN] 200 | 1.2ms | ::1\n"

@@ -10,7 +10,7 @@ import secrets
 import threading
 from pathlib import Path
 
-from core import private_file
+from core import files
 from core.platform import make_private_dir, unlink_private
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def rotate(run_dir: Path) -> str:
 
 def _read(path: Path) -> str | None:
     try:
-        found = private_file.read_secret(str(path)).strip()
+        found = files.read_secret(str(path)).strip()
     except FileNotFoundError:
         return None
     except PermissionError as error:
@@ -56,7 +56,7 @@ def _read(path: Path) -> str | None:
 def _create(run_dir: Path, *, parents: bool) -> str:
     make_private_dir(str(run_dir), parents=parents)
     token = secrets.token_urlsafe(32)
-    private_file.write(str(run_dir / "token"), token + "\n")
+    files.write(str(run_dir / "token"), token + "\n")
     return token
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from core.config import Paths
-from core.run_record import RunRecord, record_path
-from core.state import State, Status
-from core.supervisor import Supervisor
+from core.owners.run_record import RunRecord, record_path
+from core.settings.paths import Paths
+from core.supervision.state import State, Status
+from core.supervision.supervisor import Supervisor
 from tests import tied
 from tests.beds.server import copy_models, ollama_environment
 from tests.beds.wire import call, free_port, listens

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core import logs
-from core.segments import PREFIX_BYTES
+from core.logs import tail
+from core.logs.segments import PREFIX_BYTES
 from tests import fake_ollama, tied
 from tests.beds.ending import NO_SIGTERM, end
 from tests.beds.ollama import ollama
@@ -51,7 +51,7 @@ class Place:
 
     def log_files(self) -> list[Path]:
         """All logs of Ollama, oldest first."""
-        return [Path(path) for path in logs.segments(str(self.root / "AuraData/logs/ollama"))]
+        return [Path(path) for path in tail.segments(str(self.root / "AuraData/logs/ollama"))]
 
     def log_bytes(self) -> int:
         """The size of all logs."""

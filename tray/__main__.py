@@ -24,20 +24,24 @@ from api import __main__ as headless
 from api.hooks import Hooks
 from api.schemas import ShownBody
 from api.server import AlreadyServed, sidecar
-from core import console, journal, stop_signals, token
-from core.config import FIRST_READ_SECONDS, Paths, Settings, SettingsReader
+from core import token
 from core.errors import CoreError
+from core.output import console, sidecar_log
 from core.platform import desktop, keep_one_heap
-from core.state import Status
-from core.supervisor import Supervisor
+from core.settings.paths import Paths
+from core.settings.reader import FIRST_READ_SECONDS, Settings, SettingsReader
+from core.supervision import stop_signals
+from core.supervision.state import Status
+from core.supervision.supervisor import Supervisor
 from core.text import in_sentences, on_one_line
-from tray import icon, windowed
 from tray.app import App, Surface
-from tray.bridge import Bridge
-from tray.icon import NoTray, TrayIcon
 from tray.menu import Act, Command, Facts, view
-from tray.signals import SignalWatch
-from tray.toast_thread import ToastThread
+from tray.program import windowed
+from tray.program.bridge import Bridge
+from tray.program.signals import SignalWatch
+from tray.program.toast_thread import ToastThread
+from tray.screen import icon
+from tray.screen.icon import NoTray, TrayIcon
 from tray.toasts import Toast
 
 log = logging.getLogger(__name__)
@@ -139,7 +143,7 @@ class _Program:
     def __init__(self, options: argparse.Namespace, backend: ModuleType) -> None:
         self._options = options
         self._paths = Paths.find(options.data_dir)
-        self._reader = SettingsReader(self._paths, journal.configure(self._paths, verbose=options.verbose))
+        self._reader = SettingsReader(self._paths, sidecar_log.configure(self._paths, verbose=options.verbose))
         self._bridge = Bridge(self._serve)
         first = view(Facts(Status(), None, False, False, False, False))
         self._icon = TrayIcon(backend, first, self._command, self._claim_signals, self._closed)
@@ -207,7 +211,7 @@ class _Program:
             raise
         except BaseException as error:
             # The main thread tells it once the UI has ended, which may never be.
-            journal.log_end(type(error), error, error.__traceback__)
+            sidecar_log.log_end(type(error), error, error.__traceback__)
             raise
         finally:
             self._is_decided.set()
@@ -294,7 +298,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _complain(error: CoreError | OSError, options: argparse.Namespace) -> int:
-    log.error("%s", headless.in_words(error), extra=journal.FILE_ONLY)
+    log.error("%s", headless.in_words(error), extra=sidecar_log.FILE_ONLY)
     code = headless.complain(error)
     if not options.headless:
         windowed.show(headless.in_words(error))

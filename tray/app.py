@@ -12,15 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core import __version__, activity, config, locate, logs
-from core.call import CallFailed
-from core.config import Paths, SettingsReader
-from core.detect import error_text
+from core import __version__
 from core.errors import CoreError
+from core.logs import tail
+from core.ollama import activity, executable
+from core.ollama.call import CallFailed
+from core.ollama.probe import error_text
 from core.platform import desktop
-from core.state import State, Status
-from core.supervisor import Supervisor
-from core.threads import SingleFlight, within
+from core.settings import edit
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
+from core.supervision.state import State, Status
+from core.supervision.supervisor import Supervisor
+from core.threads.single_flight import SingleFlight, within
 from tray.menu import Act, Command, Facts, View, bare_view, view
 from tray.toasts import Toast, Toaster
 
@@ -59,7 +63,7 @@ class App:
         self._quit_confirmed_until = 0.0
         self._is_choosing = False
         self._moved = asyncio.Event()
-        self._newest_log = SingleFlight("log folder", lambda: logs.newest(str(paths.logs)))
+        self._newest_log = SingleFlight("log folder", lambda: tail.newest(str(paths.logs)))
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
@@ -225,8 +229,8 @@ class App:
             await within(_WRITE_SECONDS, "settings", lambda: self._use_executable(path))
 
     def _use_executable(self, path: str) -> None:
-        locate.validate(path)
-        config.write_settings(self._paths, {"ollamaExecutablePath": path})
+        executable.validate(path)
+        edit.write_settings(self._paths, {"ollamaExecutablePath": path})
 
     async def _toggle_login(self, _: str | None) -> None:
         if self._facts.starts_at_login:
@@ -247,7 +251,7 @@ class App:
         self._update(is_desktop_refused=False)
 
     async def _write_sidecar(self, changes: dict[str, object]) -> None:
-        await within(_WRITE_SECONDS, "settings", lambda: config.write_sidecar(self._paths, changes))
+        await within(_WRITE_SECONDS, "settings", lambda: edit.write_sidecar(self._paths, changes))
 
     async def _about(self, _: str | None) -> None:
         text = f"Version {__version__}. {self._facts.api_url}\nData in {self._paths.data}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.client import Model
-from core.state import State, Status
+from core.ollama.client import Model
+from core.supervision.state import State, Status
 from core.text import size_text
 
 TOOLTIP_UNITS = 127

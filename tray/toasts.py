@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.backoff import STABLE
 from core.errors import AlreadyRunning, CoreError, Crashed, ShuttingDown, Superseded
-from core.state import State, Status, Wish
+from core.supervision.backoff import STABLE
+from core.supervision.state import State, Status, Wish
 from core.text import in_sentences
 from tray.menu import Act, shorten, units
 

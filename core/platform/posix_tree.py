@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from core.platform.event import Event
-from core.platform.heir import Heir
+from core.platform.successor import Heir
 from core.platform.table import Process
 
 assert sys.platform != "win32"

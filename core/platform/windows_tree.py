@@ -14,7 +14,7 @@ import time
 
 from core.platform import _win32api as win32
 from core.platform.event import Event
-from core.platform.heir import Heir
+from core.platform.successor import Heir
 from core.platform.windows_console import heed_console_stop
 
 if sys.platform != "win32":

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from core.config import Paths
+from core.settings.paths import Paths
 from tests import tied
 from tests.beds.ending import NO_WINDOW
 from tests.beds.sidecar import CHECKOUT

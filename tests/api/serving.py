@@ -11,7 +11,7 @@ import aiohttp
 
 from api.hooks import HEADLESS, Hooks
 from api.server import sidecar
-from core.supervisor import Supervisor
+from core.supervision.supervisor import Supervisor
 from tests.rig import Rig
 
 

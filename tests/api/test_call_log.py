@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from api.call_log import MOST_LINES
+from api.http.call_log import MOST_LINES
 from tests.api.test_server import Place
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import call

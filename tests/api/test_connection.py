@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.app import build
-from api.connection import FIRST_REQUEST_SECONDS, UNREAD_SECONDS
+from api.http.connection import FIRST_REQUEST_SECONDS, UNREAD_SECONDS
 from api.server import listening
-from core.supervisor import Supervisor
+from core.supervision.supervisor import Supervisor
 from tests import tied
 from tests.rig import Rig
 

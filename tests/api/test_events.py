@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.streams import MOST_STREAMS
-from core.events_history import MOST_EVENTS, EventType
-from core.rounds import LOOK_SECONDS
-from core.state import State
+from api.http.streams import MOST_STREAMS
+from core.events.history import MOST_EVENTS, EventType
+from core.supervision.rounds import LOOK_SECONDS
+from core.supervision.state import State
 from tests import fake_ollama, tied
 from tests.api.serving import Served, serving
 from tests.api.test_server import Place

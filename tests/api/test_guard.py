@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from api.app import build
-from api.guard import MOST_BODY_BYTES
+from api.guard.checks import MOST_BODY_BYTES
 from api.hooks import HEADLESS, Hooks
-from api.routes import Routes
+from api.routes.calls import Routes
 from core import token
-from core.config import Paths
-from core.state import State
-from core.supervisor import Supervisor
+from core.settings.paths import Paths
+from core.supervision.state import State
+from core.supervision.supervisor import Supervisor
 from tests import fake_ollama
 from tests.api.serving import Served, serving, speak
 from tests.rig import Rig

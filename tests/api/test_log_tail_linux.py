@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from api.log_tail import LOG_SECONDS
+from api.routes.log_tail import LOG_SECONDS
 from tests import fake_ollama
 from tests.api.serving import Served, serving
 from tests.beds.bound_disk import BoundDisk, bound_disk

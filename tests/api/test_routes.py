@@ -14,12 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
-from api.body import encoded
 from api.errors import problem
+from api.http.body import encoded
 from api.schemas import LogsBody, models_body, utc_text
-from core.client import Model
+from core.ollama.client import Model
 from core.platform import known_executables
-from core.state import ModelsNews
+from core.supervision.state import ModelsNews
 from core.text import size_text
 from tests import fake_ollama, tied
 from tests.api.serving import Served, serving

@@ -14,9 +14,9 @@ import pytest
 from api.errors import STATUS_OF, core_problem
 from api.schemas import models_body, status_body
 from core import errors
-from core.client import Model
 from core.errors import CoreError, SpawnFailed
-from core.state import RESTING, ModelsNews, State, Status
+from core.ollama.client import Model
+from core.supervision.state import RESTING, ModelsNews, State, Status
 from tests import fake_ollama
 from tests.api.serving import Served, serving
 from tests.beds.ollama import ollama

@@ -15,9 +15,9 @@ import aiohttp
 import psutil
 import pytest
 
-from api.connection import MOST_CONNECTIONS
-from api.streams import COMMENT_SECONDS, MOST_STREAMS, SLOW_SECONDS
-from core.logs import tail
+from api.http.connection import MOST_CONNECTIONS
+from api.http.streams import COMMENT_SECONDS, MOST_STREAMS, SLOW_SECONDS
+from core.logs.tail import tail
 from tests import fake_ollama, tied
 from tests.api.serving import Served, serving, speak
 from tests.api.test_server import Place

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from api.streams import MOST_STREAMS
+from api.http.streams import MOST_STREAMS
 from tests import fake_ollama
 from tests.api.serving import serving
 from tests.api.test_streams import LINE, lines_of, reading

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.outlet import MOST_QUEUED
+from core.output.outlet import MOST_QUEUED
 from tests.api.alone import DEADLINE, END_SECONDS, is_refusal, refuse, running
 from tests.beds.ending import ask_to_end, end
 from tests.beds.sidecar import CHECKOUT
@@ -98,8 +98,8 @@ import asyncio, sys, threading
 from pathlib import Path
 from api import __main__ as headless
 from core import journal
-from core.config import Paths
-from core.supervisor import Supervisor
+from core.settings.reader import Paths
+from core.supervision.supervisor import Supervisor
 
 def fail(*_):
     raise LookupError("this should never be")
@@ -123,7 +123,7 @@ else:
     )
     assert done.returncode == (0 if how == "thread" else 1)
     for told in ((tmp_path / "AuraData/logs/sidecar.log").read_text(), done.stderr.decode()):
-        assert told.count("CRITICAL core.journal: ") == 1
+        assert told.count("CRITICAL core.output.sidecar_log: ") == 1
         assert told.count("LookupError: this should never be") == 1
 
 
@@ -140,7 +140,7 @@ def test_what_others_chose_does_not_act_on_whoever_reads_our_own_log(tmp_path: P
 import logging, sys
 from pathlib import Path
 from core import journal
-from core.config import Paths
+from core.settings.reader import Paths
 journal.configure(Paths(Path(sys.argv[1])), verbose=False)
 logging.info("model %s", "a\\x1b[31mb\\x07\\x9b\\u202e")
 """

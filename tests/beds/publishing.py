@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from api.server import sidecar
-from core.config import Paths
-from core.events_history import EventType
-from core.supervisor import Supervisor
+from core.events.history import EventType
+from core.settings.paths import Paths
+from core.supervision.supervisor import Supervisor
 from tests.beds.ending import NO_WINDOW
 from tests.beds.sidecar import CHECKOUT
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import psutil
 
-from core.heir import GUARD_STOPPED_IT, SHIM_KILLED, WATCHERS_KILLED
+from core.logs.segments import PREFIX_BYTES
+from core.owners.run_record import RunRecord
 from core.platform import birth
-from core.run_record import RunRecord
-from core.segments import PREFIX_BYTES
-from core.shim import EXITED, STOPPED
+from core.shim.main import EXITED, STOPPED
+from core.shim.record import SHIM_KILLED
+from core.shim.successor import GUARD_STOPPED_IT, WATCHERS_KILLED
 from tests.beds.wire import JsonObject, listens
 from tests.chaos.place import Place
 

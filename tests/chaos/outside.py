@@ -11,21 +11,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core import mail
-from core.client import Model
-from core.config import Paths, Settings, SettingsReader
-from core.detect import Answer, Probe
 from core.endpoint import Endpoint
-from core.errands import Errands
 from core.errors import PathInvalid, SpawnFailed, StartTimedOut, StopFailed
-from core.listener import Listener
-from core.look import Look, Looker, Setup
-from core.process import Managed
-from core.run_record import RunRecord
-from core.settings_rules import SidecarSettings
-from core.shim import EXITED
-from core.spawn import Plan
-from core.state import NOT_REACHABLE, TIMED_OUT, Exit
+from core.ollama.client import Model
+from core.ollama.listener import Listener
+from core.ollama.probe import Answer, Probe
+from core.ollama.words import NOT_REACHABLE, TIMED_OUT
+from core.owners.exit import Exit
+from core.owners.process import Managed
+from core.owners.run_record import RunRecord
+from core.owners.spawn import Plan
+from core.settings.paths import Paths
+from core.settings.reader import Settings, SettingsReader
+from core.settings.schema import SidecarSettings
+from core.shim.main import EXITED
+from core.supervision import messages
+from core.supervision.look import Look, Looker, Setup
+from core.supervision.tasks import Errands
 
 ENDPOINT = Endpoint.parse("http://127.0.0.1:11434")
 THEIR_PID = 1
@@ -141,7 +143,7 @@ class OutsideLooker(Looker):
 class OutsideErrands(Errands):
     """The real errands, but for what reaches outside."""
 
-    def __init__(self, outside: Outside, post: Callable[[mail.Message], None]) -> None:
+    def __init__(self, outside: Outside, post: Callable[[messages.Message], None]) -> None:
         super().__init__(Paths(Path("/nowhere")), post)
         self.looker = OutsideLooker(outside)
         self._outside = outside
@@ -154,21 +156,21 @@ class OutsideErrands(Errands):
     async def list_models(self, url: str, epoch: int) -> None:
         """Listed, as long as somebody answers."""
         answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
-        await self._settled(lambda done: mail.Listed((MODEL,) if answers else None, None, epoch, done))
+        await self._settled(lambda done: messages.Listed((MODEL,) if answers else None, None, epoch, done))
 
     async def list_loaded(self, url: str, epoch: int) -> None:
         """Loaded, as long as somebody answers."""
         answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
-        await self._settled(lambda done: mail.Loaded((MODEL.name,) if answers else None, epoch, done))
+        await self._settled(lambda done: messages.Loaded((MODEL.name,) if answers else None, epoch, done))
 
     async def spawn(self, plan: Plan, ready_timeout: float) -> None:
         """Spawned if the answer is true."""
         if not await self._outside.ask("spawn"):
-            self._post(mail.NotSpawned(SpawnFailed("It could not be executed.")))
+            self._post(messages.NotSpawned(SpawnFailed("It could not be executed.")))
             return
         ours = Ours(100 + len(self._outside.ours), self._outside)
         self._outside.ours.append(ours)
-        self._post(mail.Spawned(ours, ready_timeout))
+        self._post(messages.Spawned(ours, ready_timeout))
 
     async def await_ready(self, managed: Managed, timeout: float, is_wanted: Callable[[Managed], bool]) -> None:
         """Ready if the answer is true, NotReady if it is false; silent if the start is over."""
@@ -176,26 +178,26 @@ class OutsideErrands(Errands):
         if not is_wanted(managed):
             return
         if is_ready:
-            self._post(mail.Ready(managed, ANSWERS[Answer.OLLAMA]))
+            self._post(messages.Ready(managed, ANSWERS[Answer.OLLAMA]))
         elif is_ready is False:
-            self._post(mail.NotReady(managed, StartTimedOut("It did not answer.")))
+            self._post(messages.NotReady(managed, StartTimedOut("It did not answer.")))
 
     async def watch(self, managed: Managed) -> None:
         """Ended, once the test says so."""
         await self._outside.ask("end", managed)
         assert isinstance(managed, Ours)
         managed.is_told = True
-        self._post(mail.Ended(managed, Exit(-9, EXITED, None), SpawnFailed("It ended.")))
+        self._post(messages.Ended(managed, Exit(-9, EXITED, None), SpawnFailed("It ended.")))
 
     async def stop(self, managed: Managed) -> None:
         """Unstoppable if the answer is false."""
         if not await self._outside.ask("stop", managed):
-            self._post(mail.Unstoppable(managed, StopFailed("It does not end.")))
+            self._post(messages.Unstoppable(managed, StopFailed("It does not end.")))
 
     async def retry_after(self, delay: float, epoch: int) -> None:
         """Retry, whenever the test likes."""
         await self._outside.ask("retry")
-        self._post(mail.Retry(epoch))
+        self._post(messages.Retry(epoch))
 
     async def wait_end(self, pid: int) -> None:
         """Wait for their end."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from core import logs
-from core.config import Paths
-from core.run_record import RunRecord, record_path
-from core.segments import PREFIX_BYTES
+from core.logs import tail
+from core.logs.segments import PREFIX_BYTES
+from core.owners.run_record import RunRecord, record_path
+from core.settings.paths import Paths
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import Answer, JsonObject, call, free_port
 from tests.rig import lives, reaped
@@ -95,17 +95,17 @@ class Place:
 
     def log(self) -> list[str]:
         """All lines of all logs, oldest first."""
-        paths = [Path(path) for path in logs.segments(str(self.paths.logs))]
+        paths = [Path(path) for path in tail.segments(str(self.paths.logs))]
         return [line for path in paths for line in path.read_text().splitlines()]
 
     def newest_start(self) -> str:
         """What the names of the last start's logs begin with."""
-        newest = logs.newest(str(self.paths.logs))
+        newest = tail.newest(str(self.paths.logs))
         return Path(newest).name.split(".")[0] if newest else ""
 
     def newest_log(self) -> list[str]:
         """All lines of the last start."""
-        files = [Path(path) for path in logs.segments(str(self.paths.logs))]
+        files = [Path(path) for path in tail.segments(str(self.paths.logs))]
         last = [path for path in files if path.name.split(".")[0] == self.newest_start()]
         return [line for path in last for line in path.read_text().splitlines()]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.detect import PROBE_SECONDS
+from core.ollama.probe import PROBE_SECONDS
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer

@@ -14,10 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError
-from core.run_record import record_path
-from core.segments import PREFIX_BYTES
+from core.logs.segments import PREFIX_BYTES
+from core.owners.run_record import record_path
+from core.settings.edit import write_settings
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
 from tests import fake_ollama
 from tests.beds.disk import fill, make_room, small_disk
 from tests.beds.ollama import ollama
@@ -228,7 +230,7 @@ def test_our_own_log_takes_a_full_disk_without_a_word_and_goes_on(disk: Callable
 import logging, sys
 from pathlib import Path
 from core import journal
-from core.config import Paths
+from core.settings.reader import Paths
 from tests.beds.disk import fill, make_room
 root = Path(sys.argv[1])
 journal.configure(Paths(root), verbose=False)
@@ -246,7 +248,9 @@ logging.info("after")
     lines = (full / "logs/sidecar.log").read_text().splitlines()
     assert lines[0].endswith(" before")
     assert lines[-1].endswith(" after")
-    told = re.search(r"WARNING core.outlet: (\d+) lines are missing here: the disk did not take them", "\n".join(lines))
+    told = re.search(
+        r"WARNING core.output.outlet: (\d+) lines are missing here: the disk did not take them", "\n".join(lines)
+    )
     assert told
     whole = [line for line in lines if re.fullmatch(r"\S+ \S+ INFO root: line \d+ of a hundred .* few", line)]
     assert 0 < int(told[1]) == 200 - len(whole)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.heir import SHIM_KILLED
+from core.shim.record import SHIM_KILLED
 from tests import fake_ollama
 from tests.beds.ollama import ollama
 from tests.beds.require import require

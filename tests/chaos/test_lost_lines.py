@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from core.lines import clean
-from core.own_calls import leave_out
+from core.logs.lines import clean
+from core.logs.own_calls import leave_out
 from tests import fake_ollama
 from tests.beds.ollama import ollama
 from tests.beds.require import require

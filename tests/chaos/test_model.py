@@ -19,11 +19,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from core import mail
 from core.errors import CoreError
-from core.machine import Machine
-from core.once import contained
-from core.state import RESTING, State, Status, Wish
+from core.supervision import messages
+from core.supervision.machine import Machine
+from core.supervision.once import contained
+from core.supervision.state import RESTING, State, Status, Wish
 from tests.chaos.conftest import Chance
 from tests.chaos.outside import Ours, Outside, OutsideErrands, Question
 
@@ -37,7 +37,7 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.mail: deque[mail.Message] = deque()
+        self.mail: deque[messages.Message] = deque()
         self.outside = Outside()
         self.errands = OutsideErrands(self.outside, self.mail.append)
         self.machine = Machine(self.errands, self._do)
@@ -59,7 +59,7 @@ class Model(RuleBasedStateMachine):
         for _ in range(12):
             while self.mail:
                 message = self.mail.popleft()
-                if isinstance(message, mail.Ready) and isinstance(message.managed, Ours):
+                if isinstance(message, messages.Ready) and isinstance(message.managed, Ours):
                     self.ready.add(message.managed)
                 self.machine.handle(message)
             await asyncio.sleep(0)
@@ -93,14 +93,14 @@ class Model(RuleBasedStateMachine):
     def start(self, *, by_user: bool) -> None:
         done = self.loop.create_future()
         self.wishes.append((Wish.UP, done))
-        self.mail.append(mail.Start(done, by_user))
+        self.mail.append(messages.Start(done, by_user))
         self._settle()
 
     @rule()
     def stop(self) -> None:
         done = self.loop.create_future()
         self.wishes.append((Wish.DOWN, done))
-        self.mail.append(mail.Stop(done))
+        self.mail.append(messages.Stop(done))
         self._settle()
 
     @rule()
@@ -282,7 +282,7 @@ class Model(RuleBasedStateMachine):
         else:
             assert living or self.status.failure, f"wanted, and neither there nor said why not: {self.status}"
         assert (self.status.state is State.RUNNING) is bool(living)
-        self.mail.append(mail.Close(stop_ollama=True))
+        self.mail.append(messages.Close(stop_ollama=True))
         self._settle()
         self._rest()
         assert self.machine.may_end

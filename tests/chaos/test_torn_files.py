@@ -14,12 +14,14 @@ import msgspec
 import psutil
 import pytest
 
-from core.adopt import adopt
-from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError, PortInUse
+from core.owners.adopt import adopt
+from core.owners.run_record import RunRecord, record_path
 from core.platform import birth
-from core.run_record import RunRecord, record_path
-from core.state import State
+from core.settings.edit import write_settings
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
+from core.supervision.state import State
 from tests import fake_ollama
 from tests.beds.sidecar import CHECKOUT
 from tests.chaos.conftest import Chance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.lines import MAX_LINE, LineCutter
+from core.logs.lines import MAX_LINE, LineCutter
 
 EVIL = [
     *(bytes((byte,)) for byte in b"ab\n\r\t\0\x1b[];m\\\x07\x80\xbf\xff"),

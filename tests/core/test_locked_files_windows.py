@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from core.adopt import adopt
-from core.config import Paths, SettingsReader, write_settings
 from core.errors import ConfigError
-from core.logs import segments, tail
-from core.run_record import record_path
-from core.segments import Caps, SegmentedFile
-from core.state import State
+from core.logs.segments import Caps, SegmentedFile
+from core.logs.tail import segments, tail
+from core.owners.adopt import adopt
+from core.owners.run_record import record_path
+from core.settings.edit import write_settings
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
+from core.supervision.state import State
 from tests import fake_ollama, tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from core.logs import tail
-from core.state import State
+from core.logs.tail import tail
+from core.supervision.state import State
 from tests import fake_ollama
 from tests.api.serving import serving
 from tests.beds.browser import KEEPS_NO_ORIGINS, browsing

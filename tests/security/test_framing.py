@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.state import State
+from core.supervision.state import State
 from tests import fake_ollama
 from tests.api.serving import serving, speak
 from tests.rig import Rig

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from core import logs
-from core.client import Client
+from core.logs import tail
+from core.ollama.client import Client
 from tests import fake_ollama, tied
 from tests.api.serving import serving, speak
 from tests.beds.wire import free_port
@@ -119,7 +119,7 @@ async def test_a_name_that_only_looks_like_a_logs_is_neither_read_nor_deleted(ri
         async with served.http.get("/api/ollama/logs?maxLines=10000") as response:
             assert SECRET not in await response.text()
     assert {path.name for path in folder.iterdir()} >= set(names)
-    assert len(await asyncio.to_thread(logs.segments, str(folder))) == 1
+    assert len(await asyncio.to_thread(tail.segments, str(folder))) == 1
 
 
 @tied.posix("links and FIFOs that anybody may make")

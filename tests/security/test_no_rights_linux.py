@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from core.config import Paths, SettingsReader, write_settings
+from core.settings.edit import write_settings
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
 from tests import fake_ollama
 from tests.api.test_server import run_sidecar
 from tests.beds.bound_disk import BoundDisk, bound_disk

@@ -14,10 +14,10 @@ from aiohttp import web
 
 from api.hooks import HEADLESS
 from api.openapi import Text, answers, document
-from api.routes import Routes
+from api.routes.calls import Routes
 from api.schemas import StartedBody, StoppedBody
-from core.config import Paths
-from core.supervisor import Supervisor
+from core.settings.paths import Paths
+from core.supervision.supervisor import Supervisor
 from tests.api.test_server import Place
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import call

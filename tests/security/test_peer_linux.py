@@ -12,8 +12,8 @@ import pytest
 
 from api.hooks import Hooks
 from core import token
-from core.platform import peer_linux
-from core.state import State
+from core.platform.sockets import peer_linux
+from core.supervision.state import State
 from tests import fake_ollama
 from tests.api.serving import serving
 from tests.rig import Rig

@@ -13,8 +13,8 @@ import pytest
 if sys.platform != "win32":
     raise ImportError("These tests are for Windows only")
 
-from core.platform import sockets_windows
-from core.platform.peer import socket_owner_is_us
+from core.platform.sockets import windows
+from core.platform.sockets.peer import socket_owner_is_us
 from tests import tied
 
 
@@ -46,9 +46,9 @@ def test_our_own_socket_is_ours_unless_it_is_gone_or_the_system_does_not_tell(co
 
 def test_a_connection_is_found_by_both_its_ends_and_gone_when_it_is(connected: Connected) -> None:
     for ends in ((connected.peer, connected.own), (connected.own, connected.peer)):
-        assert sockets_windows.connected(*ends) == (tied.owner(os.getpid()) or 0)
+        assert windows.connected(*ends) == (tied.owner(os.getpid()) or 0)
     connected.caller.close()
-    assert sockets_windows.connected(connected.peer, connected.own) is None
+    assert windows.connected(connected.peer, connected.own) is None
 
 
 @tied.beyond_wine("its tables of sockets name no process")

@@ -20,12 +20,13 @@ import pytest
 if sys.platform != "linux":
     raise ImportError("These tests are for Linux only")
 
-from core import private_file, token
-from core.adopt import adopt
-from core.bundle import PythonShim
-from core.config import Paths, SettingsReader
+from core import files, token
+from core.owners.adopt import adopt
+from core.owners.bundle import PythonShim
+from core.owners.run_record import record_path, sweep
 from core.platform import make_private_dir
-from core.run_record import record_path, sweep
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
 from tests import fake_ollama
 from tests.api.test_server import Place, run_sidecar
 from tests.beds.wire import call, free_port
@@ -70,7 +71,7 @@ WAYS = ("a link", "a pipe", "open to all", "another user's")
 def test_a_planted_file_is_not_read(run_dir: Path, how: str) -> None:
     plant(run_dir / "note", how, "planted")
     with pytest.raises(PermissionError):
-        private_file.read(str(run_dir / "note"))
+        files.read(str(run_dir / "note"))
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -109,7 +110,7 @@ async def test_a_planted_record_is_set_aside_and_nothing_is_signalled(tmp_path: 
         assert not path.exists()
     finally:
         path.unlink(missing_ok=True)
-        await asyncio.to_thread(private_file.write, str(path), content)
+        await asyncio.to_thread(files.write, str(path), content)
         async with rig.supervising():
             pass
 
@@ -144,7 +145,7 @@ def test_a_planted_note_does_not_get_the_token(tmp_path: Path) -> None:
 def test_what_is_written_is_for_this_user_alone(run_dir: Path) -> None:
     old = os.umask(0)
     try:
-        private_file.write(str(run_dir / "note"), "secret")
+        files.write(str(run_dir / "note"), "secret")
     finally:
         os.umask(old)
     assert (run_dir / "note").stat().st_mode & 0o7777 == 0o600
@@ -201,7 +202,7 @@ def test_a_run_folder_exchanged_for_a_link_lets_nothing_elsewhere_be_read_writte
 
     sweep(run_dir)
     assert adopt(run_dir, 0.0) == []
-    for touch in (private_file.read, lambda path: private_file.write(path, "new"), private_file.read_secret):
+    for touch in (files.read, lambda path: files.write(path, "new"), files.read_secret):
         with pytest.raises(PermissionError, match="This folder is a link"):
             touch(str(run_dir / "note"))
     with pytest.raises(PermissionError, match="This folder is a link"):

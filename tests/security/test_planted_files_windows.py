@@ -15,8 +15,9 @@ if sys.platform != "win32":
 
 import _winapi
 
-from core.config import Paths, SettingsReader
 from core.platform import make_private_dir
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
 from tests import tied
 from tests.api.test_server import run_sidecar
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from api.schemas import status_body
-from core.lines import LineCutter
-from core.redact import Redactor, secrets_of
+from core.logs.lines import LineCutter
+from core.logs.redact import Redactor, secrets_of
 from tests import fake_ollama
 from tests.api.serving import serving
 from tests.api.test_server import Place

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from api.app import BODY_SECONDS
-from api.connection import FIRST_REQUEST_SECONDS, MOST_CONNECTIONS, MOST_UNREAD_BYTES, UNREAD_SECONDS
+from api.http.connection import FIRST_REQUEST_SECONDS, MOST_CONNECTIONS, MOST_UNREAD_BYTES, UNREAD_SECONDS
 from tests import tied
 from tests.api.test_server import Place
 from tests.beds.sidecar import Sidecar

@@ -17,15 +17,15 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from api.guard.throttle import BURST
 from api.hooks import HEADLESS
 from api.openapi import operation
-from api.routes import Routes
+from api.routes.calls import Routes
 from api.schemas import ShownBody
-from api.throttle import BURST
 from core import token
-from core.config import Paths
-from core.run_record import record_path
-from core.supervisor import Supervisor
+from core.owners.run_record import record_path
+from core.settings.paths import Paths
+from core.supervision.supervisor import Supervisor
 from tests import fake_ollama, tied
 from tests.api.serving import serving
 from tests.api.test_server import Place, run_sidecar

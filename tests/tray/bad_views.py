@@ -8,10 +8,10 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import cast
 
-from core.state import State, Status
-from tray import icon
+from core.supervision.state import State, Status
 from tray.menu import Facts, Item, Look, view
-from tray.signals import SignalWatch
+from tray.program.signals import SignalWatch
+from tray.screen import icon
 
 
 class Nowhere(StrEnum):

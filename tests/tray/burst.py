@@ -4,10 +4,10 @@ import signal
 import threading
 import time
 
-from core.state import State, Status
-from tray import icon
+from core.supervision.state import State, Status
 from tray.menu import Facts, view
-from tray.signals import SignalWatch
+from tray.program.signals import SignalWatch
+from tray.screen import icon
 
 
 def show_all(shown: icon.TrayIcon) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 
-from core.client import Model
-from core.state import State, Status
-from tray import icon
+from core.ollama.client import Model
+from core.supervision.state import State, Status
 from tray.menu import Facts, View, view
-from tray.signals import SignalWatch
+from tray.program.signals import SignalWatch
+from tray.screen import icon
 
 WARM_UP, CHANGES = 500, 2000
 MODELS = tuple(Model(f"model-{number}:latest", 1000 * number + 1) for number in range(20))

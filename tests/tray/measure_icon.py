@@ -8,7 +8,7 @@ import sys
 from ctypes import wintypes
 
 import icons
-from tray.icon_windows import WindowsIcon
+from tray.screen.windows import WindowsIcon
 
 assert sys.platform == "win32"
 

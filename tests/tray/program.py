@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 import icons
-from core.config import Paths
+from core.settings.paths import Paths
 from tests.beds.desktop import Entry, Host, Tray, host, session_bus
 from tests.beds.require import require
 from tests.beds.screen import screen

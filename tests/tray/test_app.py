@@ -10,10 +10,11 @@ from typing import cast
 
 import pytest
 
-from core.broadcast import Broadcast, Subscription
-from core.config import Paths, SettingsReader
-from core.state import State, Status
-from core.supervisor import Supervisor
+from core.events.snapshots import Broadcast, Subscription
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
+from core.supervision.state import State, Status
+from core.supervision.supervisor import Supervisor
 from tests import tied
 from tray.app import App, Surface
 from tray.menu import Act, Command, Look, View

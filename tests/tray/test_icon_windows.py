@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from pystray._util import win32
 
-from core.state import State, Status
-from tray import icon
+from core.supervision.state import State, Status
 from tray.menu import Facts, Item, Look, View, view
+from tray.screen import icon
 
 assert sys.platform == "win32"
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import icons
-from core.client import Model
 from core.errors import SpawnFailed, StopFailed
-from core.state import State, Status
+from core.ollama.client import Model
+from core.supervision.state import State, Status
 from tests import tied
 from tray.menu import LABEL_UNITS, MOST_MODELS, SEPARATOR, TOOLTIP_UNITS, Act, Facts, Item, Look, units, view
 

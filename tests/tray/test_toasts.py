@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.backoff import STABLE
 from core.errors import (
     AlreadyRunning,
     CoreError,
@@ -22,7 +21,8 @@ from core.errors import (
     StopFailed,
     Superseded,
 )
-from core.state import State, Status, Wish
+from core.supervision.backoff import STABLE
+from core.supervision.state import State, Status, Wish
 from tray.menu import Act, units
 from tray.toasts import TEXT_UNITS, TITLE_UNITS, Toast, Toaster
 

@@ -17,7 +17,7 @@ import Xlib.X
 from PIL import Image, ImageChops, ImageStat
 
 import icons
-from core.config import Paths
+from core.settings.paths import Paths
 from tests.beds.panel import panel, seen, shows
 from tests.beds.screen import program, screen
 from tests.beds.sidecar import CHECKOUT

@@ -12,11 +12,11 @@ import threading
 import time
 from dataclasses import replace
 
-from core.client import Model
-from core.state import State, Status
-from tray import icon
+from core.ollama.client import Model
+from core.supervision.state import State, Status
 from tray.menu import Act, Command, Facts, view
-from tray.signals import SignalWatch
+from tray.program.signals import SignalWatch
+from tray.screen import icon
 
 STARTED_AFTER_SECONDS = 0.15
 DOWN = Status(State.STOPPED, error="Not reachable")

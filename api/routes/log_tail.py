@@ -1,0 +1,47 @@
+"""The last lines of Ollama's log as an answer: one read at a time, and none that a disk can hold up for good."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from api.http.body import encoded
+from api.schemas import LogsBody
+from core.logs import tail
+from core.threads.single_flight import SingleFlight
+
+LOG_SECONDS = 5.0
+"""How long the disk may take. The Aura app waits for 30 s, and then asks three times more."""
+
+
+class LogTail:
+    """Answers from the logs in one folder. Belongs to the loop; reads and encodes in a thread.
+
+    One caller at a time has its turn, since each answer may take a hundred megabytes for a moment.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._most_lines = 0
+        self._turn = asyncio.Lock()
+        self._reading = SingleFlight("log tail", self._read)
+
+    async def body(self, most_lines: int, is_still_wanted: Callable[[], bool]) -> bytes:
+        """A `LogsBody` with the last lines; empty if nobody wants it any more when its turn has come.
+
+        If the disk does not answer within 5 s, that is its `error`, at once for those whose turn comes meanwhile.
+        """
+        async with self._turn:
+            if not is_still_wanted():
+                return b""
+            self._most_lines = most_lines
+            try:
+                # A read that is under way had its turn, and hangs: what is left of its time is not worth waiting for.
+                return await self._reading.run(LOG_SECONDS - self._reading.running_for)
+            except (TimeoutError, OSError):
+                return encoded(LogsBody([], 0, f"{self._folder} cannot be read: its disk does not answer."))
+
+    def _read(self) -> bytes:
+        lines = tail.tail(self._folder, self._most_lines)
+        return encoded(LogsBody(lines, len(lines)))

@@ -1,0 +1,164 @@
+"""From a child's bytes to lines fit to show: cutting and cleaning. Pure, and safe for any bytes in any pieces.
+
+Lean and standard library only, because the shim imports it.
+"""
+
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from core.logs.redact import Redactor
+
+MAX_LINE = 32 * 1024
+
+_BLOCK_BYTES = 16 * 1024
+_SLICE_BYTES = 4 * 1024
+
+# Lengths are bounded: what is longer is no sequence but a stray ESC, and stays visible.
+_PARAMETERS = rb"[0-?]{0,64}[ -/]{0,8}"
+_STRING = rb"[\]PX^_][ -~\x80-\xff]{0,1024}"
+_SHORT = rb"[ -/]{0,8}"
+_ESCAPE = re.compile(
+    rb"\x1b(?:\[" + _PARAMETERS + rb"[@-~]|" + _STRING + rb"(?:\x07|\x1b\\)|" + _SHORT + rb"[0-OQ-WYZ\\`-~])"
+)
+_OPEN_ESCAPE = re.compile(rb"\x1b(?:\[" + _PARAMETERS + rb"|" + _STRING + rb"\x1b?|" + _SHORT + rb")\Z")
+_OPEN_CHARACTER = re.compile(rb"(?:\r|[\xc2-\xf4][\x80-\xbf]{0,2})\Z")
+_LONGEST_OPEN = 1024 + 16
+# Characters that cannot be seen and change how a text is shown, in UTF-8: C1 controls; U+2028 and U+2029, which end
+# lines in some viewers; and the marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9),
+# which make a text read otherwise than it is. Each begins with one of _UNSEEN_STARTS.
+_UNSEEN = re.compile(rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
+_UNSEEN_STARTS = (b"\xc2", b"\xd8\x9c", b"\xe2\x80", b"\xe2\x81")
+_HARMLESS = b"\t\n" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+
+
+def clean(lines: bytes) -> bytes:
+    r"""Make lines fit to show: UTF-8, no escape sequences, no \r at an end, controls and stray bytes as \xNN.
+
+    C1 controls, other line ends and marks that turn the direction of text are shown as \uNNNN.
+    """
+    if b"\x1b" in lines:
+        lines = _ESCAPE.sub(b"", lines)
+    return _printable(lines.replace(b"\r\n", b"\n"))
+
+
+def _printable(lines: bytes) -> bytes:
+    if lines.isascii() and not lines.translate(None, _HARMLESS):
+        return lines
+    # In slices: what they expand to is then small enough not to scatter the heap.
+    shown = []
+    start = 0
+    while len(lines) - start > _SLICE_BYTES:
+        end = _character_start(lines, start + _SLICE_BYTES)
+        shown.append(_show(lines[start:end]))
+        start = end
+    shown.append(_show(lines[start:]))
+    return b"".join(shown)
+
+
+def _show(text: bytes) -> bytes:
+    for control in set(text.translate(None, _HARMLESS)):
+        text = text.replace(bytes((control,)), b"\\x%02x" % control)
+    if not text.isascii():
+        text = text.decode("utf-8", "backslashreplace").encode("utf-8")
+        if any(start in text for start in _UNSEEN_STARTS):
+            text = _UNSEEN.sub(_escaped, text)
+    return text
+
+
+def _escaped(character: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(character[0].decode())
+
+
+def _character_start(text: bytes, at: int) -> int:
+    """A place up to 3 bytes before `at` that is not inside a character."""
+    for start in range(at, max(at - 4, -1), -1):
+        if text[start] & 0xC0 != 0x80:
+            return start
+    return at
+
+
+def _keep(lines: bytes) -> bytes:
+    return lines
+
+
+class LineCutter:
+    """Turns bytes, in whatever pieces they come, into blocks of clean whole lines, of `max_line` bytes at most.
+
+    A line longer than `max_line` bytes, once cleaned, becomes several, cut between characters. The lines depend on
+    the bytes alone, not on the pieces. At most about twice `max_line` is held back.
+    """
+
+    def __init__(self, max_line: int = MAX_LINE, redactor: Redactor | None = None) -> None:
+        """What `redactor` knows is taken out before a line is cut, so that no half of it remains."""
+        self._redact = redactor or _keep
+        self._max_line = max_line
+        self._block = min(_BLOCK_BYTES, max_line + 1)
+        self._window = max_line + max(_LONGEST_OPEN, redactor.longest if redactor else 0)
+        self._open = b""
+        self.held: int | None = 0
+        """How many of the bytes fed so far came after the last block's; None while a line goes on after it."""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Blocks of the lines that `chunk` completes; to be exhausted before the next call."""
+        data = self._open + chunk
+        start = 0
+        while True:
+            end = data.rfind(b"\n", start, start + self._block) + 1
+            end = end or data.find(b"\n", start, start + self._window) + 1
+            if end:
+                yield from self._blocks(self._redact(clean(data[start:end])), len(data) - end)
+                start = end
+            elif len(data) - start > self._window:
+                lines, rest = self._cut_open(data[start : start + self._window])
+                self.held = None
+                yield from lines
+                data = rest + data[start + self._window :]
+                start = 0
+            else:
+                self._open = data[start:]
+                return
+
+    def flush(self) -> Iterator[bytes]:
+        """The last line, if it lacks its newline."""
+        if self._open:
+            yield from self._blocks(self._redact(clean(self._open + b"\n")), 0)
+            self._open = b""
+
+    def _blocks(self, lines: bytes, held: int) -> Iterator[bytes]:
+        start = 0
+        self.held = None
+        while len(lines) - start > self._max_line + 1:
+            end = lines.rfind(b"\n", start, start + self._max_line + 1) + 1
+            if end:
+                yield lines[start:end]
+            else:
+                end = _character_start(lines, start + self._max_line)
+                yield lines[start:end] + b"\n"
+            start = end
+        self.held = held
+        yield lines[start:]
+
+    def _cut_open(self, begun: bytes) -> tuple[list[bytes], bytes]:
+        """Full lines cut off a line whose end is unknown, and the rest of it.
+
+        Cleaning is idempotent, so that the rest may be cleaned once more. A sequence or a character that may be
+        incomplete is kept raw at its end.
+        """
+        opened = _OPEN_ESCAPE.search(begun, max(0, len(begun) - _LONGEST_OPEN))
+        tail = opened[0] if opened else b""
+        text = _ESCAPE.sub(b"", begun[: len(begun) - len(tail)])
+        if kept := _OPEN_CHARACTER.search(text, max(0, len(text) - 3)):
+            text, tail = text[: kept.start()], kept[0] + tail
+        text = self._redact(_printable(text))
+        lines = []
+        start = 0
+        while len(text) - start > self._max_line:
+            end = _character_start(text, start + self._max_line)
+            lines.append(text[start:end] + b"\n")
+            start = end
+        return lines, text[start:] + tail

@@ -1,0 +1,91 @@
+"""Whether an Ollama is at work: nothing in its API tells, but its log and its model runner's processor time do."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from core.logs import tail
+from core.threads.single_flight import SingleFlight
+
+LOOK_SECONDS = 0.4
+_BUSY_SHARE = 0.1
+_DISK_SECONDS = 1.0
+
+
+class LogGrowth:
+    """Whether a managed Ollama prints: it does while it starts, and for each request that is not ours.
+
+    Belongs to one loop.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._measuring = SingleFlight("log size", lambda: _end_of_log(str(folder)))
+        self._reading = SingleFlight("log begin", lambda: _end_of_output(str(folder)))
+        self._end: tuple[str, int] | None = None
+        self._output: tuple[str, int] | None = None
+
+    async def has_grown(self) -> bool:
+        """Whether the log has grown since the last call that says so; True at the first one.
+
+        Takes 1 s at most. While the disk does not answer nothing is known, and that is False.
+        """
+        try:
+            end = await self._measuring.run(_DISK_SECONDS)
+        except (TimeoutError, OSError):
+            return False
+        before, self._end = self._end, end
+        return end != before
+
+    async def has_printed(self) -> bool:
+        """Whether the Ollama of the newest log has printed since the last call that says so; lines of ours count not.
+
+        At the first call: since its start. As to time and disk as `has_grown`.
+        """
+        try:
+            end = await self._reading.run(_DISK_SECONDS)
+        except (TimeoutError, OSError):
+            return False
+        before, self._output = self._output, end or self._output
+        return end is not None and end != before
+
+
+def _end_of_log(folder: str) -> tuple[str, int]:
+    newest = tail.newest(folder)
+    with suppress(OSError):
+        return (newest, Path(newest).stat().st_size) if newest else ("", 0)
+    return ("", 0)
+
+
+def _end_of_output(folder: str) -> tuple[str, int] | None:
+    """The end of the newest log, None as long as Ollama itself has printed nothing there."""
+    newest = tail.newest(folder)
+    return (newest, Path(newest).stat().st_size) if newest and tail.holds_output(newest) else None
+
+
+def is_busy(pid: int) -> bool:
+    """Whether the descendants of that Ollama use a tenth of a core or more. Blocks for 0.4 s: call it in a thread.
+
+    A runner that waits for a graphics card polls it, and so counts as busy too; an idle one uses next to nothing.
+    """
+    before = _seconds_used(pid)
+    time.sleep(LOOK_SECONDS)
+    return _seconds_used(pid) - before >= LOOK_SECONDS * _BUSY_SHARE
+
+
+def _seconds_used(pid: int) -> float:
+    try:
+        family = psutil.Process(pid).children(recursive=True)
+    except (psutil.Error, OSError):
+        return 0.0
+    used = 0.0
+    for process in family:
+        try:
+            times = process.cpu_times()
+        except (psutil.Error, OSError):
+            continue
+        used += times.user + times.system
+    return used

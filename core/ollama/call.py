@@ -1,0 +1,234 @@
+"""One HTTP call to a server that may be anybody, bounded in every way, and the closed set of ways in which it fails.
+
+A stranger may hold Ollama's port. So no redirect is followed, no cookie kept, nothing is unpacked, and the body, the
+interim answers and all that is sent beside the body have a limit. Belongs to one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+from aiohttp.http import HttpProcessingError
+
+from core.endpoint import bracketed
+from core.logs.own_calls import MARK
+from core.ollama.http_overhead import LeanConnector, TooMuchOverhead
+from core.ollama.proxy import proxy_for
+from core.ollama.resolver import Resolver
+from core.os_error import why_not_connected
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+
+log = logging.getLogger(__name__)
+
+_MOST_INTERIM = 10
+_OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SWITCHING_PROTOCOLS = 101
+_REASON_BYTES = 64 << 10
+_REASON_SECONDS = 0.5
+COULD_NOT = "It could not be asked. The sidecar's own log has the whole story."
+# Ollama keeps an idle connection open. A connection that lives from one hang check to the next saves the handshake, and
+# proves that the server is still the one that was asked before.
+_KEEP_ALIVE_SECONDS = 60.0
+
+
+class CallFailed(Exception):
+    """A call that brought no answer to use. The text says why, for a person, and holds no secret."""
+
+
+class NotAsked(CallFailed):
+    """We lack the descriptors or the memory to ask, which says nothing about who is there."""
+
+
+class NotConnected(CallFailed):
+    """Nobody could be connected to: refused, no route, no such name, or a proxy that cannot be used."""
+
+
+class TimedOut(CallFailed):
+    """No whole answer came in time."""
+
+
+class HttpStatus(CallFailed):
+    """Something answered, but not with 200. The text is `HTTP {code}` and what the server said with it, if anything."""
+
+    def __init__(self, code: int, said: str = "") -> None:
+        super().__init__(f"HTTP {code}: {said}" if said else f"HTTP {code}")
+        self.code = code
+
+
+class BadAnswer(CallFailed):
+    """Something answered that is not HTTP, too long, or not of the expected shape."""
+
+
+class HungUp(BadAnswer):
+    """Something accepted the connection and ended it without a whole answer, as a process does that ends."""
+
+
+class Complaint(CallFailed):
+    """The server's own `error`, sent with status 200. The text is what it says, cut to 200 characters."""
+
+
+class _Response(aiohttp.ClientResponse):
+    """A response whose interim answers (103 and the like) are counted: aiohttp takes any number, and keeps each."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        protocol = connection.protocol
+        if protocol is None:
+            raise aiohttp.ServerDisconnectedError
+        for _ in range(_MOST_INTERIM):
+            answer = await protocol.read()
+            if not 100 <= answer[0].code <= 199 or answer[0].code == _SWITCHING_PROTOCOLS:
+                # Put back for aiohttp to go on with.
+                protocol.feed_data(answer, 0)
+                return await super().start(connection)
+        raise BadAnswer("It sends interim answers without end.")
+
+
+class Caller:
+    """Calls one server, whose address is `base_url`. An async context manager.
+
+    Proxy variables are obeyed for other machines and ignored for this one. `login` is a user name and a password, sent
+    as Basic authorization (RFC 7617). `words_of` finds the error in the body of an answer that is not 200.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        is_local: bool,
+        login: tuple[str, str] | None = None,
+        words_of: Callable[[bytes], str] = lambda _: "",
+    ) -> None:
+        self._base_url = base_url
+        self._words_of = words_of
+        self._is_local = is_local
+        self._connections = 0
+        self._last_surprise = ""
+        headers = {"Accept-Encoding": "identity"}
+        if login:
+            headers["Authorization"] = f"Basic {b64encode(':'.join(login).encode()).decode()}"
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(self._count_connection)
+        self._session = aiohttp.ClientSession(
+            connector=LeanConnector(resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            response_class=_Response,
+            trace_configs=[trace],
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        await self._session.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections were made. As long as this number stays, the same server answers."""
+        return self._connections
+
+    async def call(self, path: str, timeout: float, *, most: int, content: bytes | None = None) -> bytes:
+        """The body that answers a GET, or a POST of JSON `content`: at most `most` bytes, within `timeout` seconds.
+
+        Raises `CallFailed` and nothing else.
+        """
+        try:
+            return await self._call(path, timeout, most, content)
+        except CallFailed:
+            raise
+        except Exception as error:
+            failure = _failure(error)
+            if failure is None:
+                # Whatever a call meets is news about the server, never the end of who asked.
+                failure = BadAnswer(COULD_NOT)
+                if self._last_surprise != type(error).__name__:
+                    self._last_surprise = type(error).__name__
+                    log.warning("A call of Ollama failed in an unknown way", exc_info=error)
+            raise failure from None
+
+    async def _call(self, path: str, timeout: float, most: int, content: bytes | None) -> bytes:
+        try:
+            proxy = None if self._is_local else proxy_for(self._base_url)
+        except ValueError as error:
+            raise NotConnected(str(error)) from None
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        if proxy and not proxy.is_tunnel:
+            headers |= proxy.headers
+        async with self._session.request(
+            "GET" if content is None else "POST",
+            f"{self._base_url}{path}?{MARK}",
+            data=content,
+            headers=headers,
+            proxy=proxy.url if proxy else None,
+            proxy_headers=proxy.headers if proxy and proxy.is_tunnel else None,
+            # A redirect leads to another server than the one that was asked about.
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=timeout),
+        ) as response:
+            if response.status != 200:
+                said = ""
+                # The status is the news; what is said about it may be missing.
+                with suppress(TimeoutError, OSError, aiohttp.ClientError, HttpProcessingError, BadAnswer):
+                    async with asyncio.timeout(_REASON_SECONDS):
+                        said = self._words_of(await _body(response, _REASON_BYTES))
+                raise HttpStatus(response.status, said)
+            return await _body(response, most)
+
+    async def _count_connection(self, *_: object) -> None:
+        self._connections += 1
+
+
+async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The whole body. Raises BadAnswer if it is longer than `most` bytes."""
+    body = bytearray()
+    while len(body) <= most and (chunk := await response.content.read(most + 1 - len(body))):
+        body += chunk
+    if len(body) > most:
+        raise BadAnswer(f"Its answer is longer than {most} bytes.")
+    return bytes(body)
+
+
+def _failure(error: Exception) -> CallFailed | None:  # noqa: C901 - one line a kind
+    """What an exception of aiohttp means, None if that is not known."""
+    match error:
+        case TimeoutError():
+            return TimedOut("It did not answer in time.")
+        case OSError(errno=number) if number in _OUT_OF_MEANS:
+            return NotAsked(f"It could not be asked: {why_not_connected(error)}")
+        case aiohttp.ClientConnectorDNSError():
+            return NotConnected(f"The name {error.host} is not known.")
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return NotConnected(
+                "A secure connection could not be made: its certificate is not trusted, or it has none."
+            )
+        case aiohttp.ClientProxyConnectionError():
+            why = why_not_connected(error.os_error)
+            return NotConnected(f"The proxy at {bracketed(error.host)}:{error.port} cannot be reached: {why}")
+        case aiohttp.ClientConnectorError():
+            return NotConnected(f"It cannot be connected to: {why_not_connected(error.os_error)}")
+        case aiohttp.ClientHttpProxyError():
+            return HttpStatus(error.status)
+        case aiohttp.InvalidURL():
+            return NotConnected("Its address, or the proxy's, cannot be used.")
+        case aiohttp.ClientResponseError() | HttpProcessingError():
+            return BadAnswer("It does not speak HTTP.")
+        case TooMuchOverhead():
+            return BadAnswer("It sends too much beside its answer.")
+        case aiohttp.ClientError():
+            return HungUp("It hung up, or its answer broke off.")
+        case _:
+            return None

@@ -1,0 +1,206 @@
+"""Our own log, `AuraData/logs/sidecar.log`: what the sidecar did and why. Ollama's own lines are in `core.logs.tail`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+
+from core.logs.lines import clean
+from core.logs.redact import Redactor, secrets_of
+from core.logs.segments import open_log
+from core.output.outlet import DRAIN_SECONDS, Outlet, loss_line
+from core.platform import close_to_others, disown, make_private_dir, replace_file
+from core.settings.paths import Paths
+
+_MOST_BYTES = 1 << 20
+_OLD_FILES = 3
+_SPARING_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+FILE_ONLY: Mapping[str, object] = {"is_for_file_only": True}
+"""What is logged with this as `extra` is not repeated on stderr, where it has been said already."""
+
+
+class _Discreet(logging.Formatter):
+    """Formats without what a URL holds in secret, or any environment that it was told to conceal, or our own.
+
+    Control characters are shown as in Ollama's log.
+    """
+
+    def __init__(self, form: str, dates: str) -> None:
+        super().__init__(form, dates)
+        self._concealing = threading.Lock()
+        self._secrets: frozenset[bytes] = frozenset()
+        self._redact = Redactor([])
+        self.conceal(os.environ)
+
+    def conceal(self, env: Mapping[str, str]) -> None:
+        """From now on star this environment's secrets as well. From any thread; cheap if they are known."""
+        with self._concealing:
+            known = self._secrets.union(secrets_of(env))
+            if known != self._secrets:
+                self._redact = Redactor(sorted(known, key=len, reverse=True))
+                self._secrets = known
+
+    def format(self, record: logging.LogRecord) -> str:
+        # What others chose, such as a model's name, must not act on the terminal of whoever reads the log.
+        return clean(self._redact(super().format(record).encode("utf-8", "backslashreplace"))).decode("utf-8")
+
+
+class _Files:
+    """`sidecar.log` and the three before it, of 1 MiB each, for this user's eyes only. Of one thread alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._old = [path.with_name(f"{path.name}.{number}") for number in range(1, _OLD_FILES + 1)]
+        self._fd: int | None = None
+        self._is_torn = False
+        self._may_make_parents = True
+
+    def write(self, text: str) -> None:
+        """Append whole lines, to a new file if this one is full or was deleted. Raises OSError."""
+        data = memoryview(("\n" if self._is_torn else "").encode() + text.encode("utf-8", "backslashreplace"))
+        if self._fd is None:
+            self._fd = self._open()
+        status = os.fstat(self._fd)
+        is_full = status.st_size > 0 and status.st_size + len(data) > _MOST_BYTES
+        if is_full or status.st_nlink == 0:
+            os.close(self._fd)
+            self._fd = None
+            if is_full:
+                self._shift()
+            self._fd = self._open()
+        while data:
+            written = os.write(self._fd, data)
+            # A disk that gets full may take a part of a line.
+            self._is_torn = written < len(data)
+            data = data[written:]
+
+    def _open(self) -> int:
+        folder = self._path.parent
+        # Later on the data folder can only be missing because its disk has been taken away.
+        may_make_parents, self._may_make_parents = self._may_make_parents, False
+        folder.mkdir(mode=0o700, parents=may_make_parents, exist_ok=True)
+        # A file system that keeps no modes, or a folder that is not ours, is no reason to log nothing.
+        with suppress(OSError):
+            make_private_dir(str(folder), parents=False)
+        disown(str(self._path))
+        for old in self._old:
+            with suppress(OSError), os.fdopen(open_log(str(old), os.O_RDONLY), "rb") as file:
+                close_to_others(file.fileno())
+        fd = open_log(str(self._path), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with suppress(OSError):
+            close_to_others(fd)
+        self._is_torn = False
+        return fd
+
+    def _shift(self) -> None:
+        # On Windows a file that somebody reads keeps its name; then it grows until the next try.
+        with suppress(OSError):
+            for older, newer in pairwise(reversed([self._path, *self._old])):
+                with suppress(FileNotFoundError):
+                    replace_file(str(newer), str(older))
+
+
+class _File(logging.Handler):
+    """The log file. Neither a full disk nor one that hangs holds anybody up; what it misses it tells later."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._outlet = Outlet("sidecar log", _Files(path).write, _loss_text)
+        # Opened at once, while the data folder is certain to be the one that was meant.
+        self._outlet.put("")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._outlet.put(self.format(record) + "\n")
+        except Exception:
+            # What cannot be formatted must not end the caller.
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait until what was logged is in the file or lost, for a moment at most."""
+        self._outlet.drain(DRAIN_SECONDS)
+
+
+def _loss_text(lost: int) -> str:
+    return loss_line(lost, "the disk did not take them")
+
+
+class _Sparing(logging.Filter):
+    """Lets one of these through a second: asyncio logs each connection that it cannot accept, with a traceback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = -_SPARING_SECONDS
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "out of system resource" not in record.getMessage():
+            return True
+        now = time.monotonic()
+        if now - self._last < _SPARING_SECONDS:
+            return False
+        self._last = now
+        return True
+
+
+def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], None]:
+    """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start.
+
+    It waits for no disk. What ends the program or a thread uncaught is logged too. Our own environment's secrets are
+    starred. So are, for good, those of each environment that the returned function is told of, from any thread.
+    """
+    form = _Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    form.converter = time.gmtime
+    handlers: list[logging.Handler] = [_File(paths.logs.parent / "sidecar.log")]
+    # A windowed program on Windows has no stderr.
+    if sys.stderr is not None:
+        handlers.append(logging.StreamHandler())
+        handlers[-1].addFilter(lambda record: not hasattr(record, "is_for_file_only"))
+    for handler in handlers:
+        handler.setFormatter(form)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_Sparing())
+    # It logs each request that is no HTTP with a traceback, and so would let any caller fill the log.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+    sys.excepthook = log_end
+    threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
+    return form.conceal
+
+
+class _LastWords:
+    """Logs an exception that ends the program, once: where it is caught first, or as `sys.excepthook`."""
+
+    def __init__(self) -> None:
+        self._told: BaseException | None = None
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if error is not self._told:
+            self._told = error
+            log.critical("the program ends: %s", kind.__name__, exc_info=(kind, error, trace))
+
+
+log_end = _LastWords()
+"""To be called with the arguments of `sys.excepthook`, from any thread."""
+
+
+def _log_uncaught_in_thread(hook: threading.ExceptHookArgs) -> None:
+    # An interpreter that is shutting down gives no exception.
+    if hook.exc_value is not None:
+        name = hook.thread.name if hook.thread else "?"
+        log.critical("thread %s ends", name, exc_info=(hook.exc_type, hook.exc_value, hook.exc_traceback))
+
+
+def _log_unraisable(hook: sys.UnraisableHookArgs) -> None:
+    log.error("%s %r", hook.err_msg or "ignored in", hook.object, exc_info=hook.exc_value)

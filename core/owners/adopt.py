@@ -1,0 +1,110 @@
+"""Takes over the Ollamas that an earlier sidecar left running, as far as their run records prove them to be ours."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from core.owners.bundle import shim_program
+from core.owners.process import Managed
+from core.owners.run_record import RunRecord, files_in, read_record, sweep
+from core.platform import birth, replace_private
+
+log = logging.getLogger(__name__)
+
+_BIRTH_SECONDS = 5.0
+_READ_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+
+
+def adopt(run_dir: Path, grace: float) -> list[Managed]:
+    """Every live shim that the records in `run_dir` prove to be ours. Nothing is signalled.
+
+    A record proves it if shim and Ollama match in pid and birth, the shim's command line names this run folder, and
+    the Ollama is the shim's child. A shim whose sidecar was killed in the middle of a start is about to write its
+    record, and is waited for, 5 s at most. Records that claim a run but do not match are set aside as `….stale` and
+    reported. One that cannot be read, or whose processes cannot be looked at, is tried again for 5 s, and stays in any
+    case, for the next sidecar: that says nothing of what is in it.
+
+    Blocks; call it in a thread.
+    """
+    # The program may be upgraded or removed before its first start of a shim.
+    with suppress(OSError):
+        shim_program()
+    found: dict[Path, Managed] = {}
+    deadline = time.monotonic() + _READ_SECONDS
+    while not _adopt_once(run_dir, grace, found):
+        if time.monotonic() >= deadline:
+            log.warning("not every run record in %s can be read; what it tells of is not adopted", run_dir)
+            break
+        time.sleep(_POLL_SECONDS)
+    return list(found.values())
+
+
+def _adopt_once(run_dir: Path, grace: float, found: dict[Path, Managed]) -> bool:
+    """Add to `found` what the records prove; False if not all of them can be read at present."""
+    is_complete = True
+    try:
+        _await_births(run_dir)
+        sweep(run_dir)
+        for path in files_in(run_dir, "ollama-*.json"):
+            if path not in found and not _examine(path, run_dir, grace, found):
+                is_complete = False
+    except (OSError, psutil.AccessDenied):
+        return False
+    return is_complete
+
+
+def _examine(path: Path, run_dir: Path, grace: float, found: dict[Path, Managed]) -> bool:
+    """Add to `found` what a record proves, and set aside one that is false; False if it cannot be read at present."""
+    try:
+        record = read_record(path)
+        if record and record.ended_at:
+            return True
+        if record and _is_ours(record, run_dir):
+            found[path] = Managed(path, record, grace)
+            return True
+    except (OSError, psutil.AccessDenied):
+        return False
+    _set_aside(path, record)
+    return True
+
+
+def _await_births(run_dir: Path) -> None:
+    deadline = time.monotonic() + _BIRTH_SECONDS
+    for spec in files_in(run_dir, "ollama-*.spec.json"):
+        while spec.exists() and _is_in_use(spec) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_in_use(spec: Path) -> bool:
+    return any(str(spec) in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+
+
+def _is_ours(record: RunRecord, run_dir: Path) -> bool:
+    """Whether a record is true. Raises OSError or psutil.AccessDenied if that cannot be known."""
+    if birth(record.shim_pid) != record.shim_birth:
+        return False
+    try:
+        command = psutil.Process(record.shim_pid).cmdline()
+        if not command or not {"core.shim", "--shim"} & set(command):
+            return False
+        # The same folder may have been named in another way: through a link, or on Windows by its short name.
+        if not Path(command[-1]).parent.samefile(run_dir):
+            return False
+        if birth(record.pid) is None:
+            return True
+        return birth(record.pid) == record.birth and psutil.Process(record.pid).ppid() == record.shim_pid
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return False
+
+
+def _set_aside(path: Path, record: RunRecord | None) -> None:
+    what = f"claims pid {record.pid}, which is not it" if record else "is damaged, or not ours"
+    log.warning("run record %s %s; set aside, nothing was signalled", path.name, what)
+    with suppress(OSError):
+        replace_private(str(path), str(path.with_suffix(".stale")))

@@ -1,0 +1,245 @@
+"""Starts one shim with its Ollama, and hears from it how that went.
+
+All that blocks runs in one thread of its own, which also ends what it began if nobody waits for it any more. The
+coroutine belongs to the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+
+import msgspec
+
+from core import files, os_error
+from core.errors import DataFolderGone, SpawnFailed
+from core.ollama import program
+from core.owners.bundle import RESTART, shim_program
+from core.owners.process import WAYS_OUT, Managed
+from core.owners.run_record import RunRecord, record_path, spec_path, sweep, to_record
+from core.platform import birth, end_orphans, has_guard, make_private_dir, spawn_shim
+from core.threads.single_flight import within
+
+ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
+_REPAIR = "Restart aura-ollama. If that does not help, install it anew."
+_HAND_OVER_SECONDS = 10.0
+_LATE = f"the shim said nothing within {_HAND_OVER_SECONDS:g} s"
+_BURIAL_SECONDS = 5.0
+_OWN_END_SECONDS = 1.0
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything needed to spawn one Ollama. `grace` is in seconds, `env` what is added to our own environment."""
+
+    executable: Path
+    url: str
+    port: int
+    env: Mapping[str, str]
+    run_dir: Path
+    logs: Path
+    caps: Mapping[str, int]
+    grace: float
+
+
+async def spawn(plan: Plan) -> Managed:
+    """Start a shim with its Ollama, within 17 s. Raises SpawnFailed, with nothing left running.
+
+    If it is cancelled, or the disk that holds `run_dir` hangs, a thread goes on and ends what it may have started.
+    """
+    attempt = _Attempt(plan)
+    try:
+        seconds = _HAND_OVER_SECONDS + _OWN_END_SECONDS + _BURIAL_SECONDS + 1.0
+        record, popen = await within(seconds, "spawn", attempt.run)
+    except TimeoutError:
+        attempt.give_up()
+        raise SpawnFailed(f"The shim could not be started: {plan.run_dir} does not answer.") from None
+    except asyncio.CancelledError:
+        attempt.give_up()
+        raise
+    return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
+
+
+class _Attempt:
+    """One spawn, in a thread, and the way to end it from another."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._spec = spec_path(plan.run_dir, plan.port)
+        # Guards what follows: a shim that is born after `give_up` would be nobody's.
+        self._lock = threading.Lock()
+        self._is_given_up = False
+        self._is_told = False
+        self._popen: Popen[bytes] | None = None
+
+    def run(self) -> tuple[RunRecord, Popen[bytes]]:
+        """Start the shim and hear its answer. Raises SpawnFailed, with nothing left running."""
+        # A pipe cannot be read with a deadline on Windows. The end of the shim is the end of what it says.
+        late = threading.Timer(_HAND_OVER_SECONDS, self.give_up)
+        late.daemon = True
+        try:
+            late.start()
+            answer, popen = self._ask_shim()
+            record = self._record_in(answer, popen)
+        except RuntimeError as error:
+            # The system grants no thread.
+            raise SpawnFailed(f"The shim could not be started: {error}") from error
+        finally:
+            late.cancel()
+            # The shim deletes its spec once read, but may have been killed before, or while it wrote the record.
+            sweep(self._plan.run_dir)
+        with self._lock:
+            self._is_told = not self._is_given_up
+        if not self._is_told:
+            _end(popen, record.shim_birth)
+            raise SpawnFailed(_LATE)
+        return record, popen
+
+    def give_up(self) -> None:
+        """Have no shim: the one that may be there is killed, and its guard ends its tree. From any thread."""
+        with self._lock:
+            self._is_given_up = True
+            popen = self._popen
+            if popen is None:
+                return
+            # Not reaped yet, so its pid cannot be another's.
+            popen.kill()
+            if self._is_told:
+                # Told too late: the one who waited had just been cancelled.
+                threading.Thread(target=_end, args=[popen, ""], name="spawn", daemon=True).start()
+
+    def _ask_shim(self) -> tuple[bytes, Popen[bytes]]:
+        """The shim's first line or, if that is no answer, all that it says before its end; 10 s at most."""
+        try:
+            reader, popen = self._start_shim()
+        except FileNotFoundError as error:
+            if not self._plan.run_dir.parent.is_dir():
+                raise _data_folder_gone(self._plan) from error
+            raise _not_started(error, RESTART) from error
+        except OSError as error:
+            raise _not_started(error, None) from error
+        with os.fdopen(reader, "rb") as file:
+            line = file.readline()
+            # Not to the end in any case: on Windows a launcher of ours may hold the pipe as long as the shim lives.
+            return line if line.startswith(b"{") else line + file.read(), popen
+
+    def _start_shim(self) -> tuple[int, Popen[bytes]]:
+        """Start the shim. The descriptor is where it says how its own start went. Raises OSError."""
+        self._write_spec()
+        command = shim_program().command(self._plan.run_dir, self._spec)
+        reader, writer = os.pipe()
+        try:
+            if self._is_given_up:
+                raise TimeoutError(errno.ETIMEDOUT, _LATE)
+            # In no folder of the program: Windows would not let that be replaced meanwhile.
+            popen = spawn_shim(command, str(self._plan.run_dir), writer)
+        except OSError:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        with self._lock:
+            self._popen = popen
+            if self._is_given_up:
+                popen.kill()
+        return reader, popen
+
+    def _write_spec(self) -> None:
+        plan = self._plan
+        # It lies in the data folder, whose disk may just have been taken away.
+        make_private_dir(str(plan.run_dir), parents=False)
+        spec = {
+            "argv": [str(plan.executable), "serve"],
+            "env": dict(plan.env),
+            "cwd": str(plan.run_dir),
+            "logs": str(plan.logs),
+            "caps": dict(plan.caps),
+            "record": str(record_path(plan.run_dir, plan.port)),
+            "grace": plan.grace,
+            "stopEvent": f"Global\\aura-ollama-{uuid.uuid4().hex}",
+            "port": plan.port,
+            "url": plan.url,
+        }
+        files.write(str(self._spec), json.dumps(spec))
+
+    def _record_in(self, answer: bytes, popen: Popen[bytes]) -> RunRecord:
+        """The record that the shim handed over. Raises SpawnFailed with its error, once nothing of it is left."""
+        born = _birth_of(popen)
+        action = None
+        try:
+            message = json.loads(answer)
+            if "record" in message:
+                return to_record(message["record"])
+            error = msgspec.convert(message["error"], _ShimError)
+        except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError):
+            # Then it is the shim itself that does not work.
+            text = answer.decode(errors="replace").strip().rpartition("\n")[2]
+            error = _ShimError(text=text or (_LATE if self._is_given_up else "the shim said nothing"))
+            action = None if self._is_given_up else _REPAIR
+        left = _end(popen, born)
+        sentence = error.sentence(self._plan.executable) + (
+            f" What it left cannot be ended: pid {left}." if left else ""
+        )
+        raise SpawnFailed(sentence, action=WAYS_OUT.get(error.errno or 0, action))
+
+
+def _data_folder_gone(plan: Plan) -> SpawnFailed:
+    gone = DataFolderGone(f"{plan.run_dir.parent} is gone")
+    return SpawnFailed(f"The shim could not be started: {gone}", action=gone.action)
+
+
+def _not_started(error: OSError, action: str | None) -> SpawnFailed:
+    words = f"The shim could not be started: {os_error.in_words(error)}"
+    return SpawnFailed(words, action=WAYS_OUT.get(error.errno or 0, action))
+
+
+def _birth_of(popen: Popen[bytes]) -> str:
+    # If it cannot be read, `end_orphans` finds the shim's leftovers by their session alone.
+    with suppress(OSError):
+        return birth(popen.pid) or ""
+    return ""
+
+
+def _end(popen: Popen[bytes], born: str) -> str:
+    """See a shim end that failed, and its tree with it; kill it if it does not. The pids that are left, as a text."""
+    deadline = time.monotonic() + _BURIAL_SECONDS
+    try:
+        popen.wait(_OWN_END_SECONDS)
+    except TimeoutExpired:
+        popen.kill()
+        with suppress(TimeoutExpired):
+            popen.wait(_BURIAL_SECONDS)
+    is_late = False
+    while not is_late:
+        is_late = time.monotonic() >= deadline
+        # That nothing can be looked up does not mean that there is nothing.
+        with suppress(OSError):
+            if is_late or not has_guard(popen.pid, born):
+                return ", ".join(map(str, end_orphans(popen.pid, born)))
+        time.sleep(_POLL_SECONDS)
+    return "unknown"
+
+
+class _ShimError(msgspec.Struct, frozen=True):
+    text: str
+    errno: int | None = None
+    path: str | None = None
+
+    def sentence(self, executable: Path) -> str:
+        # Windows does not say which file it would not run.
+        if self.path in (str(executable), None) and (why := program.why_not(executable)):
+            return f"{executable} cannot be run: {why}."
+        if self.errno in (errno.EACCES, errno.EPERM):
+            return f"{ACCESS_DENIED} It is refused at {self.path or executable}."
+        return f"Ollama could not be started: {self.text}" + (f" ({self.path})" if self.path else "")

@@ -1,0 +1,30 @@
+"""Windows: the owner of a connected socket, from the TCP table and its process. Contract: `core.platform.sockets.peer`."""
+
+from __future__ import annotations
+
+import sys
+
+import psutil
+
+if sys.platform != "win32":
+    raise ImportError("This module is for Windows only")
+
+from core.platform.sockets import windows
+
+
+def socket_owner_is_us(peer: tuple[str, int], own: tuple[str, int]) -> bool | None:
+    """See `core.platform.sockets.peer`. A process that may not be looked at is another user's. None if no process is named."""
+    try:
+        if not windows.tells_owners():
+            return None
+        pid = windows.connected(peer, own)
+    except OSError:
+        return None
+    return pid is not None and _is_ours(pid)
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).username() == psutil.Process().username()
+    except (psutil.Error, OSError):
+        return False

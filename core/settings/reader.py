@@ -1,0 +1,199 @@
+"""The values of both settings files that are in force, read by one thread for the whole program.
+
+A file that cannot be used is reported, never repaired: its last good values stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+import platformdirs
+
+from core.errors import ConfigError, DataFolderGone
+from core.events.snapshots import Broadcast
+from core.settings import file as settings_file
+from core.settings import schema
+from core.settings.edit import _located
+from core.settings.file import Stamp
+from core.settings.paths import Paths
+from core.settings.schema import DEFAULT_URL as DEFAULT_URL
+from core.settings.schema import AuraSettings, Fault
+from core.settings.schema import SidecarSettings as SidecarSettings
+from core.threads.single_flight import SingleFlight
+
+FIRST_READ_SECONDS = 5.0
+"""What a disk that has to wake up is given at our own start."""
+FRESH_SECONDS = 0.25
+HANGING_SECONDS = 2.0
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+def default_root() -> Path:
+    """The user's data folder for Aura."""
+    return platformdirs.user_data_path("Aura", appauthor=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Both files together, as in force. `ollama_url` is as written: `Endpoint.parse` judges it."""
+
+    ollama_url: str = DEFAULT_URL
+    ollama_model: str | None = None
+    ollama_executable_path: str | None = None
+    sidecar: SidecarSettings = field(default_factory=SidecarSettings)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal if and only if the values in force are equal. It gives no value away, so it may be logged."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The settings in force, and why they are not what the files say now, if they are not.
+
+    `is_unknown` says that `settings.json` has never been usable, so that the defaults stand for it.
+    """
+
+    settings: Settings
+    problem: ConfigError | None
+    is_unknown: bool = False
+
+
+# Whoever asked for the token must not lose it because the settings cannot be read.
+_UNKNOWN = Settings(sidecar=SidecarSettings(require_token=True))
+
+
+class SettingsReader:
+    """The settings in force, read fresh. One for the whole program, so that a disk that hangs holds one thread."""
+
+    def __init__(self, paths: Paths, conceal: Callable[[Mapping[str, str]], None] = lambda env: None) -> None:
+        """`conceal` is told of each `env` that is read, by the thread that reads it and before anybody can use it."""
+        self._paths = paths
+        self._conceal = conceal
+        self._aura = _Source(paths.settings, AuraSettings)
+        self._sidecar = _Source(paths.sidecar, SidecarSettings)
+        self._lock = threading.Lock()
+        self._flight = SingleFlight("settings", self._read)
+        self._last: Reading | None = None
+        self._last_at = float("-inf")
+        self.hub: Broadcast[tuple[Settings, str | None] | None] = Broadcast(None)
+        """The last values that `fresh` read, and what was wrong with the files then. None before the first time."""
+
+    async def fresh(self, *, seconds: float = FRESH_SECONDS, max_age: float = 0.0) -> Reading:
+        """What the files say now, or what they said at most `max_age` seconds ago. On the program's one loop.
+
+        It does not raise, and takes `seconds` at most. If the disk has not answered by then, the last reading stands;
+        once it has been silent for 2 s, or if there is no last reading, `problem` says so. Before the first reading
+        the token is required.
+        """
+        if self._last and time.monotonic() - self._last_at <= max_age:
+            return self._last
+        try:
+            reading = await self._flight.run(seconds)
+        except (TimeoutError, OSError):
+            if self._last is None:
+                return Reading(_UNKNOWN, self._silence(), is_unknown=True)
+            is_hanging = self._flight.running_for >= HANGING_SECONDS
+            return replace(self._last, problem=self._silence()) if is_hanging else self._last
+        self.hub.publish((reading.settings, str(reading.problem) if reading.problem else None))
+        return reading
+
+    def read(self) -> Settings:
+        """What the files say now. Blocks on the disk, and does not raise. From any thread.
+
+        A missing file means the defaults. One that cannot be used leaves its last good values (else the defaults) in
+        force, and `problem` says why. The token is required as long as `ollama-sidecar.json` has never been usable.
+        """
+        return self._read().settings
+
+    @property
+    def problem(self) -> ConfigError | None:
+        """What was wrong at the last `read`; `settings.json` comes first."""
+        return self._aura.problem or self._sidecar.problem
+
+    def _read(self) -> Reading:
+        with self._lock:
+            began = time.monotonic()
+            aura, sidecar = self._aura.read(), self._sidecar.read()
+            if self._sidecar.is_unknown:
+                # Fail closed: what cannot be used may be the rest of a file that asked for the token.
+                sidecar = msgspec.structs.replace(sidecar, require_token=True)
+            self._conceal(sidecar.env)
+            settings = Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
+            reading = Reading(settings, self.problem, self._aura.is_unknown)
+            self._last, self._last_at = reading, began
+            return reading
+
+    def _silence(self) -> ConfigError:
+        return ConfigError(
+            f"{self._paths.data} cannot be read: its disk does not answer",
+            action="See to that disk or network drive; until then the last settings that were read stay in force.",
+        )
+
+
+class _Source(Generic[_T]):
+    """One file: its last good values, and what is wrong with it now."""
+
+    def __init__(self, path: Path, kind: type[_T]) -> None:
+        self.problem: ConfigError | None = None
+        self._path = path
+        self._kind: type[_T] = kind
+        self._good: _T = kind()
+        self._was_good = False
+        self._stamp: Stamp | None = None
+        # Device and inode of the folder in which the file was found last.
+        self._folder: tuple[int, int] | None = None
+
+    def read(self) -> _T:
+        known, self._stamp = self._stamp, None
+        if known is not None and settings_file.is_still(self._path, known):
+            self._stamp = known
+            return self._good
+        try:
+            self._good = self._load()
+            self._was_good = True
+            self.problem = None
+        except ConfigError as error:
+            self.problem = error
+        return self._good
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the file has never been usable, so that the defaults stand for it."""
+        return self.problem is not None and not self._was_good
+
+    def _load(self) -> _T:
+        now = time.time_ns()
+        file = settings_file.load(self._path)
+        if file.stamp is None:
+            if self._was_good and not self._path.parent.is_dir():
+                raise DataFolderGone(f"{self._path.parent} is gone")
+            if self._folder not in (None, _identity(self._path.parent)):
+                # What a disk leaves that is mounted no more: the empty folder at which it was.
+                raise DataFolderGone(f"{self._path.parent} is not the folder that it was, and has no {self._path.name}")
+            return self._kind()
+        self._folder = _identity(self._path.parent)
+        if file.stamp.is_settled(now):
+            self._stamp = file.stamp
+        document = settings_file.parse(self._path, file.text)
+        try:
+            return schema.convert(self._kind, document.values)
+        except Fault as fault:
+            raise _located(self._path, document, fault) from None
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from any other that bears its name; None if it cannot be looked at."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

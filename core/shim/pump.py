@@ -1,0 +1,95 @@
+"""From a child's pipe to its log's queue: one thread a pipe, which never blocks the child for long.
+
+The shim owns them. Lean and standard library only for its sake.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+
+from core.logs.lines import LineCutter
+from core.logs.own_calls import leave_out
+from core.shim.spool import Spool
+from core.shim.writer import LogWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import FileIO
+    from typing import Literal
+
+    from core.logs.redact import Redactor
+
+    Settle = Callable[[int, int], None]
+_GIVEN_UP = "Lines may be lost here: the killed shim had read more than it could leave to its guard."
+
+
+class Pump:
+    """One daemon thread that carries a pipe's lines to the log until the pipe ends. The descriptor stays open.
+
+    Lines that tell of our own calls are left out.
+    """
+
+    def __init__(
+        self,
+        fd: int,
+        stream: Literal["OUT", "ERR"],
+        writer: LogWriter,
+        redactor: Redactor | None = None,
+        spool: Spool | None = None,
+    ) -> None:
+        """With the spool of a pump that was killed it goes on where that one was."""
+        self._redactor = redactor
+        self._spool = spool or Spool()
+        self._fd = fd
+        self._stream = stream
+        self._writer = writer
+        self._thread = threading.Thread(target=self._run, name=f"pump-{stream}", daemon=True)
+
+    def start(self) -> None:
+        """Begin reading."""
+        self._thread.start()
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds; True once the pipe has ended and all its lines are with the writer."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        cutter = LineCutter(redactor=self._redactor)
+        self._go_on(cutter)
+        with open(self._fd, "rb", buffering=0, closefd=False) as pipe:
+            while chunk := self._read(pipe):
+                for block in cutter.feed(chunk):
+                    self._write(block, cutter.held)
+        for block in cutter.flush():
+            self._write(block, 0)
+
+    def _go_on(self, cutter: LineCutter) -> None:
+        """Write what another pump had read and no more written; how far it came, the log itself tells."""
+        unsettled = self._spool.unsettled()
+        if unsettled is None:
+            self._writer.note(_GIVEN_UP)
+        if not unsettled:
+            return
+        written = self._writer.count_after(self._stream, self._spool)
+        for block in cutter.feed(unsettled):
+            # Lines that are left out were not written by the other pump either.
+            kept = leave_out(block)
+            lines = kept.split(b"\n")
+            if rest := b"\n".join(lines[written:]):
+                self._write(rest, cutter.held)
+            written = max(0, written - kept.count(b"\n"))
+
+    def _write(self, block: bytes, held: int | None) -> None:
+        settle = None if held is None else functools.partial(self._spool.settle, self._spool.taken - held)
+        # What is left out counts too: what has been read and is not settled must not outgrow the spool.
+        self._writer.write(self._stream, leave_out(block), settle, len(block))
+
+    def _read(self, pipe: FileIO) -> bytes:
+        try:
+            return self._spool.read(pipe)
+        except OSError:
+            # A pseudo-terminal reports its end as EIO.
+            return b""

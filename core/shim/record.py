@@ -1,0 +1,77 @@
+"""The run record: what a shim tells about its Ollama, and how whoever is left tells its end in the shim's place.
+
+The standard library only, for the guard is a fork of the shim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+
+from core import files
+from core.logs.tail import append_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from core.shim.spool import Spool
+
+    Record = dict[str, Any]
+    Pipe = tuple[int, Literal["OUT", "ERR"], Spool]
+
+SHIM_KILLED = "shim killed"
+_READ_SECONDS = 1.0
+_POLL_SECONDS = 0.05
+
+
+def now() -> str:
+    """The time for a run record."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def cannot_be_ended(pids: list[int]) -> str:
+    """What the log says of members of a tree that live on though they were killed."""
+    who = ", ".join(map(str, pids))
+    return f"Not even a kill ends pid {who}: another user's, or waiting for a driver or a disk. Its end is waited for."
+
+
+def write_record(path: str, record: Record) -> None:
+    """Write the run record atomically. Raises OSError, with the old one left as it was."""
+    files.write(path, json.dumps(record, indent=1))
+
+
+def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) -> None:
+    """In place of a killed shim, once its tree has ended: say how in its record, and in these words in the newest log.
+
+    A record that is an earlier shim's stays as it is. Without a folder nothing is said in a log. Nothing is said at all
+    if the shim had told the end itself.
+    """
+    record = _record_of(record_path, shim_pid)
+    if record.get("endedAt"):
+        return
+    with contextlib.suppress(OSError):
+        if log_folder:
+            append_line(log_folder, "SYS", words)
+    with contextlib.suppress(OSError):
+        if record:
+            write_record(
+                record_path, record | {"exitCode": None, "endedAt": now(), "reason": SHIM_KILLED, "unkillable": []}
+            )
+
+
+def _record_of(path: str, shim_pid: int) -> Record:
+    """What that shim has recorded; empty if nothing, or if it cannot be read for a second."""
+    deadline = time.monotonic() + _READ_SECONDS
+    while True:
+        try:
+            record: Record = json.loads(files.read(path))
+        except (FileNotFoundError, ValueError):
+            return {}
+        except OSError:
+            if time.monotonic() >= deadline:
+                return {}
+            time.sleep(_POLL_SECONDS)
+        else:
+            return record if record.get("shimPid") == shim_pid else {}

@@ -1,0 +1,95 @@
+"""Takes the place of a shim that was killed, in its guard: carries the log on until the tree has ended.
+
+The standard library only, for the guard is a fork of the shim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+
+from core.logs.segments import Caps
+from core.platform.successor import Heir
+from core.shim.pump import Pump
+from core.shim.record import _record_of, bury, cannot_be_ended, write_record
+from core.shim.writer import LogWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    from core.logs.redact import Redactor
+    from core.shim.spool import Spool
+
+    Record = dict[str, Any]
+    Pipe = tuple[int, Literal["OUT", "ERR"], Spool]
+GUARD_STOPPED_IT = "The shim was killed; its guard stopped Ollama and everything it had started."
+WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what they had left of Ollama."
+_DRAIN_SECONDS = 0.5
+
+
+class LogHeir(Heir):
+    """Takes the place of a shim that is killed, in its guard. Made by the shim, before it starts its program."""
+
+    def __init__(
+        self, log: LogWriter, folder: str, caps: Caps, record_path: str, redactor: Redactor, pipes: list[Pipe]
+    ) -> None:
+        super().__init__([descriptor for descriptor, _, _ in pipes])
+        self._stamp = log.stamp
+        self._untold = log.untold
+        self._folder = folder
+        self._caps = caps
+        self._record_path = record_path
+        self._redactor = redactor
+        self._pipes = pipes
+        self._shim_pid = os.getpid()
+        self._unkillable: list[int] = []
+        self._opening: threading.Thread | None = None
+        self._log: LogWriter | None = None
+        self._pumps: list[Pump] = []
+
+    def begin(self) -> None:
+        """Carry the log on, from the first line that the shim had not written, while the tree is stopped."""
+        # Neither a disk that hangs nor a system that grants no thread may keep the tree alive.
+        opening = threading.Thread(target=self._carry_on, daemon=True)
+        with contextlib.suppress(RuntimeError):
+            opening.start()
+            self._opening = opening
+
+    def _carry_on(self) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            if _record_of(self._record_path, self._shim_pid).get("endedAt"):
+                return
+            self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp, untold=self._untold)
+            self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
+            for pump in self._pumps:
+                pump.start()
+
+    def outlasted_by(self, pids: list[int]) -> None:
+        """Say in the record and in the log that these cannot be ended, once for each list of them."""
+        if pids == self._unkillable:
+            return
+        self._unkillable = pids
+        if self._log:
+            self._log.note(cannot_be_ended(pids))
+        with contextlib.suppress(OSError):
+            if record := _record_of(self._record_path, self._shim_pid):
+                write_record(self._record_path, record | {"unkillable": pids})
+
+    def end(self) -> None:
+        """Say how the run ended, now that the tree has."""
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        if self._opening:
+            self._opening.join(_DRAIN_SECONDS)
+            if self._opening.is_alive():
+                bury(self._record_path, self._shim_pid, None, GUARD_STOPPED_IT)
+                return
+        # A process outside the tree may still hold a pipe.
+        for pump in self._pumps:
+            pump.join(max(0.0, deadline - time.monotonic()))
+        if self._log:
+            self._log.note(GUARD_STOPPED_IT)
+            self._log.close(_DRAIN_SECONDS)
+        bury(self._record_path, self._shim_pid, None if self._log else self._folder, GUARD_STOPPED_IT)

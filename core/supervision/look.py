@@ -1,0 +1,215 @@
+"""One fresh look at everything outside: the settings, the executable, the endpoint, and who listens there.
+
+Only looks; the supervisor alone draws conclusions. What goes wrong is part of what was seen: a look does not raise.
+Belongs to the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Hashable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.endpoint import Endpoint, redacted
+from core.errors import ConfigError, CoreError
+from core.ollama import probe as ollama_probe
+from core.ollama.client import Client
+from core.ollama.executable import Found, Locator
+from core.ollama.listener import Listener, find_listener
+from core.ollama.probe import Answer, Probe
+from core.ollama.words import NOT_REACHABLE
+from core.platform import birth
+from core.settings.reader import Settings, SettingsReader
+
+log = logging.getLogger(__name__)
+
+_UNREADABLE_SECONDS = 5.0
+_GLANCE_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The settings in force, and what they lead to. Errors stand in for what they prevent: a look never fails.
+
+    `fingerprint` changes with any value in force and with the executable file. `is_unknown` says that Aura's settings
+    have never been readable, so that defaults stand for them.
+    """
+
+    settings: Settings
+    endpoint: Endpoint | ConfigError
+    executable: Path | CoreError
+    problem: ConfigError | None
+    fingerprint: Hashable
+    is_unknown: bool = False
+
+    @property
+    def install_path(self) -> Path | None:
+        """The executable that a start would run."""
+        return self.executable if isinstance(self.executable, Path) else None
+
+    @property
+    def url(self) -> str:
+        """The endpoint's base URL, or what the settings hold in its stead, without credentials."""
+        return self.endpoint.base_url if isinstance(self.endpoint, Endpoint) else redacted(self.settings.ollama_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen, and where: `url` is the endpoint that was probed."""
+
+    setup: Setup
+    url: str
+    probe: Probe
+    listener: Listener | None
+
+
+def _born(listener: Listener) -> str | None:
+    with suppress(OSError):
+        return birth(listener.pid) if listener.pid else None
+    return None
+
+
+def _is_still_there(listener: Listener, born: str | None, seen_at: float) -> bool:
+    if listener.pid is None:
+        return time.monotonic() - seen_at < _UNREADABLE_SECONDS
+    try:
+        return birth(listener.pid) == born
+    except OSError:
+        # Nor could it be found out who else is there.
+        return True
+
+
+class Looker:
+    """Looks, with the clients and the last listener kept between looks."""
+
+    def __init__(self, reader: SettingsReader) -> None:
+        self._reader = reader
+        self._locator = Locator()
+        self._clients: dict[Endpoint, Client] = {}
+        self._listers: dict[Endpoint, Client] = {}
+        self._endpoint: Endpoint | None = None
+        self._last_answer = Answer.NOBODY
+        self._found: tuple[float, str | None, Found] | None = None
+        self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        for client in [*self._clients.values(), *self._listers.values()]:
+            await client.close()
+        self._clients.clear()
+        self._listers.clear()
+
+    def client(self, endpoint: Endpoint) -> Client:
+        """The client for looks at an endpoint, made on first use and kept, with its connection.
+
+        It logs in as the settings say, also if `endpoint` was made of a URL that we show, which holds no login.
+        """
+        return self._kept(self._clients, endpoint)
+
+    def lister(self, endpoint: Endpoint) -> Client:
+        """The client for lists of models, kept too: looks go by what becomes of their own connection."""
+        return self._kept(self._listers, endpoint)
+
+    def _kept(self, clients: dict[Endpoint, Client], endpoint: Endpoint) -> Client:
+        if self._endpoint and self._endpoint.base_url == endpoint.base_url:
+            endpoint = self._endpoint
+        if endpoint not in clients:
+            clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
+        return clients[endpoint]
+
+    async def setup(self, *, is_glance: bool = False) -> Setup:
+        """The settings as they are on disk now, or the last good ones with their `problem`. Takes 2 s at most.
+
+        For a glance the executable that was found within the last 15 s will do.
+        """
+        reading = await self._reader.fresh()
+        settings = reading.settings
+        endpoint: Endpoint | ConfigError
+        try:
+            endpoint = Endpoint.parse(settings.ollama_url)
+        except ConfigError as error:
+            endpoint = error
+        self._endpoint = endpoint if isinstance(endpoint, Endpoint) else None
+        found = await self._find(settings.ollama_executable_path, is_glance=is_glance)
+        fingerprint = settings.fingerprint, found.stamp
+        return Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
+
+    async def _find(self, configured: str | None, *, is_glance: bool) -> Found:
+        now = time.monotonic()
+        if is_glance and self._found and self._found[1] == configured and now - self._found[0] < _GLANCE_SECONDS:
+            return self._found[2]
+        found = await self._locator.find(configured)
+        self._found = now, configured, found
+        return found
+
+    async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
+        """Look once, within 8 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
+
+        A glance takes few wake-ups: the executable, and a listener whose end would be told, may be those of 15 s ago.
+        """
+        setup = await self.setup(is_glance=is_glance)
+        endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
+        if isinstance(endpoint, ConfigError):
+            return Look(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
+        probe = await self.probe(endpoint, is_ours=managed_url is not None)
+        listener = None
+        is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
+        if not managed_url and endpoint.is_local and is_anybody_there:
+            is_as_before = is_glance and probe.answer is self._last_answer
+            listener = self._glimpsed(endpoint) if is_as_before else None
+            listener = listener or await self.listener(endpoint, known_will_do=True)
+        self._last_answer = probe.answer
+        if probe.version and listener and listener.is_ollama:
+            # It told its version, and has its name, which is as good a sign as the greeting that is late.
+            probe = Probe(Answer.OLLAMA, None, probe.version)
+        return Look(setup, endpoint.base_url, probe, listener)
+
+    async def probe(
+        self, endpoint: Endpoint, *, is_ours: bool = False, seconds: float = ollama_probe.PROBE_SECONDS
+    ) -> Probe:
+        """Ask who answers there, as `detect.probe` does. What keeps us from asking is told as nobody being reached."""
+        try:
+            return await ollama_probe.probe(self.client(endpoint), is_ours=is_ours, seconds=seconds)
+        except Exception:
+            # Whatever a proxy variable, a name or a stranger's answer brings about is news, not the end.
+            log.debug("%s cannot be asked", endpoint.base_url, exc_info=True)
+            return Probe(Answer.NOT_ASKED, NOT_REACHABLE, reason="It could not be asked.")
+
+    async def listener(self, endpoint: Endpoint, *, known_will_do: bool = False) -> Listener | None:
+        """Who listens there, None if nobody does or it cannot be found out.
+
+        With `known_will_do` whoever was seen there last is the answer, as long as that process lives.
+        """
+        find = self._known_or_found if known_will_do else find_listener
+        try:
+            return await asyncio.to_thread(find, endpoint)
+        except Exception:
+            log.exception("it cannot be found out who listens at %s", endpoint.base_url)
+            return None
+
+    def _glimpsed(self, endpoint: Endpoint) -> Listener | None:
+        """Who was seen there within the last 15 s, if it is known which process that was."""
+        if self._listener is None:
+            return None
+        where, listener, _, seen_at = self._listener
+        is_recent = listener.pid is not None and time.monotonic() - seen_at < _GLANCE_SECONDS
+        return listener if where == endpoint and is_recent else None
+
+    def _known_or_found(self, endpoint: Endpoint) -> Listener | None:
+        # The socket table is read again only once the last listener may be another.
+        if self._listener:
+            where, listener, born, seen_at = self._listener
+            if where == endpoint and _is_still_there(listener, born, seen_at):
+                if listener.pid is not None:
+                    self._listener = (where, listener, born, time.monotonic())
+                return listener
+        found = find_listener(endpoint)
+        if found is None:
+            self._listener = None
+        else:
+            self._listener = (endpoint, found, _born(found), time.monotonic())
+        return found

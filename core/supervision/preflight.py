@@ -1,0 +1,175 @@
+"""Whether and how an Ollama may be started, and why a start did not work out. Decides only; the supervisor acts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from core.endpoint import Endpoint, write_instead
+from core.errors import (
+    AlreadyRunning,
+    ConfigError,
+    CoreError,
+    DataFolderGone,
+    NoOllamaAddress,
+    NotAnswering,
+    PortInUse,
+    RemoteOllama,
+    RunsElsewhere,
+    SpawnFailed,
+    StopFailed,
+)
+from core.ollama.listener import Listener
+from core.ollama.probe import Answer
+from core.owners.exit import Exit
+from core.owners.process import WAYS_OUT
+from core.owners.run_record import RunRecord
+from core.owners.spawn import Plan
+from core.settings.paths import Paths
+from core.supervision.conclusions import is_hanging_external
+from core.supervision.look import Look
+from core.supervision.state import Status
+
+SAME_FAILURE_SECONDS = 10.0
+USE_EXISTING = "Ollama is already running externally. Use the existing instance."
+# Go's texts: https://pkg.go.dev/os#UserHomeDir
+_NO_HOME = ("$HOME is not defined", "%userprofile% is not defined")
+_PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage of each socket address")
+
+
+def plan(look: Look, status: Status, paths: Paths) -> Plan:
+    """The plan for what was looked at, and was known before. Raises the CoreError that says why nothing may be started.
+
+    Acts on nothing.
+    """
+    setup = look.setup
+    if isinstance(setup.endpoint, ConfigError):
+        raise setup.endpoint.fresh()
+    if look.probe.answer is Answer.NOT_ASKED:
+        raise not_asked(look)
+    if look.probe.answer is Answer.OLLAMA:
+        raise already_running(look.listener)
+    if is_hanging_external(status, look):
+        raise already_running(look.listener, is_hanging=True)
+    if isinstance(setup.problem, DataFolderGone):
+        raise setup.problem.fresh()
+    if setup.problem and (setup.is_unknown or isinstance(setup.executable, CoreError)):
+        # The executable that the user has chosen may stand in the file that cannot be read.
+        raise setup.problem.fresh()
+    if not setup.endpoint.is_manageable:
+        raise _remote(setup.endpoint)
+    if look.probe.answer is not Answer.NOBODY:
+        raise port_in_use(setup.endpoint.port, look.listener)
+    if isinstance(setup.executable, CoreError):
+        raise setup.executable.fresh()
+    sidecar = setup.settings.sidecar
+    return Plan(
+        executable=setup.executable,
+        url=look.url,
+        port=setup.endpoint.port,
+        env={**sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
+        run_dir=paths.run,
+        logs=paths.logs,
+        caps=sidecar.log_caps,
+        grace=sidecar.stop_timeout,
+    )
+
+
+def _remote(endpoint: Endpoint) -> RemoteOllama:
+    what = f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for."
+    if meant := endpoint.suggestion:
+        return NoOllamaAddress(what, action=write_instead(meant))
+    return RemoteOllama(
+        what, action="Start Ollama over there, or set ollamaUrl to a plain http address of this machine."
+    )
+
+
+def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
+    """Why a start cannot be called a success though our Ollama runs; None if it can."""
+    if look.probe.answer is Answer.NOT_ASKED:
+        return not_asked(look)
+    if look.probe.answer is not Answer.OLLAMA:
+        return NotAnswering(
+            f"Ollama runs (pid {record.pid}) but does not answer.", action="Wait for it, or stop it and start it again."
+        )
+    if isinstance(look.setup.endpoint, Endpoint) and look.setup.url != record.url:
+        return RunsElsewhere(
+            f"ollamaUrl is now {look.setup.url}, but Ollama runs at {record.url}.",
+            action="Stop it when its work is done; the next start uses the new address.",
+        )
+    return None
+
+
+def still_ending(record: RunRecord, why: StopFailed | None) -> NotAnswering:
+    """The error for a managed Ollama that has died, and whose end is not over within the time that a start waits.
+
+    `why` says which of its processes cannot be ended at present, if that is the reason.
+    """
+    if why:
+        return NotAnswering(f"Ollama (pid {record.pid}) has ended. {why.message}", action=why.action)
+    return NotAnswering(
+        f"Ollama (pid {record.pid}) has ended, but something that it started holds on to its output.",
+        action="Try again in some seconds.",
+    )
+
+
+def not_asked(look: Look) -> SpawnFailed:
+    """The error for a look that could not be had."""
+    reason = look.probe.reason or "It could not be asked."
+    way_out = next((way for number, way in WAYS_OUT.items() if os.strerror(number) in reason), None)
+    return SpawnFailed(f"{look.url}: {reason}", action=way_out)
+
+
+def already_running(listener: Listener | None, *, is_hanging: bool = False) -> AlreadyRunning:
+    """The error for an Ollama that is not ours."""
+    ways_out = ["It does not answer at present."] if is_hanging else []
+    ways_out += [f"It belongs to {listener.owner}. {listener.by_hand}"] if listener else []
+    return AlreadyRunning(USE_EXISTING, action=" ".join(ways_out) or None)
+
+
+def port_in_use(port: int, listener: Listener | None) -> PortInUse:
+    """The error for a port that is held by something which does not answer as an Ollama."""
+    holder = listener.owner if listener else "another program"
+    return PortInUse(
+        f"Port {port} is held by {holder}, which does not answer as an Ollama.",
+        action=f"{listener.by_hand if listener else 'End that program'} Or set another port in ollamaUrl.",
+    )
+
+
+def is_port_taken(exit: Exit) -> bool:
+    """Whether the child's last words say that somebody else had the port: Go's texts for bind(2) and WSAEADDRINUSE."""
+    words = " ".join(exit.last_lines).lower()
+    return any(text in words for text in _PORT_TAKEN)
+
+
+@dataclass(slots=True)
+class Memory:
+    """The last failed start, so that a client that repeats it at once gets the same answer without a new process."""
+
+    _key: Hashable = None
+    _error: CoreError | None = None
+    _at: float = 0.0
+
+    def recall(self, look: Look) -> CoreError | None:
+        """The failure of the same settings and executable, if it is at most 10 s old."""
+        if time.monotonic() - self._at > SAME_FAILURE_SECONDS or self._key != look.setup.fingerprint:
+            return None
+        return self._error.fresh() if self._error else None
+
+    def keep(self, look: Look, error: CoreError) -> None:
+        """Remember how a start for this look failed."""
+        self._key, self._error, self._at = look.setup.fingerprint, error.fresh(), time.monotonic()
+
+    def forget(self) -> None:
+        """Let the next start try anew."""
+        self._error = None
+
+
+def early_exit(exit: Exit) -> SpawnFailed:
+    """The error for a child that ended before it was ready, with its own last words."""
+    words = " ".join(exit.last_lines)
+    if any(text in words for text in _NO_HOME):
+        return SpawnFailed(f"{exit}", action='Set "HOME" (on Windows "USERPROFILE") in `env` of ollama-sidecar.json.')
+    return SpawnFailed(f"{exit}", action="The log has the whole story.")

@@ -1,0 +1,131 @@
+"""Waits until a managed Ollama that has just been spawned is ready: `/api/version` answered on our port by our process.
+
+Models, and whether it greets as an Ollama, are no part of it. One call for the version may take all the time there is,
+so that a slow one is not given up and asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from core.endpoint import Endpoint
+from core.errors import CoreError, StartTimedOut
+from core.ollama.activity import LogGrowth
+from core.ollama.listener import Listener
+from core.ollama.probe import PROBE_SECONDS, Answer, Probe
+from core.owners.process import Managed
+from core.supervision import preflight
+from core.supervision.look import Looker
+
+EXTRA_SECONDS = 30.0
+"""How much longer than `readyTimeout` a child may take that prints, or has taken its port, and does not answer yet:
+looking for graphics cards may take that long on a first start."""
+SILENCE_SECONDS = 10.0
+"""For how long a child that has no port may be silent in its extra time; `readyTimeout`, if that is longer."""
+STILL_PRINTS = "Ollama does not answer yet, but is still printing. It may be looking for graphics cards."
+HAS_ITS_PORT = "Ollama has taken its port, but does not answer yet. It may be looking for graphics cards."
+_FIRST_RETRY_SECONDS = 0.02
+_LONGEST_RETRY_SECONDS = 0.25
+_MEASURE_SECONDS = 0.5
+_ROUND_SECONDS = 1.0
+
+
+class Readiness:
+    """One wait for one start. `timeout` is `readyTimeout`, in seconds; the wait begins now."""
+
+    def __init__(self, managed: Managed, looker: Looker, log: LogGrowth, timeout: float) -> None:
+        self._managed = managed
+        self._looker = looker
+        self._log = log
+        self._endpoint = Endpoint.parse(managed.record.url)
+        self._timeout = timeout
+        self._silence = max(timeout, SILENCE_SECONDS)
+        self._began = time.monotonic()
+        self._printed_at: float | None = None
+        self._last = Answer.NOBODY
+
+    async def reached(self, is_wanted: Callable[[], bool], on_overtime: Callable[[str], None]) -> Probe | None:
+        """The answer of the one that is ready; None as soon as `is_wanted` says no.
+
+        Raises CoreError if it does not come in time. `on_overtime` is told, once, what is still waited for when the
+        usual time is over.
+        """
+        asking = asyncio.create_task(self._ask())
+        watching = asyncio.create_task(self._watch_log())
+        is_overtime = False
+        try:
+            while is_wanted():
+                end = self._timeout + (EXTRA_SECONDS if is_overtime else 0.0)
+                await asyncio.wait({asking}, timeout=min(max(end - self._elapsed, 0.0), _ROUND_SECONDS))
+                if asking.done():
+                    return asking.result()
+                if self._elapsed < self._timeout:
+                    continue
+                what = await self._still_waits_for()
+                if what is None or self._elapsed >= self._timeout + EXTRA_SECONDS:
+                    raise await self._late()
+                if not is_overtime:
+                    is_overtime = True
+                    on_overtime(what)
+            return None
+        finally:
+            asking.cancel()
+            watching.cancel()
+
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    async def _ask(self) -> Probe:
+        """The first answer that is a version and not a stranger's."""
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            left = self._timeout + EXTRA_SECONDS - self._elapsed
+            probe = await self._looker.probe(self._endpoint, is_ours=True, seconds=max(left, PROBE_SECONDS))
+            self._last = probe.answer
+            if probe.answer is Answer.OLLAMA and not await self._stranger():
+                return probe
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
+
+    async def _watch_log(self) -> None:
+        """Note when the child last printed. Apart from the questions, which no disk may hold up."""
+        while True:
+            if await self._log.has_printed():
+                self._printed_at = time.monotonic()
+            await asyncio.sleep(min(_MEASURE_SECONDS, self._timeout / 4))
+
+    async def _still_waits_for(self) -> str | None:
+        """What a child that does not answer yet may be given more time for, None for nothing.
+
+        Ollama binds its port before it looks for graphics cards, which it may do in silence, and answers after that:
+        https://github.com/ollama/ollama/blob/main/server/routes.go, `Serve`.
+        """
+        if self._last is Answer.SOMETHING_ELSE:
+            # It answers already, and not as an Ollama.
+            return None
+        if self._printed_at is not None and time.monotonic() - self._printed_at <= self._silence:
+            return STILL_PRINTS if await self._stranger() is None else None
+        listener = await self._looker.listener(self._endpoint, known_will_do=True)
+        return HAS_ITS_PORT if listener and await self._is_ours(listener) else None
+
+    async def _stranger(self) -> Listener | None:
+        """Who listens there, if that is known not to be ours."""
+        listener = await self._looker.listener(self._endpoint)
+        return None if listener is None or await self._is_ours(listener) else listener
+
+    async def _is_ours(self, listener: Listener) -> bool:
+        # Where nobody lets us see whose it is: the port was free just before the spawn, and the child lives.
+        return listener.pid is None or await asyncio.to_thread(self._managed.owns, listener.pid)
+
+    async def _late(self) -> CoreError:
+        elapsed = self._elapsed
+        if stranger := await self._stranger():
+            return preflight.port_in_use(self._endpoint.port, stranger)
+        seconds = self._timeout if elapsed < self._timeout + 1 else round(elapsed)
+        return StartTimedOut(
+            f"Ollama was started but did not answer at {self._endpoint.base_url} within {seconds:g} s.",
+            action="Look into the log, or allow more time with readyTimeout.",
+        )

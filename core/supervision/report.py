@@ -1,0 +1,60 @@
+"""Publishes what changes about one instance and the settings to the history of events. Belongs to the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePath
+
+import msgspec
+
+from core.events.history import EventHistory, EventType
+from core.settings.reader import Settings, SidecarSettings
+from core.settings.schema import AuraSettings
+from core.supervision.state import State, Status
+
+DEFAULT_INSTANCE = "default"
+
+
+class Reporter:
+    """Told of each new status and each new reading of the settings; publishes what is new in them."""
+
+    def __init__(self, history: EventHistory, log_of_start: Callable[[], str | None]) -> None:
+        """`log_of_start` is the path of the log of the Ollama that is being started, once it has a process."""
+        self._history = history
+        self._log_of_start = log_of_start
+        self._status = Status()
+        self._settings: tuple[Settings, str | None] | None = None
+
+    def on_status(self, status: Status) -> None:
+        """Publish how a status differs from the one before it."""
+        before, self._status = self._status, status
+        if (told := _as_told(status)) != _as_told(before):
+            self._history.publish(EventType.STATUS, DEFAULT_INSTANCE, told)
+        if (status.models, status.loaded) != (before.models, before.loaded):
+            told_of_models = {"count": len(status.models), "loaded": list(status.loaded)}
+            self._history.publish(EventType.MODELS, DEFAULT_INSTANCE, told_of_models)
+        is_new_process = status.state is State.STARTING and status.pid not in (None, before.pid)
+        if is_new_process and (path := self._log_of_start()):
+            self._history.publish(EventType.LOG, DEFAULT_INSTANCE, {"file": PurePath(path).name})
+
+    def on_settings(self, reading: tuple[Settings, str | None] | None) -> None:
+        """Publish which keys have new values, and what is wrong with the files. The first reading is no change."""
+        before, self._settings = self._settings, reading
+        if before is not None and reading is not None:
+            changed = [name for name, value in _values(reading[0]).items() if value != _values(before[0])[name]]
+            self._history.publish(EventType.SETTINGS, None, {"changed": changed, "settingsError": reading[1]})
+
+
+def _as_told(status: Status) -> Status:
+    """The status without what another event tells, or none does."""
+    return replace(status, models=(), models_error=None, last_exit=None, since=0.0)
+
+
+def _values(settings: Settings) -> dict[str, object]:
+    """Every value in force, by the key that it has in its file."""
+    aura = {field.encode_name: getattr(settings, field.name) for field in msgspec.structs.fields(AuraSettings)}
+    own = {
+        field.encode_name: getattr(settings.sidecar, field.name) for field in msgspec.structs.fields(SidecarSettings)
+    }
+    return aura | own

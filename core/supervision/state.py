@@ -1,0 +1,130 @@
+"""The one state machine: states, legal moves, and the frozen `Status` that everyone else sees. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from core.errors import CoreError
+from core.ollama.client import Model
+from core.ollama.words import NOT_REACHABLE
+from core.owners.exit import Exit
+
+
+class State(StrEnum):
+    """What is. `UNKNOWN` means not looked yet, which is not `STOPPED`; `EXTERNAL` means it answers but is not ours."""
+
+    UNKNOWN = "unknown"
+    NOT_INSTALLED = "not_installed"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    EXTERNAL = "external"
+    STOPPING = "stopping"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+
+class Wish(StrEnum):
+    """What the user wants."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+RESTING = frozenset({State.UNKNOWN, State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL, State.BACKOFF, State.FAILED})
+"""States in which no process of ours lives."""
+
+UP = frozenset({State.RUNNING, State.EXTERNAL})
+"""States in which an Ollama is there, answering or not."""
+
+TRANSIENT = frozenset({State.STARTING, State.STOPPING})
+"""States that end by themselves, by an event; a look has nothing to say about them."""
+
+_FOUND = frozenset({State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL})
+
+MOVES: dict[State, frozenset[State]] = {
+    State.UNKNOWN: _FOUND | {State.STARTING, State.RUNNING},
+    State.NOT_INSTALLED: _FOUND | {State.STARTING},
+    State.STOPPED: _FOUND | {State.STARTING},
+    State.EXTERNAL: _FOUND | {State.STARTING},
+    State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
+    State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
+    State.STOPPING: frozenset({State.STOPPED, State.FAILED, State.RUNNING}),
+    State.BACKOFF: _FOUND | {State.STARTING, State.FAILED},
+    State.FAILED: _FOUND | {State.STARTING},
+}
+"""Every legal move. Anything else is a bug, and `check_move` lets it crash."""
+
+
+def check_move(old: State, new: State) -> None:
+    """Raise RuntimeError for a move that is not in `MOVES`; staying is always legal."""
+    if new is not old and new not in MOVES[old]:
+        raise RuntimeError(f"illegal move {old} → {new}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsNews:
+    """The installed models, as last listed. `error` says why that list may be out of date, None if it is fresh.
+
+    While no Ollama is up there are no models, and `error` says that.
+    """
+
+    models: tuple[Model, ...]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One consistent look at Ollama.
+
+    `error` is what the last probe met, in the words the Aura app knows (None while Ollama answers); `failure` is why
+    the last wish was not fulfilled. `seen_at` is when a probe last brought news, and `since` when the state was
+    entered, both in seconds on the monotonic clock; a later `seen_at` alone makes no different status. `pid` is our
+    child or, if `EXTERNAL`, the listener where readable; `owner` says whose the port is if not ours, and `by_hand` how
+    its owner can end it. `url` is where Ollama is or would be, `wanted_url` where the settings want it, and `meant_url`
+    what was probably meant by settings that name an address where no Ollama answers.
+
+    `models` and `loaded` are as they were when last listed; `models_error` says why `models` could not be listed since.
+    `install_path` is the executable that runs or that a start would run; `path_problem` says why the configured one
+    is none. `waits_for` says what a start that takes long waits for, and `cause` what keeps us from asking Ollama.
+    """
+
+    state: State = State.UNKNOWN
+    wanted: Wish = Wish.DOWN
+    url: str = ""
+    pid: int | None = None
+    owner: str | None = None
+    by_hand: str | None = None
+    version: str | None = None
+    models: tuple[Model, ...] = ()
+    models_error: str | None = None
+    loaded: tuple[str, ...] = ()
+    error: str | None = None
+    cause: str | None = None
+    failure: CoreError | None = None
+    waits_for: str | None = None
+    install_path: Path | None = None
+    path_problem: str | None = None
+    settings_problem: str | None = None
+    wanted_url: str | None = None
+    meant_url: str | None = None
+    adopted: bool = False
+    restarts: int = 0
+    last_exit: Exit | None = None
+    since: float = 0.0
+    seen_at: float = field(default=0.0, compare=False)
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether a process of ours lives."""
+        return self.state not in RESTING
+
+    @property
+    def is_running(self) -> bool:
+        """Whether an Ollama, ours or not, is up. One that hangs is, and `error` says that it does not answer.
+
+        One that nobody can connect to is not, even while its end has not been told yet.
+        """
+        return self.state in UP and self.error != NOT_REACHABLE

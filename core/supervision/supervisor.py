@@ -1,0 +1,156 @@
+"""The public face of supervision: wishes, the status, subscriptions, and the loop that serves them.
+
+Everybody else posts a wish (`start`, `stop`, `restart`), awaits a `Status`, or subscribes, on the loop that `run` runs
+on. `core.supervision.machine` alone writes state, one message after the other; work that takes time lives in `core.supervision.tasks`, which
+writes nothing and posts what it found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+from core.endpoint import Endpoint
+from core.events.history import EventHistory
+from core.events.snapshots import Subscription
+from core.ollama.client import Client
+from core.ollama.words import NOT_REACHABLE, TIMED_OUT
+from core.settings.paths import Paths
+from core.settings.reader import SettingsReader
+from core.supervision import messages
+from core.supervision.machine import Machine, goodbye
+from core.supervision.once import contained
+from core.supervision.report import Reporter
+from core.supervision.rounds import Rounds
+from core.supervision.state import TRANSIENT, UP, ModelsNews, Status
+from core.supervision.tasks import Errands
+
+
+class Supervisor:
+    """Supervises the one Ollama that the settings in `paths` describe.
+
+    `settings` is the program's one reader of these: the one that is given, or one of its own. `events` is the history
+    of what happens; features beside supervision publish there too.
+    """
+
+    def __init__(self, paths: Paths, reader: SettingsReader | None = None) -> None:
+        self._mail: asyncio.Queue[messages.Message] = asyncio.Queue()
+        self.settings = reader or SettingsReader(paths)
+        self.events = EventHistory()
+        self._errands = Errands(paths, self._mail.put_nowait, self.settings)
+        self._machine = Machine(self._errands, self._do)
+        reporter = Reporter(self.events, self._log_of_start)
+        self._machine.hub.tell(reporter.on_status)
+        self.settings.hub.tell(reporter.on_settings)
+        self._looked = asyncio.Event()
+        self._is_over = False
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Adopt, look, then serve wishes until `close`. Run it once, as a task."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._machine.begin(*await self._errands.adopt())
+                self._looked.set()
+                self._do(Rounds(self._machine, self._errands).go())
+                while not self._machine.may_end:
+                    self._machine.handle(await self._mail.get())
+                self._is_over = True
+                for task in self._background:
+                    task.cancel()
+        finally:
+            self._is_over = True
+            self._looked.set()
+            self._machine.end()
+            self._refuse_what_is_left()
+            await self._errands.close()
+
+    def subscribe(self) -> AbstractContextManager[Subscription[Status]]:
+        """Snapshots as they change: the current one first."""
+        return self._machine.hub.subscribe()
+
+    async def status(self) -> Status:
+        """The state of now: never `unknown`, and looked at within the last 250 ms unless Ollama takes its time.
+
+        Waits for the first look; after that 300 ms at most, and then the last snapshot stands, as old as it is.
+        """
+        await self._looked.wait()
+        current = self._machine.hub.current
+        if current.state in TRANSIENT:
+            return replace(current, seen_at=time.monotonic())
+        if not self._is_over:
+            await self._machine.lookout.freshen()
+        return self._machine.hub.current
+
+    async def start(self, *, by_user: bool = False) -> Status:
+        """Have an Ollama up: returns once it is ready, at once if it is. Raises the CoreError that says why not.
+
+        Concurrent starts join the one in flight; a later `stop` ends it with Superseded. A start that has just failed
+        is not tried again within 10 s unless the settings have changed or `by_user` is set.
+        """
+        return await self._wish(lambda done: messages.Start(done, by_user))
+
+    async def stop(self) -> Status:
+        """Have no managed Ollama: returns once its whole tree is gone.
+
+        Raises NothingManaged, or NotOurs for an external one, which is left alone; StopFailed if it cannot be ended.
+        """
+        return await self._wish(messages.Stop)
+
+    async def restart(self) -> Status:
+        """Stop what is managed, if anything, then start. Raises what these raise."""
+        if self._machine.hub.current.is_managed:
+            await self.stop()
+        return await self.start(by_user=True)
+
+    async def models(self) -> ModelsNews:
+        """The installed models: listed anew, or as they were when they were last listed if that takes over 2 s.
+
+        All who ask at the same time share one call. Does not raise for what Ollama does.
+        """
+        await self._looked.wait()
+        is_fresh = not self._is_over and await self._machine.lookout.freshen_models()
+        status = self._machine.hub.current
+        if status.state not in UP:
+            is_misplaced = status.wanted_url is None and status.settings_problem
+            return ModelsNews((), status.settings_problem if is_misplaced else status.error or NOT_REACHABLE)
+        return ModelsNews(status.models, status.error or status.models_error or (None if is_fresh else TIMED_OUT))
+
+    async def client(self) -> Client:
+        """A client for the endpoint that `status` describes. Raises ConfigError if that is no valid URL."""
+        await self._looked.wait()
+        return self._errands.looker.client(Endpoint.parse(self._machine.hub.current.url))
+
+    def close(self, *, stop_ollama: bool) -> None:
+        """Make `run` return, with the managed Ollama stopped or left running. Wishes are refused from now on."""
+        self._mail.put_nowait(messages.Close(stop_ollama))
+
+    async def _wish(self, make: Callable[[asyncio.Future[Status]], messages.Message]) -> Status:
+        await self._looked.wait()
+        if self._is_over or self._machine.is_closing:
+            raise goodbye()
+        done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
+        self._mail.put_nowait(make(done))
+        return await done
+
+    def _log_of_start(self) -> str | None:
+        return self._machine.managed.record.log if self._machine.managed else None
+
+    def _refuse_what_is_left(self) -> None:
+        while not self._mail.empty():
+            message = self._mail.get_nowait()
+            if isinstance(message, messages.Start | messages.Stop) and not message.done.done():
+                message.done.set_exception(goodbye())
+
+    def _do(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._tasks.create_task(contained(errand))
+        # One that is cancelled before its first step would be reported as never awaited.
+        task.add_done_callback(lambda _: errand.close())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
