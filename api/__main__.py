@@ -15,8 +15,8 @@ from typing import NoReturn
 
 from api.hooks import HEADLESS, Hooks
 from api.server import sidecar
-from core import __version__, os_error, token
-from core.errors import CoreError
+from core import __version__, token
+from core.errors import WAYS_OUT, CoreError, os_error_in_words
 from core.output import console, sidecar_log
 from core.platform import keep_one_heap
 from core.settings.paths import Paths
@@ -72,7 +72,7 @@ def in_words(error: CoreError | OSError) -> str:
     """What went wrong, and the way out where there is one."""
     if isinstance(error, CoreError):
         return in_sentences(error.message, error.action)
-    return in_sentences(os_error.in_words(error), os_error.WAYS_OUT.get(error.errno or 0))
+    return in_sentences(os_error_in_words(error), WAYS_OUT.get(error.errno or 0))
 
 
 def parser() -> argparse.ArgumentParser:

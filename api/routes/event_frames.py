@@ -7,7 +7,7 @@ history keeps, gets the present status beside, so that it can go on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,7 +80,7 @@ class EventFrames:
         self,
         type: str,
         number: int,
-        data: Status | Mapping[str, Any] | None = None,
+        data: object = None,
         instance: str | None = None,
         at: float | None = None,
         *,
@@ -95,5 +95,5 @@ class EventFrames:
             "instance": instance,
             "type": type,
         }
-        body |= msgspec.to_builtins(status_body(data)) if isinstance(data, Status) else (data or {})
+        body |= msgspec.to_builtins(status_body(data) if isinstance(data, Status) else data or {})
         return framed(encoded(body).decode(), event=type, id=body["id"] if is_place else None)

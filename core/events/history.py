@@ -13,13 +13,9 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import Any
-
-from core.supervision.state import Status
 
 MOST_EVENTS = 1000
 MOST_AT_ONCE = 25
@@ -48,7 +44,7 @@ class Event:
     at: float
     instance: str | None
     type: EventType
-    data: Status | Mapping[str, Any]
+    data: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ class EventHistory:
         self._ring: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._published = asyncio.Event()
 
-    def publish(self, type: EventType, instance: str | None, data: Status | Mapping[str, Any]) -> None:
+    def publish(self, type: EventType, instance: str | None, data: object) -> None:
         """Add an event, and wake up whoever waits for it. `data` must not change afterwards. Takes no time."""
         self.newest += 1
         self._ring.append(Event(self.newest, time.time(), instance, type, data))

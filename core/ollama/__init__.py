@@ -1,0 +1,7 @@
+"""An Ollama seen from outside: its HTTP API, whose process listens at its address, and which executable it is.
+
+- `client.Client` calls one server; `probe.probe` says who answers at an address.
+- `listener.find_listener` names the holder of a port; `knock` only tries the port.
+- `executable.Locator` finds the executable; `program.why_not` says why one cannot be run.
+- `activity`: whether an Ollama prints, and whether it is at work.
+"""

@@ -18,11 +18,11 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 
 from core.endpoint import bracketed
+from core.errors import why_not_connected
 from core.logs.own_calls import MARK
 from core.ollama.http_overhead import LeanConnector, TooMuchOverhead
 from core.ollama.proxy import proxy_for
 from core.ollama.resolver import Resolver
-from core.os_error import why_not_connected
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection

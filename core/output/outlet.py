@@ -1,7 +1,7 @@
 """Texts on their way to a place that may hang or be full: a pipe that nobody reads, a disk. Nobody waits for them.
 
-Used for what the program prints and for its own log. Ollama's output has a way of its own, `core.shim.pump`, that holds a
-fast writer back instead of dropping lines.
+Used for what the program prints and for its own log. Ollama's output has a way of its own, `core.shim.pump`, that
+holds a fast writer back instead of dropping lines.
 """
 
 from __future__ import annotations

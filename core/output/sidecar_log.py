@@ -1,4 +1,4 @@
-"""Our own log, `AuraData/logs/sidecar.log`: what the sidecar did and why. Ollama's own lines are in `core.logs.tail`."""
+"""Our own log, `AuraData/logs/sidecar.log`: what the sidecar did and why. `core.logs` has Ollama's own."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from core import __version__
 from core.platform import EXECUTABLE_NAMES, private_tree, replace_private
 
 RESTART = "Restart aura-ollama: it has been upgraded, moved or removed since it was started."
-_FROZEN_SHIM = Path(__file__).resolve().parent.parent / "shim"
+_FROZEN_SHIM = Path(__file__).resolve().parent.parent.parent / "shim"
 Files = Callable[[], Iterable[tuple[str, bytes, bool]]]
 """What a copy is made of: each file as its path with `/`, its bytes, and whether it is a program."""
 _HASH_DIGITS = 8
@@ -39,7 +39,7 @@ _BYTECODE = "__pycache__"
 # Run in Python's isolated mode: neither the folder it is run in nor PYTHON* variables nor site packages count. Our own
 # folder comes last, so that no module of ours or our neighbours' stands in for one of the standard library. The word
 # `core.shim` is how this and other versions of `core.owners.adopt` know a shim.
-_RUN_SHIM = "import sys; sys.path.append(sys.argv[1]); from core.shim import main; sys.exit(main(sys.argv[3]))"
+_RUN_SHIM = "import sys; sys.path.append(sys.argv[1]); from core.shim.main import main; sys.exit(main(sys.argv[3]))"
 
 
 class ShimProgram(Protocol):

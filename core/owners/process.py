@@ -16,8 +16,8 @@ from subprocess import Popen
 
 import psutil
 
+from core.errors import WAYS_OUT as WAYS_OUT
 from core.errors import StopFailed
-from core.os_error import WAYS_OUT as WAYS_OUT
 from core.owners.exit import UNRECORDED, Exit
 from core.owners.run_record import RunRecord, read_record, sweep_drafts
 from core.platform import GUARDED, ask_shim, birth, end_orphans, has_guard, kill, members, watch_end

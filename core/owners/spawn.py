@@ -21,8 +21,8 @@ from subprocess import Popen, TimeoutExpired
 
 import msgspec
 
-from core import files, os_error
-from core.errors import DataFolderGone, SpawnFailed
+from core import files
+from core.errors import DataFolderGone, SpawnFailed, os_error_in_words
 from core.ollama import program
 from core.owners.bundle import RESTART, shim_program
 from core.owners.process import WAYS_OUT, Managed
@@ -200,7 +200,7 @@ def _data_folder_gone(plan: Plan) -> SpawnFailed:
 
 
 def _not_started(error: OSError, action: str | None) -> SpawnFailed:
-    words = f"The shim could not be started: {os_error.in_words(error)}"
+    words = f"The shim could not be started: {os_error_in_words(error)}"
     return SpawnFailed(words, action=WAYS_OUT.get(error.errno or 0, action))
 
 

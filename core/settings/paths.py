@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.settings.reader import default_root
-from core.settings.schema import DEFAULT_URL as DEFAULT_URL
-from core.settings.schema import SidecarSettings as SidecarSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The small process that owns one `ollama serve`: its pipes, its log, its exit code and its whole tree.
 
-Run by `core.owners.spawn` with the command line that `core.owners.bundle` makes, whose last words are `core.shim SPEC` (frozen:
-`--shim SPEC`), detached, so that a sidecar that crashes or is upgraded takes nothing with it. Standard library only: it
-must be small and start at once.
+Run by `core.owners.spawn` with the command line that `core.owners.bundle` makes, whose last words are `core.shim SPEC`
+(frozen: `--shim SPEC`), detached, so that a sidecar that crashes or is upgraded takes nothing with it. Standard library
+only: it must be small and start at once.
 
 SPEC is the path of a JSON file, deleted once the run record is written or the start has failed, with: `argv`, `env`
 (additions), `cwd`, `logs` (folder), `caps` (`core.logs.segments.Caps` by name), `record` (path), `grace` (seconds),

@@ -48,7 +48,7 @@ def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) ->
     A record that is an earlier shim's stays as it is. Without a folder nothing is said in a log. Nothing is said at all
     if the shim had told the end itself.
     """
-    record = _record_of(record_path, shim_pid)
+    record = record_of(record_path, shim_pid)
     if record.get("endedAt"):
         return
     with contextlib.suppress(OSError):
@@ -61,7 +61,7 @@ def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) ->
             )
 
 
-def _record_of(path: str, shim_pid: int) -> Record:
+def record_of(path: str, shim_pid: int) -> Record:
     """What that shim has recorded; empty if nothing, or if it cannot be read for a second."""
     deadline = time.monotonic() + _READ_SECONDS
     while True:

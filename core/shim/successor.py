@@ -13,7 +13,7 @@ import time
 from core.logs.segments import Caps
 from core.platform.successor import Heir
 from core.shim.pump import Pump
-from core.shim.record import _record_of, bury, cannot_be_ended, write_record
+from core.shim.record import bury, cannot_be_ended, record_of, write_record
 from core.shim.writer import LogWriter
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ class LogHeir(Heir):
 
     def _carry_on(self) -> None:
         with contextlib.suppress(OSError, RuntimeError):
-            if _record_of(self._record_path, self._shim_pid).get("endedAt"):
+            if record_of(self._record_path, self._shim_pid).get("endedAt"):
                 return
             self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp, untold=self._untold)
             self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
@@ -75,7 +75,7 @@ class LogHeir(Heir):
         if self._log:
             self._log.note(cannot_be_ended(pids))
         with contextlib.suppress(OSError):
-            if record := _record_of(self._record_path, self._shim_pid):
+            if record := record_of(self._record_path, self._shim_pid):
                 write_record(self._record_path, record | {"unkillable": pids})
 
     def end(self) -> None:

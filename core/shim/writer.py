@@ -1,4 +1,4 @@
-"""From the queue to the log: the one thread of a start that writes, counts what a full disk takes, and keeps the last lines.
+"""From the queue to the log: the one thread of a start that writes, counts losses, and keeps the last lines.
 
 The shim owns it. Lean and standard library only for its sake.
 """

@@ -1,7 +1,7 @@
 """What the supervisor makes of each message: the states, who waits for them, and which errand comes next.
 
-The only writer of `Status`. `core.supervision.supervisor` owns the one `Machine`, feeds it messages one by one, and no handler
-waits. Everything runs on the supervisor's loop.
+The only writer of `Status`. The supervisor owns the one `Machine` and feeds it messages one by one; no handler waits.
+Everything runs on the supervisor's loop.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The public face of supervision: wishes, the status, subscriptions, and the loop that serves them.
 
 Everybody else posts a wish (`start`, `stop`, `restart`), awaits a `Status`, or subscribes, on the loop that `run` runs
-on. `core.supervision.machine` alone writes state, one message after the other; work that takes time lives in `core.supervision.tasks`, which
-writes nothing and posts what it found.
+on. `machine` alone writes state, one message after the other; work that takes time lives in `tasks`, which writes
+nothing and posts what it found.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ _kernel = _Kernel()
 
 
 def socket_owner_is_us(peer: tuple[str, int], own: tuple[str, int]) -> bool | None:
-    """See `core.platform.sockets.peer`. None if neither the kernel nor its tables tell; False if there is no means to ask.
+    """See `core.platform.sockets.peer`. None if neither the kernel nor its tables tell; False if neither can be asked.
 
     Whoever uses up our descriptors must not get past this by it.
     """

@@ -1,4 +1,4 @@
-"""Windows: the owner of a connected socket, from the TCP table and its process. Contract: `core.platform.sockets.peer`."""
+"""Windows: the owner of a connected socket, from the TCP table. Contract: `core.platform.sockets.peer`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from core.platform.sockets import windows
 
 
 def socket_owner_is_us(peer: tuple[str, int], own: tuple[str, int]) -> bool | None:
-    """See `core.platform.sockets.peer`. A process that may not be looked at is another user's. None if no process is named."""
+    """See `core.platform.sockets.peer`. None if no process is named.
+
+    A process that may not be looked at is another user's.
+    """
     try:
         if not windows.tells_owners():
             return None

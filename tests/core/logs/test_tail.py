@@ -19,7 +19,7 @@ from tests import tied
 
 NOON = 1_730_462_400.0  # 2024-11-01 12:00:00 UTC
 MIB = 1024 * 1024
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 posix_only = tied.posix("file modes, and deletion of open files")
 counts_reads = tied.linux("counts the bytes read in /proc/self/io")

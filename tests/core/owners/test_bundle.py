@@ -156,7 +156,7 @@ def test_the_modules_of_a_shim_are_copied_whole_and_its_bytecode_does_not_count(
     program = PythonShim(package)
     command = program.command(run_dir, Path("spec"))
     copy = Path(command[-3])
-    assert content(copy) == {"core/shim/main.py": b"main = print", "core/platform/__init__.py": b""}
+    assert content(copy) == {"core/shim.py": b"main = print", "core/platform/__init__.py": b""}
     (copy / "core" / "__pycache__").mkdir()
     (copy / "core" / "__pycache__" / "shim.pyc").write_bytes(b"")
     assert program.command(run_dir, Path("spec")) == command

@@ -35,7 +35,7 @@ if sys.platform != "win32":
 from core.platform import _win32api as win32
 from core.platform import windows
 
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 PYTHON = [sys.executable, "-I", "-S"]
 SLEEPER = [*PYTHON, "-c", "import time; time.sleep(600)"]
 # Prints the pid of a grandchild that would outlive it, then waits to be killed.

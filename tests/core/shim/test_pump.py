@@ -22,7 +22,7 @@ from tests import tied
 from tests.core.dirt import EVIL, cut
 
 NOON = 1_730_462_400.0  # 2024-11-01 12:00:00 UTC
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UNLIMITED = Caps(segments_per_start=1000)
 
 finds_descriptors = tied.linux("finds the log's descriptor in /proc")

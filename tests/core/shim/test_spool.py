@@ -19,7 +19,7 @@ from core.shim.writer import LogWriter
 from tests import tied
 from tests.core.dirt import cut
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KILLS = 40
 KINDS = {
     "plain": 'b"%09d %s" % (number, b"." * 80)',

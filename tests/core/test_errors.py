@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from core import os_error
+from core.errors import WAYS_OUT, os_error_in_words
 
 
 @pytest.mark.parametrize(
@@ -23,11 +23,11 @@ from core import os_error
 )
 def test_each_refusal_has_its_own_words_and_way_out(number: int, way_out: str) -> None:
     error = OSError(number, os.strerror(number), "/a/file")
-    assert os_error.in_words(error) == f"/a/file: {os.strerror(number)}"
-    assert way_out in os_error.WAYS_OUT[number]
+    assert os_error_in_words(error) == f"/a/file: {os.strerror(number)}"
+    assert way_out in WAYS_OUT[number]
 
 
 def test_an_error_without_file_or_number_still_has_words() -> None:
-    assert os_error.in_words(OSError(errno.EIO, "Input/output error")) == "Input/output error"
-    assert os_error.in_words(OSError("it broke")) == "it broke"
-    assert os_error.in_words(TimeoutError()) == "TimeoutError"
+    assert os_error_in_words(OSError(errno.EIO, "Input/output error")) == "Input/output error"
+    assert os_error_in_words(OSError("it broke")) == "it broke"
+    assert os_error_in_words(TimeoutError()) == "TimeoutError"
