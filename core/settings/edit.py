@@ -16,9 +16,7 @@ from core.settings import file as settings_file
 from core.settings import schema
 from core.settings.json_text import Document
 from core.settings.paths import Paths
-from core.settings.schema import DEFAULT_URL as DEFAULT_URL
-from core.settings.schema import AuraSettings, Fault
-from core.settings.schema import SidecarSettings as SidecarSettings
+from core.settings.schema import AuraSettings, Fault, SidecarSettings
 
 
 def write_settings(paths: Paths, changes: Mapping[str, object]) -> None:
@@ -59,12 +57,12 @@ def _changed(path: Path, kind: type[msgspec.Struct], text: str, changes: Mapping
     except Fault as fault:
         if fault.keys[0] in changes:
             raise ConfigError(fault.message, action=fault.action) from None
-        raise _located(path, before, fault) from None
+        raise located(path, before, fault) from None
     if before.others(changes) != after.others(changes):
         raise ConfigError(f"{path} cannot be changed without touching other keys", action="Change it in an editor.")
     return edited
 
 
-def _located(path: Path, document: Document, fault: Fault) -> ConfigError:
+def located(path: Path, document: Document, fault: Fault) -> ConfigError:
     """The fault with file and line."""
     return ConfigError(f"{path}, line {document.line_of(fault.keys)}: {fault.message}", action=fault.action)

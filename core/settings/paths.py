@@ -6,7 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.settings.reader import default_root
+import platformdirs
+
+
+def default_root() -> Path:
+    """The user's data folder for Aura."""
+    return platformdirs.user_data_path("Aura", appauthor=False)
 
 
 @dataclass(frozen=True, slots=True)

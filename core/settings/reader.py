@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
-import platformdirs
 
 from core.errors import ConfigError, DataFolderGone
 from core.events.snapshots import Broadcast
 from core.settings import file as settings_file
 from core.settings import schema
-from core.settings.edit import _located
+from core.settings.edit import located
 from core.settings.file import Stamp
 from core.settings.paths import Paths
 from core.settings.schema import DEFAULT_URL as DEFAULT_URL
@@ -33,11 +32,6 @@ FIRST_READ_SECONDS = 5.0
 FRESH_SECONDS = 0.25
 HANGING_SECONDS = 2.0
 _T = TypeVar("_T", bound=msgspec.Struct)
-
-
-def default_root() -> Path:
-    """The user's data folder for Aura."""
-    return platformdirs.user_data_path("Aura", appauthor=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +181,7 @@ class _Source(Generic[_T]):
         try:
             return schema.convert(self._kind, document.values)
         except Fault as fault:
-            raise _located(self._path, document, fault) from None
+            raise located(self._path, document, fault) from None
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
