@@ -61,7 +61,7 @@ class Rig:
     @property
     def record(self) -> RunRecord:
         """What the run record says now."""
-        content = record_path(self.paths.run, self.port).read_bytes()
+        content = record_path(self.paths.run).read_bytes()
         return msgspec.json.decode(content, type=RunRecord)
 
     def family(self) -> list[psutil.Process]:

@@ -123,7 +123,7 @@ def test_a_shim_is_known_by_the_words_of_every_version(site: Path, tmp_path: Pat
     """Sidecars of another version look for `core.shim` among the words, and for the spec as the last one."""
     with installed(site, tmp_path / "data") as sidecar:
         assert post(sidecar, "start")["success"]
-        shim = json.loads(next((tmp_path / "data").glob("AuraData/run/ollama-*.json")).read_text())["shimPid"]
+        shim = json.loads((tmp_path / "data/AuraData/run/default.json").read_text())["shimPid"]
         command = psutil.Process(shim).cmdline()
         assert "core.shim" in command
         assert Path(command[-1]).parent.samefile(tmp_path / "data/AuraData/run")

@@ -59,7 +59,7 @@ class Place:
 
     def record(self) -> dict[str, object]:
         """The run record."""
-        found: dict[str, object] = json.loads((self.root / f"AuraData/run/ollama-{self.port}.json").read_text())
+        found: dict[str, object] = json.loads((self.root / "AuraData/run/default.json").read_text())
         return found
 
     def tree(self) -> list[psutil.Process]:

@@ -11,7 +11,7 @@ import psutil
 
 from core.owners.bundle import shim_program
 from core.owners.process import Managed
-from core.owners.run_record import RunRecord, files_in, read_record, sweep
+from core.owners.run_record import NewerVersion, RunRecord, read_record, records_in, specs_in, sweep_all
 from core.platform import birth, replace_private
 
 log = logging.getLogger(__name__)
@@ -22,13 +22,16 @@ _POLL_SECONDS = 0.02
 
 
 def adopt(run_dir: Path, grace: float) -> list[Managed]:
-    """Every live shim that the records in `run_dir` prove to be ours. Nothing is signalled.
+    """Every live shim that the records in `run_dir` prove to be ours, of every instance. Nothing is signalled.
+
+    Call it once, before the first start: it deletes specs that no shim is about to read.
 
     A record proves it if shim and Ollama match in pid and birth, the shim's command line names this run folder, and
     the Ollama is the shim's child. A shim whose sidecar was killed in the middle of a start is about to write its
     record, and is waited for, 5 s at most. Records that claim a run but do not match are set aside as `….stale` and
     reported. One that cannot be read, or whose processes cannot be looked at, is tried again for 5 s, and stays in any
-    case, for the next sidecar: that says nothing of what is in it.
+    case, for the next sidecar: that says nothing of what is in it. One of a later version is reported and left alone.
+    Those of the release before this bear no version and a port in place of the instance; they are the default's.
 
     Blocks; call it in a thread.
     """
@@ -36,8 +39,9 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
     with suppress(OSError):
         shim_program()
     found: dict[Path, Managed] = {}
+    newer: set[Path] = set()
     deadline = time.monotonic() + _READ_SECONDS
-    while not _adopt_once(run_dir, grace, found):
+    while not _adopt_once(run_dir, grace, found, newer):
         if time.monotonic() >= deadline:
             log.warning("not every run record in %s can be read; what it tells of is not adopted", run_dir)
             break
@@ -45,22 +49,38 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
     return list(found.values())
 
 
-def _adopt_once(run_dir: Path, grace: float, found: dict[Path, Managed]) -> bool:
-    """Add to `found` what the records prove; False if not all of them can be read at present."""
+def _adopt_once(run_dir: Path, grace: float, found: dict[Path, Managed], newer: set[Path]) -> bool:
+    """Add to `found` what the records prove, and to `newer` the files of a later version, each reported once.
+
+    False if not all of them can be read at present.
+    """
     is_complete = True
     try:
         _await_births(run_dir)
-        sweep(run_dir)
-        for path in files_in(run_dir, "ollama-*.json"):
-            if path not in found and not _examine(path, run_dir, grace, found):
-                is_complete = False
+        for path in sweep_all(run_dir):
+            _report_newer(path, newer)
+        for path in records_in(run_dir):
+            try:
+                if path not in found and not _examine(path, run_dir, grace, found):
+                    is_complete = False
+            except NewerVersion:
+                _report_newer(path, newer)
     except (OSError, psutil.AccessDenied):
         return False
     return is_complete
 
 
+def _report_newer(path: Path, reported: set[Path]) -> None:
+    if path not in reported:
+        log.warning("%s was written by a later version of aura-ollama; left alone, nothing was signalled", path)
+    reported.add(path)
+
+
 def _examine(path: Path, run_dir: Path, grace: float, found: dict[Path, Managed]) -> bool:
-    """Add to `found` what a record proves, and set aside one that is false; False if it cannot be read at present."""
+    """Add to `found` what a record proves, and set aside one that is false; False if it cannot be read at present.
+
+    Raises NewerVersion.
+    """
     try:
         record = read_record(path)
         if record and record.ended_at:
@@ -76,7 +96,7 @@ def _examine(path: Path, run_dir: Path, grace: float, found: dict[Path, Managed]
 
 def _await_births(run_dir: Path) -> None:
     deadline = time.monotonic() + _BIRTH_SECONDS
-    for spec in files_in(run_dir, "ollama-*.spec.json"):
+    for spec in specs_in(run_dir):
         while spec.exists() and _is_in_use(spec) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 

@@ -16,6 +16,7 @@ import errno
 import hashlib
 import os
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -35,6 +36,10 @@ _FROZEN_SHIM = Path(__file__).resolve().parent.parent.parent / "shim"
 Files = Callable[[], Iterable[tuple[str, bytes, bool]]]
 """What a copy is made of: each file as its path with `/`, its bytes, and whether it is a program."""
 _HASH_DIGITS = 8
+_LOCK_SECONDS = 10.0
+# Instances start at the same time and share the copies: one may not delete another's draft, nor put the same copy in
+# place twice.
+_copying = threading.Lock()
 _BYTECODE = "__pycache__"
 # Run in Python's isolated mode: neither the folder it is run in nor PYTHON* variables nor site packages count. Our own
 # folder comes last, so that no module of ours or our neighbours' stands in for one of the standard library. The word
@@ -128,15 +133,21 @@ def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
 
 def _good_copy(run_dir: Path, digest: str, files: Files, skip: str = "") -> Path:
     name = f"shim-{__version__}-{digest[:_HASH_DIGITS]}"
-    there = sorted(private_tree.names(str(run_dir)))
-    copy = next((found for found in there if found.startswith(name) and _is_true(run_dir, found, digest, skip)), None)
-    if copy is None:
-        if name in there:
-            # It is not what it should be, and perhaps in use.
-            name = f"{name}-{uuid.uuid4().hex[:_HASH_DIGITS]}"
-        copy = _copy(run_dir, name, digest, files)
-    _remove_others(run_dir, {found for found in there if found.startswith("shim-")} - {copy})
-    return run_dir / copy
+    if not _copying.acquire(timeout=_LOCK_SECONDS):
+        raise TimeoutError(errno.ETIMEDOUT, "Another start still waits for the disk", str(run_dir / name))
+    try:
+        there = sorted(private_tree.names(str(run_dir)))
+        fitting = (found for found in there if found.startswith(name) and _is_true(run_dir, found, digest, skip))
+        copy = next(fitting, None)
+        if copy is None:
+            if name in there:
+                # It is not what it should be, and perhaps in use.
+                name = f"{name}-{uuid.uuid4().hex[:_HASH_DIGITS]}"
+            copy = _copy(run_dir, name, digest, files)
+        _remove_others(run_dir, {found for found in there if found.startswith("shim-")} - {copy})
+        return run_dir / copy
+    finally:
+        _copying.release()
 
 
 def _is_true(run_dir: Path, name: str, digest: str, skip: str = "") -> bool:

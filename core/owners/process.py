@@ -1,4 +1,4 @@
-"""A live shim and its Ollama: ask it to stop, hear of its end. Never acts on a bare pid.
+"""A live shim and its Ollama, as `process_owner` runs it: ask it to stop, hear of its end. Never acts on a bare pid.
 
 Blocking work runs in threads, with a deadline where a disk may hang; the coroutines belong to the supervisor's loop.
 """
@@ -19,7 +19,8 @@ import psutil
 from core.errors import WAYS_OUT as WAYS_OUT
 from core.errors import StopFailed
 from core.owners.exit import UNRECORDED, Exit
-from core.owners.run_record import RunRecord, read_record, sweep_drafts
+from core.owners.logs import FolderLogs
+from core.owners.run_record import NewerVersion, RunRecord, read_record, sweep_drafts
 from core.platform import GUARDED, ask_shim, birth, end_orphans, has_guard, kill, members, watch_end
 from core.shim.record import SHIM_KILLED, bury
 from core.shim.successor import WATCHERS_KILLED
@@ -41,7 +42,10 @@ _EPILOGUE_SECONDS = 12.0
 
 
 class Managed:
-    """A live shim, spawned or adopted, and its Ollama. Only `spawn` and `adopt` make one."""
+    """A live shim, spawned or adopted, and its Ollama. Only `spawn` and `adopt` make one.
+
+    Contract: `protocol.Running`. `record` is what the shim wrote when it started.
+    """
 
     def __init__(self, path: Path, record: RunRecord, grace: float, popen: Popen[bytes] | None = None) -> None:
         self.record = record
@@ -54,7 +58,27 @@ class Managed:
         # While a disk hangs, one thread hangs with it and no more.
         self._reading = SingleFlight("run-record", lambda: read_record(path))
 
-    async def watch(self, on_outlasted: Callable[[StopFailed], None] = lambda error: None) -> Exit:
+    @property
+    def instance(self) -> str:
+        """Contract: `Running.instance`."""
+        return self.record.instance
+
+    @property
+    def url(self) -> str:
+        """Contract: `Running.url`."""
+        return self.record.url
+
+    @property
+    def pid(self) -> int:
+        """Contract: `Running.pid`."""
+        return self.record.pid
+
+    @property
+    def logs(self) -> FolderLogs:
+        """Contract: `Running.logs`."""
+        return FolderLogs(Path(self.record.log).parent)
+
+    async def ended(self, on_outlasted: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Return once the shim has ended and its tree with it. Let one task do this, once.
 
         `on_outlasted` hears of members that outlive their Ollama though they were killed, once for each set of them.
@@ -74,6 +98,10 @@ class Managed:
         self._ended.set()
         reason = record.reason or (SHIM_KILLED if self._was_killed else UNRECORDED)
         return Exit(record.exit_code, reason, record.ended_at, record.last_lines)
+
+    async def watch(self, on_outlasted: Callable[[StopFailed], None] = lambda error: None) -> Exit:
+        """The same as `ended`."""
+        return await self.ended(on_outlasted)
 
     async def _has_shim_ended(self, on_outlasted: Callable[[StopFailed], None]) -> bool:
         """Wait for the shim's end: True; or until it only waits for a disk, with nothing left of its tree: False."""
@@ -126,7 +154,7 @@ class Managed:
             await self._reading.run(_DISK_SECONDS)
         except TimeoutError:
             return False
-        except OSError:
+        except (OSError, NewerVersion):
             pass
         return True
 
@@ -166,12 +194,12 @@ class Managed:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
         with suppress(TimeoutError, OSError):
-            await within(_DISK_SECONDS, "sweep", lambda: sweep_drafts(self._path.parent))
+            await within(_DISK_SECONDS, "sweep", lambda: sweep_drafts(self._path))
         return record
 
     async def _newest_record(self) -> RunRecord:
         """What the shim or its guard has recorded by now; what we know already if that cannot be read at present."""
-        with suppress(TimeoutError, OSError):
+        with suppress(TimeoutError, OSError, NewerVersion):
             record = await self._reading.run(_DISK_SECONDS)
             if record and record.shim_pid == self.record.shim_pid:
                 return record
@@ -211,8 +239,8 @@ class Managed:
     async def stop(self) -> None:
         """Ask the shim to stop its tree, and kill the shim if it does not obey: its guard ends the tree then.
 
-        Needs `watch` to be running. Raises StopFailed if the tree cannot be asked, or outlives even a kill: then those
-        who watch over it stay, and `watch` tells of its end when it comes.
+        Needs a task that awaits `ended`. Raises StopFailed if the tree cannot be asked, or outlives even a kill: then
+        those who watch over it stay, and `ended` tells of its end when it comes.
         """
         shim = self.record.shim_pid, self.record.shim_birth
         try:
@@ -239,7 +267,7 @@ class Managed:
         return True
 
     async def gone(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the end that `watch` tells; False if it does not come."""
+        """Wait up to `timeout` seconds for the end that `ended` tells; False if it does not come."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ended.wait(), timeout)
         return self._ended.is_set()
@@ -251,6 +279,15 @@ class Managed:
         except (psutil.Error, OSError):
             return False
         return not family.isdisjoint({self.record.pid, self.record.shim_pid})
+
+    def usage(self) -> tuple[int, ...]:
+        """Contract: `Running.usage`."""
+        try:
+            if birth(self.record.pid) != self.record.birth:
+                return ()
+            return self.record.pid, *(child.pid for child in psutil.Process(self.record.pid).children(recursive=True))
+        except (psutil.Error, OSError):
+            return ()
 
     def let_go(self) -> None:
         """Leave the shim and its Ollama running, for a later sidecar to adopt."""

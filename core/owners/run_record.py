@@ -1,4 +1,9 @@
-"""The small files of the `run` folder by which sidecars and shims know of each other: run records, specs, drafts."""
+"""The small files of the `run` folder by which sidecars and shims know of each other: run records, specs, drafts.
+
+They are per instance: `<id>.json`, `<id>.spec.json`, and drafts of both, `<file>.<pid of the writer>.new`. The release
+before this wrote `ollama-<port>` in place of the id; what it left is read, and never written anew. Which ids there can
+be, so that none has the name of another file in the folder, is in `core.settings.paths.is_instance_id`.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +18,19 @@ import msgspec
 
 from core import files
 from core.platform import birth, unlink_private
+from core.settings.paths import DEFAULT_INSTANCE, instance_id, is_run_file_stem
+from core.shim import record as shim_record
+from core.shim import spec as shim_spec
+from core.shim.spec import NewerVersion as NewerVersion
+from core.shim.spec import require_known
 
 log = logging.getLogger(__name__)
 
+_RECORD, _SPEC = ".json", ".spec.json"
+
 
 class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
-    """What a shim wrote about its child, `run/ollama-<port>.json`. `core.shim` tells the fields."""
+    """What a shim wrote about its child, `run/<id>.json`. `core.shim.main` tells the fields."""
 
     shim_pid: int
     shim_birth: str
@@ -30,6 +42,9 @@ class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
     log: str
     started_at: str
     stop_event: str
+    version: int = 0
+    """0: the release before this, which wrote none, and knew of one instance only."""
+    instance: str = DEFAULT_INSTANCE
     exit_code: int | None = None
     ended_at: str | None = None
     reason: str | None = None
@@ -37,18 +52,19 @@ class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
     unkillable: tuple[int, ...] = ()
 
 
-def record_path(run_dir: Path, port: int) -> Path:
-    """Where the run record of the Ollama on that port lies."""
-    return run_dir / f"ollama-{port}.json"
+def record_path(run_dir: Path, instance: str = DEFAULT_INSTANCE) -> Path:
+    """Where the run record of that instance lies. Raises ConfigError if none can have that id."""
+    return run_dir / f"{instance_id(instance)}{_RECORD}"
 
 
-def spec_path(run_dir: Path, port: int) -> Path:
-    """Where the shim to come on that port finds what it shall do."""
-    return run_dir / f"ollama-{port}.spec.json"
+def spec_path(run_dir: Path, instance: str = DEFAULT_INSTANCE) -> Path:
+    """Where the shim to come for that instance finds what it shall do. Raises ConfigError if none can have that id."""
+    return run_dir / f"{instance_id(instance)}{_SPEC}"
 
 
 def to_record(content: object) -> RunRecord:
-    """The run record that decoded JSON holds. Raises ValueError if it is none."""
+    """The run record that decoded JSON holds. Raises ValueError if it is none, NewerVersion if it is of a later one."""
+    require_known(content, shim_record.VERSION)
     try:
         return msgspec.convert(content, RunRecord)
     except msgspec.MsgspecError as error:
@@ -59,7 +75,7 @@ def read_record(path: Path) -> RunRecord | None:
     """The run record, None if there is none, it is damaged, or others may have written it.
 
     Raises OSError if it cannot be read: too many files are open, or a virus scanner holds it. That says nothing of what
-    is in it, so try again.
+    is in it, so try again. Raises NewerVersion if a later release wrote it.
     """
     try:
         # The standard decoder, as in the shim: a path in it that is no text has half a surrogate pair for each byte.
@@ -72,32 +88,72 @@ def read_record(path: Path) -> RunRecord | None:
         raise
 
 
-def files_in(run_dir: Path, pattern: str) -> list[Path]:
-    """The files with names like `pattern`, sorted; none if there is no such folder. Raises OSError."""
+def records_in(run_dir: Path) -> list[Path]:
+    """All run records, of whichever instance or version, sorted. Raises OSError."""
+    return [path for path in _files_in(run_dir, f"*{_RECORD}") if is_run_file_stem(path.name.removesuffix(_RECORD))]
+
+
+def specs_in(run_dir: Path) -> list[Path]:
+    """All specs, of whichever instance or version, sorted. Raises OSError."""
+    return [path for path in _files_in(run_dir, f"*{_SPEC}") if is_run_file_stem(path.name.removesuffix(_SPEC))]
+
+
+def _files_in(run_dir: Path, pattern: str) -> list[Path]:
     # What a folder's own `glob` makes of a folder that cannot be read differs between versions of Python.
     try:
-        return sorted(path for path in run_dir.iterdir() if fnmatch.fnmatch(path.name, pattern))
+        return sorted(path for path in run_dir.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
     except FileNotFoundError:
         return []
 
 
-def sweep(run_dir: Path) -> None:
-    """Delete what a killed sidecar or shim had no time to delete: specs, which may hold secrets, and drafts.
+def sweep_all(run_dir: Path) -> list[Path]:
+    """Delete what killed sidecars and shims had no time to delete: specs, which may hold secrets, and drafts.
 
-    As far as that is possible at present; what is left is logged, or left for the next time.
+    Of every instance, so call it before the first start. What cannot be deleted at present is logged, or left for the
+    next time. Specs of a later version stay; those are returned.
     """
+    newer = []
     with suppress(OSError):
-        for path in files_in(run_dir, "ollama-*.spec.json"):
-            if not unlink_private(str(path)):
+        for path in specs_in(run_dir):
+            if _is_newer_spec(path):
+                newer.append(path)
+            elif not unlink_private(str(path)):
                 log.warning("%s cannot be deleted", path)
-        sweep_drafts(run_dir)
+        _sweep_drafts(run_dir, "*.new")
+    return newer
 
 
-def sweep_drafts(run_dir: Path) -> None:
-    """Delete the drafts that nobody is about to put in place any more. Raises OSError if they cannot be listed."""
-    for draft in files_in(run_dir, "*.new"):
+def sweep(run_dir: Path, instance: str) -> None:
+    """Delete the spec and the drafts that a start of that instance has left. Touches no other instance's files."""
+    with suppress(OSError):
+        spec = spec_path(run_dir, instance)
+        if not _is_newer_spec(spec) and not unlink_private(str(spec)):
+            log.warning("%s cannot be deleted", spec)
+        sweep_drafts(spec)
+        sweep_drafts(record_path(run_dir, instance))
+
+
+def sweep_drafts(path: Path) -> None:
+    """Delete the drafts of that file which nobody is about to put in place any more. Raises OSError if they cannot be
+    listed.
+    """
+    _sweep_drafts(path.parent, f"{path.name}.*.new")
+
+
+def _sweep_drafts(folder: Path, pattern: str) -> None:
+    for draft in _files_in(folder, pattern):
         # Its name ends in the writer's pid and `.new`; a living shim may be about to put it in place.
         writer = draft.name.split(".")[-2]
         with suppress(OSError):
             if writer.isdecimal() and birth(int(writer)) is None:
                 unlink_private(str(draft))
+
+
+def _is_newer_spec(path: Path) -> bool:
+    try:
+        require_known(json.loads(files.read(str(path))), shim_spec.VERSION)
+    except NewerVersion:
+        return True
+    except (OSError, ValueError, RecursionError):
+        pass
+    return False

@@ -13,9 +13,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
@@ -26,8 +24,10 @@ from core.errors import DataFolderGone, SpawnFailed, os_error_in_words
 from core.ollama import program
 from core.owners.bundle import RESTART, shim_program
 from core.owners.process import WAYS_OUT, Managed
-from core.owners.run_record import RunRecord, record_path, spec_path, sweep, to_record
+from core.owners.protocol import Plan as Plan
+from core.owners.run_record import NewerVersion, RunRecord, read_record, record_path, spec_path, sweep, to_record
 from core.platform import birth, end_orphans, has_guard, make_private_dir, spawn_shim
+from core.shim.spec import Spec
 from core.threads.single_flight import within
 
 ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
@@ -35,40 +35,37 @@ _REPAIR = "Restart aura-ollama. If that does not help, install it anew."
 _HAND_OVER_SECONDS = 10.0
 _LATE = f"the shim said nothing within {_HAND_OVER_SECONDS:g} s"
 _BURIAL_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 _OWN_END_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything needed to spawn one Ollama. `grace` is in seconds, `env` what is added to our own environment."""
-
-    executable: Path
-    url: str
-    port: int
-    env: Mapping[str, str]
-    run_dir: Path
-    logs: Path
-    caps: Mapping[str, int]
-    grace: float
+async def check(plan: Plan) -> None:
+    """Raise SpawnFailed if an Ollama lives whose run record a start would write over. Changes nothing."""
+    try:
+        await within(_CHECK_SECONDS, "check", lambda: _refuse_if_taken(plan))
+    except TimeoutError:
+        raise _unanswered(plan) from None
 
 
 async def spawn(plan: Plan) -> Managed:
-    """Start a shim with its Ollama, within 17 s. Raises SpawnFailed, with nothing left running.
+    """Check, and start a shim with its Ollama, within 18 s. Raises SpawnFailed, with nothing left running.
+
+    Raises ConfigError if no instance can have the id in the plan.
 
     If it is cancelled, or the disk that holds `run_dir` hangs, a thread goes on and ends what it may have started.
     """
     attempt = _Attempt(plan)
     try:
-        seconds = _HAND_OVER_SECONDS + _OWN_END_SECONDS + _BURIAL_SECONDS + 1.0
+        seconds = _HAND_OVER_SECONDS + 2 * _OWN_END_SECONDS + _BURIAL_SECONDS + 1.0
         record, popen = await within(seconds, "spawn", attempt.run)
     except TimeoutError:
         attempt.give_up()
-        raise SpawnFailed(f"The shim could not be started: {plan.run_dir} does not answer.") from None
+        raise _unanswered(plan) from None
     except asyncio.CancelledError:
         attempt.give_up()
         raise
-    return Managed(record_path(plan.run_dir, plan.port), record, plan.grace, popen)
+    return Managed(record_path(plan.run_dir, plan.instance), record, plan.grace, popen)
 
 
 class _Attempt:
@@ -76,7 +73,7 @@ class _Attempt:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._spec = spec_path(plan.run_dir, plan.port)
+        self._spec = spec_path(plan.run_dir, plan.instance)
         # Guards what follows: a shim that is born after `give_up` would be nobody's.
         self._lock = threading.Lock()
         self._is_given_up = False
@@ -85,6 +82,7 @@ class _Attempt:
 
     def run(self) -> tuple[RunRecord, Popen[bytes]]:
         """Start the shim and hear its answer. Raises SpawnFailed, with nothing left running."""
+        _refuse_if_taken(self._plan)
         # A pipe cannot be read with a deadline on Windows. The end of the shim is the end of what it says.
         late = threading.Timer(_HAND_OVER_SECONDS, self.give_up)
         late.daemon = True
@@ -98,7 +96,7 @@ class _Attempt:
         finally:
             late.cancel()
             # The shim deletes its spec once read, but may have been killed before, or while it wrote the record.
-            sweep(self._plan.run_dir)
+            sweep(self._plan.run_dir, self._plan.instance)
         with self._lock:
             self._is_told = not self._is_given_up
         if not self._is_told:
@@ -159,19 +157,20 @@ class _Attempt:
         plan = self._plan
         # It lies in the data folder, whose disk may just have been taken away.
         make_private_dir(str(plan.run_dir), parents=False)
-        spec = {
-            "argv": [str(plan.executable), "serve"],
-            "env": dict(plan.env),
-            "cwd": str(plan.run_dir),
-            "logs": str(plan.logs),
-            "caps": dict(plan.caps),
-            "record": str(record_path(plan.run_dir, plan.port)),
-            "grace": plan.grace,
-            "stopEvent": f"Global\\aura-ollama-{uuid.uuid4().hex}",
-            "port": plan.port,
-            "url": plan.url,
-        }
-        files.write(str(self._spec), json.dumps(spec))
+        spec = Spec(
+            argv=[str(plan.executable), "serve"],
+            env=dict(plan.env),
+            cwd=str(plan.run_dir),
+            logs=str(plan.logs),
+            caps=dict(plan.caps),
+            record=str(record_path(plan.run_dir, plan.instance)),
+            grace=plan.grace,
+            stop_event=f"Global\\aura-ollama-{uuid.uuid4().hex}",
+            port=plan.port,
+            url=plan.url,
+            instance=plan.instance,
+        )
+        files.write(str(self._spec), spec.to_json())
 
     def _record_in(self, answer: bytes, popen: Popen[bytes]) -> RunRecord:
         """The record that the shim handed over. Raises SpawnFailed with its error, once nothing of it is left."""
@@ -197,6 +196,39 @@ class _Attempt:
 def _data_folder_gone(plan: Plan) -> SpawnFailed:
     gone = DataFolderGone(f"{plan.run_dir.parent} is gone")
     return SpawnFailed(f"The shim could not be started: {gone}", action=gone.action)
+
+
+def _refuse_if_taken(plan: Plan) -> None:
+    """Raise SpawnFailed if the shim that the instance's run record names lives, or that cannot be known at present.
+
+    Such a shim was not adopted: its record could not be read in time, or is of a later version.
+    """
+    path = record_path(plan.run_dir, plan.instance)
+    # A start that has just been given up may still be ending its shim.
+    deadline = time.monotonic() + _OWN_END_SECONDS
+    try:
+        while (record := read_record(path)) and record.ended_at is None and birth(record.shim_pid) == record.shim_birth:
+            if time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                continue
+            raise SpawnFailed(
+                f"Instance {plan.instance} still runs an Ollama at {record.url} (pid {record.pid}), which was not "
+                "taken over.",
+                action="Restart aura-ollama, which then takes it over, or end that process.",
+            )
+    except NewerVersion as newer:
+        shim = newer.content.get("shimPid"), newer.content.get("shimBirth")
+        if isinstance(shim[0], int) and birth(shim[0]) == shim[1]:
+            raise SpawnFailed(
+                f"A later version of aura-ollama runs instance {plan.instance} (pid {shim[0]}); {path} is its record.",
+                action="Stop it with that version, or upgrade this one.",
+            ) from None
+    except OSError as error:
+        raise _not_started(error, None) from error
+
+
+def _unanswered(plan: Plan) -> SpawnFailed:
+    return SpawnFailed(f"The shim could not be started: {plan.run_dir} does not answer.")
 
 
 def _not_started(error: OSError, action: str | None) -> SpawnFailed:

@@ -4,16 +4,15 @@ Run by `core.owners.spawn` with the command line that `core.owners.bundle` makes
 (frozen: `--shim SPEC`), detached, so that a sidecar that crashes or is upgraded takes nothing with it. Standard library
 only: it must be small and start at once.
 
-SPEC is the path of a JSON file, deleted once the run record is written or the start has failed, with: `argv`, `env`
-(additions), `cwd`, `logs` (folder), `caps` (`core.logs.segments.Caps` by name), `record` (path), `grace` (seconds),
-`stopEvent`, `port`, `url`.
+SPEC is the path of a JSON file (`core.shim.spec`), deleted once the run record is written or the start has failed. One
+of a version that this shim does not know is left as it is, and nothing is started.
 
 The first line on stdout is the hand-over: `{"record": {…}}` once the child is spawned and the run record is written, or
 `{"error": …}`, and then the shim ends with 1. After it stdout and stderr are closed to the caller.
 
-The run record says who runs (`shimPid`, `shimBirth`, `pid`, `birth`, `executable`, `port`, `url`, `log`, `startedAt`,
-`stopEvent`), which members of its tree live on though they were killed (`unkillable`, pids), and, at the end, how it
-ended (`exitCode`, `endedAt`, `reason`, `lastLines`).
+The run record says by whose rules it is written (`version`), who runs (`instance`, `shimPid`, `shimBirth`, `pid`,
+`birth`, `executable`, `port`, `url`, `log`, `startedAt`, `stopEvent`), which members of its tree live on though they
+were killed (`unkillable`, pids), and, at the end, how it ended (`exitCode`, `endedAt`, `reason`, `lastLines`).
 """
 
 from __future__ import annotations
@@ -30,7 +29,8 @@ from core.logs.segments import Caps
 from core.platform import Tree, birth, merged_environment, unlink_private
 from core.platform.event import Event
 from core.shim.pump import Pump
-from core.shim.record import cannot_be_ended, now, write_record
+from core.shim.record import VERSION, cannot_be_ended, now, update_record, write_record
+from core.shim.spec import NewerVersion, Spec
 from core.shim.spool import Spool
 from core.shim.successor import LogHeir
 from core.shim.writer import LogWriter
@@ -48,11 +48,6 @@ _KILL_SECONDS = 2.0
 _FIRST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 0.2
 _OUTLAST_SECONDS = 5.0
-
-
-def _read_spec(path: str) -> Record:
-    spec: Record = json.loads(files.read(path))
-    return spec
 
 
 def _stop(tree: Tree, grace: float) -> bool:
@@ -117,31 +112,33 @@ def _hand_over(message: Record) -> None:
     os.close(null)
 
 
-def _spawn(spec: Record, log: LogWriter) -> tuple[Tree, list[Pump]]:
+def _spawn(spec: Spec, log: LogWriter) -> tuple[Tree, list[Pump]]:
     out, err = os.pipe(), os.pipe()
     pipes: list[Pipe] = [(out[0], "OUT", Spool()), (err[0], "ERR", Spool())]
-    env = merged_environment(spec["env"])
+    env = merged_environment(spec.env)
     # Ollama itself prints its environment, proxies included, when it starts.
     redactor = Redactor(secrets_of(env))
-    heir = LogHeir(log, spec["logs"], Caps(**spec["caps"]), spec["record"], redactor, pipes)
-    tree = Tree(spec["argv"], env, spec["cwd"], out[1], err[1], spec["stopEvent"], heir)
+    heir = LogHeir(log, spec.logs, Caps(**spec.caps), spec.record, redactor, pipes)
+    tree = Tree(spec.argv, env, spec.cwd, out[1], err[1], spec.stop_event, heir)
     for writer in (out[1], err[1]):
         os.close(writer)
     return tree, [Pump(reader, stream, log, redactor, spool) for reader, stream, spool in pipes]
 
 
-def _first_record(spec: Record, tree: Tree, log: LogWriter) -> Record:
+def _first_record(spec: Spec, tree: Tree, log: LogWriter) -> Record:
     return {
+        "version": VERSION,
+        "instance": spec.instance,
         "shimPid": os.getpid(),
         "shimBirth": birth(os.getpid()),
         "pid": tree.pid,
         "birth": tree.birth,
-        "executable": spec["argv"][0],
-        "port": spec["port"],
-        "url": spec["url"],
+        "executable": spec.argv[0],
+        "port": spec.port,
+        "url": spec.url,
         "log": log.path,
         "startedAt": now(),
-        "stopEvent": spec["stopEvent"],
+        "stopEvent": spec.stop_event,
         "exitCode": None,
         "endedAt": None,
         "reason": None,
@@ -150,18 +147,18 @@ def _first_record(spec: Record, tree: Tree, log: LogWriter) -> Record:
     }
 
 
-def _words(error: OSError | ValueError) -> str:
+def _words(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def run(spec: Record, on_recorded: Callable[[], object]) -> None:
+def run(spec: Spec, on_recorded: Callable[[], object]) -> None:
     """Own one child from spawn to burial. Raises OSError if it cannot be spawned or recorded, ValueError if
     no process can be given such arguments; nothing is left then.
 
     `on_recorded` is called once the run record says who runs.
     """
-    log = LogWriter(spec["logs"], Caps(**spec["caps"]))
-    log.note(f"Starting {' '.join(spec['argv'])} for {spec['url']}")
+    log = LogWriter(spec.logs, Caps(**spec.caps))
+    log.note(f"Starting {' '.join(spec.argv)} for {spec.url}")
     try:
         tree, pumps = _spawn(spec, log)
     except (OSError, ValueError) as error:
@@ -170,7 +167,7 @@ def run(spec: Record, on_recorded: Callable[[], object]) -> None:
         raise
     record = _first_record(spec, tree, log)
     try:
-        write_record(spec["record"], record)
+        write_record(spec.record, record)
     except OSError:
         _kill(tree, log, lambda unkillable: None)
         tree.close()
@@ -185,9 +182,9 @@ def run(spec: Record, on_recorded: Callable[[], object]) -> None:
         record["unkillable"] = unkillable
         # It is in the log anyhow.
         with contextlib.suppress(OSError):
-            write_record(spec["record"], record)
+            update_record(spec.record, record)
 
-    reason = _own(tree, spec["grace"], log, tell)
+    reason = _own(tree, spec.grace, log, tell)
     # A process outside the tree may still hold a pipe: its end is not ours to wait for.
     for pump in pumps:
         pump.join(_DRAIN_SECONDS)
@@ -195,7 +192,7 @@ def run(spec: Record, on_recorded: Callable[[], object]) -> None:
     log.close(_DRAIN_SECONDS)
     ended = {"exitCode": tree.exit_code, "endedAt": now(), "reason": reason, "lastLines": log.last()}
     try:
-        write_record(spec["record"], record | ended)
+        update_record(spec.record, record | ended)
     finally:
         tree.close()
 
@@ -205,7 +202,10 @@ def main(spec_path: str) -> int:
     # The environment in the spec may hold secrets, so it does not stay on disk. While it lies there, a next sidecar
     # knows that a start is under way whose record it should wait for.
     try:
-        run(_read_spec(spec_path), lambda: unlink_private(spec_path))
+        run(Spec.from_json(files.read(spec_path)), lambda: unlink_private(spec_path))
+    except NewerVersion as error:
+        _hand_over({"error": {"text": f"{_words(error)} ({spec_path})"}})
+        return 1
     except (OSError, ValueError) as error:
         # ValueError: an argument or a variable that no process can be given, such as one that holds a NUL.
         unlink_private(spec_path)

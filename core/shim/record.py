@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
     Pipe = tuple[int, Literal["OUT", "ERR"], Spool]
 
+VERSION = 1
+"""Of the run records that this release writes; it reads all up to this one. `core.shim.spec` says when it rises."""
+
 SHIM_KILLED = "shim killed"
 _READ_SECONDS = 1.0
 _POLL_SECONDS = 0.05
@@ -40,6 +43,15 @@ def cannot_be_ended(pids: list[int]) -> str:
 def write_record(path: str, record: Record) -> None:
     """Write the run record atomically. Raises OSError, with the old one left as it was."""
     files.write(path, json.dumps(record, indent=1))
+
+
+def update_record(path: str, record: Record) -> None:
+    """Write what has changed in a shim's own record, unless another shim's has taken its place. Raises OSError."""
+    with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
+        # One that cannot be read, or holds nothing of the kind, is written over.
+        if json.loads(files.read(path)).get("shimPid", record["shimPid"]) != record["shimPid"]:
+            return
+    write_record(path, record)
 
 
 def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) -> None:

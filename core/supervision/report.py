@@ -9,11 +9,10 @@ from pathlib import PurePath
 import msgspec
 
 from core.events.history import EventHistory, EventType
+from core.settings.paths import DEFAULT_INSTANCE as DEFAULT_INSTANCE
 from core.settings.reader import Settings, SidecarSettings
 from core.settings.schema import AuraSettings
 from core.supervision.state import State, Status
-
-DEFAULT_INSTANCE = "default"
 
 
 class Reporter:

@@ -98,7 +98,7 @@ class Frozen:
 
     def record(self) -> dict[str, object]:
         """The run record."""
-        found: dict[str, object] = json.loads((self.data / f"run/ollama-{self.ollama_port}.json").read_text())
+        found: dict[str, object] = json.loads((self.data / "run/default.json").read_text())
         return found
 
     def tree(self) -> dict[int, str | None]:

@@ -89,7 +89,7 @@ class Place:
     def record(self) -> RunRecord | None:
         """The run record; None if there is none."""
         try:
-            return msgspec.json.decode(record_path(self.paths.run, self.port).read_bytes(), type=RunRecord)
+            return msgspec.json.decode(record_path(self.paths.run).read_bytes(), type=RunRecord)
         except FileNotFoundError:
             return None
 

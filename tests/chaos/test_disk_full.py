@@ -155,7 +155,7 @@ def test_a_full_disk_refuses_a_start_with_the_way_out_and_lets_it_work_again(
     with Place(tmp_path, bed.executable) as place:
         place.start()
         assert place.post("stop").status == 200
-        record = record_path(place.paths.run, place.port)
+        record = record_path(place.paths.run)
         before = record.read_bytes()
         fill(full)
         for _ in range(2):
@@ -190,7 +190,7 @@ def test_a_run_that_ends_on_a_full_disk_ends_whole_and_its_record_is_never_trust
             assert "the disk may be full" in str(place.status()["reason"])
         place.see_all_gone()
         place.kill_sidecar()
-        assert json.loads(record_path(place.paths.run, place.port).read_text())["endedAt"] is None
+        assert json.loads(record_path(place.paths.run).read_text())["endedAt"] is None
         assert place.status()["state"] == "stopped"
         make_room(full)
         place.start()

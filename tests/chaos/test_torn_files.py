@@ -130,7 +130,7 @@ def test_a_torn_record_is_set_aside_and_nobody_is_signalled(
 ) -> None:
     run = Paths(tmp_path).run
     run.mkdir(parents=True)
-    path = record_path(run, 11434)
+    path = record_path(run)
     for torn in [*_torn(_record(stranger), chance), *GARBAGE, _record(stranger)]:
         path.write_bytes(torn)
         assert adopt(run, 1.0) == [], torn
@@ -148,7 +148,7 @@ async def test_a_record_torn_under_a_living_ollama_neither_ends_nor_adopts_it(tm
     async with rig.supervising() as owner:
         started = await owner.start()
         family = rig.family()
-        path = record_path(rig.paths.run, rig.port)
+        path = record_path(rig.paths.run)
         whole = path.read_bytes()
         for end in sorted(chance.random.sample(range(len(whole)), 5)):
             path.write_bytes(whole[:end])
@@ -184,7 +184,9 @@ async def test_a_stranger_s_torn_answer_is_no_ollama_and_no_harm(content: bytes,
 
 
 @pytest.mark.timeout(60)  # many starts of a sidecar
-@pytest.mark.parametrize("name", ["token", "sidecar.lock", "sidecar.json", "ollama-1.json", "ollama-1.spec.json"])
+@pytest.mark.parametrize(
+    "name", ["token", "sidecar.lock", "sidecar.json", "ollama-1.json", "default.json", "default.spec.json"]
+)
 def test_a_sidecar_begins_beside_any_torn_file_or_says_why_not(name: str, tmp_path: Path) -> None:
     run = Paths(tmp_path).run
     run.mkdir(parents=True)

@@ -135,7 +135,7 @@ async def test_a_run_record_that_a_virus_scanner_holds_disowns_no_ollama(tmp_pat
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
     async with rig.supervising(stop_ollama=False) as supervisor:
         pid = (await supervisor.start()).pid
-    record = record_path(rig.paths.run, rig.port)
+    record = record_path(rig.paths.run)
     with held(record, SHARE_NOTHING):
         adopting = asyncio.create_task(asyncio.to_thread(adopt, rig.paths.run, 1.0))
         # It is tried again and again.

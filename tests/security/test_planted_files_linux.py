@@ -23,7 +23,7 @@ if sys.platform != "linux":
 from core import files, token
 from core.owners.adopt import adopt
 from core.owners.bundle import PythonShim
-from core.owners.run_record import record_path, sweep
+from core.owners.run_record import record_path, sweep_all
 from core.platform import make_private_dir
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
@@ -100,7 +100,7 @@ async def test_a_planted_record_is_set_aside_and_nothing_is_signalled(tmp_path: 
     async with rig.supervising(stop_ollama=False) as supervisor:
         await supervisor.start()
     family = rig.family()
-    path = record_path(rig.paths.run, rig.port)
+    path = record_path(rig.paths.run)
     content = path.read_text()
     path.unlink()
     plant(path, how, content)
@@ -193,14 +193,14 @@ def test_a_run_folder_exchanged_for_a_link_lets_nothing_elsewhere_be_read_writte
     """Each call asks anew whose folder it is in, and stays in the one that it asked about."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o700)
-    names = ("token", "ollama-1.spec.json", "ollama-1.json", "x.999999.new", f"note.{os.getpid()}.new")
+    names = ("token", "default.spec.json", "default.json", "ollama-1.json", "x.999999.new", f"note.{os.getpid()}.new")
     for name in names:
         (elsewhere / name).write_text("x" * 40)
         (elsewhere / name).chmod(0o600)
     run_dir.rename(tmp_path / "before")
     run_dir.symlink_to(elsewhere)
 
-    sweep(run_dir)
+    sweep_all(run_dir)
     assert adopt(run_dir, 0.0) == []
     for touch in (files.read, lambda path: files.write(path, "new"), files.read_secret):
         with pytest.raises(PermissionError, match="This folder is a link"):

@@ -135,7 +135,7 @@ async def test_the_environment_is_on_the_disk_for_this_user_only_and_not_once_it
     async with rig.supervising() as supervisor:
         await supervisor.start()
         (record,) = [path for path in rig.paths.run.iterdir() if not path.name.startswith("shim-")]
-        assert record.name == f"ollama-{rig.port}.json"
+        assert record.name == "default.json"
         if sys.platform != "win32":
             assert stat.S_IMODE(record.stat().st_mode) == 0o600
             assert stat.S_IMODE(rig.paths.run.stat().st_mode) == 0o700

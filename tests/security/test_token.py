@@ -113,7 +113,7 @@ async def test_a_run_record_that_others_could_read_is_closed_to_them(tmp_path: P
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
     async with rig.supervising(stop_ollama=False) as supervisor:
         pid = (await supervisor.start()).pid
-    record = record_path(rig.paths.run, rig.port)
+    record = record_path(rig.paths.run)
     record.chmod(0o644)
     async with rig.supervising() as supervisor:
         assert (await supervisor.status()).pid == pid

@@ -107,9 +107,9 @@ def test_another_version_s_copy_goes_once_nothing_runs_from_it(run_dir: Path, sh
 
 def test_what_a_crash_left_half_copied_goes(run_dir: Path, shim: Path) -> None:
     (run_dir / "shim-0123abcd.new" / "_internal").mkdir(parents=True)
-    (run_dir / "ollama-11434.json").write_text("{}")
+    (run_dir / "default.json").write_text("{}")
     copy = copied(run_dir, shim)
-    assert sorted(run_dir.iterdir()) == sorted([copy, run_dir / "ollama-11434.json"])
+    assert sorted(run_dir.iterdir()) == sorted([copy, run_dir / "default.json"])
 
 
 def test_a_copy_that_cannot_be_made_is_an_error_and_leaves_nothing(run_dir: Path, shim: Path) -> None:

@@ -15,24 +15,27 @@ import pytest
 from core.errors import SpawnFailed
 from core.owners.run_record import record_path, spec_path
 from core.owners.spawn import Plan, spawn
+from core.settings.paths import Paths
 from tests import fake_ollama, tied
 from tests.beds.wire import free_port, listens
 
 DEADLINE = tied.seconds(8.0)
 
 
-def plan_for(folder: Path, **env: str) -> Plan:
+def plan_for(folder: Path, instance: str = "default", **env: str) -> Plan:
     """A plan for a stand-in of Ollama."""
     port = free_port()
+    Paths(folder).data.mkdir(parents=True, exist_ok=True)
     return Plan(
-        executable=fake_ollama.install(folder / "bin"),
+        executable=fake_ollama.install(folder / f"bin-{port}"),
         url=f"http://127.0.0.1:{port}",
         port=port,
         env={"OLLAMA_HOST": f"127.0.0.1:{port}"} | env,
-        run_dir=folder / "run",
-        logs=folder / "logs",
+        run_dir=Paths(folder).run,
+        logs=Paths(folder).logs_of(instance),
         caps={},
         grace=1.0,
+        instance=instance,
     )
 
 
@@ -77,7 +80,7 @@ async def test_a_spawn_that_is_cancelled_at_any_moment_leaves_nothing(tmp_path: 
                 await asyncio.to_thread(thread.join, DEADLINE)
         assert await all_gone(plan), delay
         assert open_files() <= before, delay
-        assert not spec_path(plan.run_dir, plan.port).exists()
+        assert not spec_path(plan.run_dir).exists()
 
 
 @pytest.mark.parametrize(
@@ -96,5 +99,5 @@ async def test_a_variable_that_no_process_can_be_given_is_an_error_in_words(tmp_
     assert time.monotonic() - began < DEADLINE
     assert "Ollama could not be started" in str(failure.value)
     assert "Traceback" not in str(failure.value)
-    assert not record_path(plan.run_dir, plan.port).exists()
+    assert not record_path(plan.run_dir).exists()
     assert await all_gone(plan)

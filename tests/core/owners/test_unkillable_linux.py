@@ -57,7 +57,7 @@ class Place:
         self._port = free_port()
         self._executable = self._ollama()
         self._sidecar = self._new_sidecar()
-        self._record = root / f"AuraData/run/ollama-{self._port}.json"
+        self._record = root / "AuraData/run/default.json"
         for path in [root, *root.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
         # A change of owner takes the bit away.

@@ -393,7 +393,7 @@ async def test_a_forged_record_never_makes_us_signal_a_stranger(fake: Rig, *, is
             "startedAt": "2026-01-01T00:00:00Z",
             "stopEvent": "",
         }
-        path = fake.paths.run / f"ollama-{fake.port}.json"
+        path = fake.paths.run / "default.json"
         path.write_text(json.dumps(forged))
         async with fake.supervising() as supervisor:
             assert (await supervisor.status()).state is State.STOPPED
@@ -411,7 +411,7 @@ async def test_a_forged_record_never_makes_us_signal_a_stranger(fake: Rig, *, is
 @pytest.mark.parametrize("torn", [b"", b"{", b"\xff\xfe", b'{"shimPid": "x"}', b"[]", b'{"shimPid": 1}'])
 async def test_a_damaged_record_is_set_aside(fake: Rig, torn: bytes) -> None:
     fake.paths.run.mkdir()
-    path = fake.paths.run / f"ollama-{fake.port}.json"
+    path = fake.paths.run / "default.json"
     path.write_bytes(torn)
     async with fake.supervising() as supervisor:
         assert (await supervisor.status()).state is State.STOPPED

@@ -1,0 +1,50 @@
+"""What an Ollama prints, wherever its owner keeps it: asked here for each instance, whether it runs or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from core.logs import tail
+from core.logs.follow import Follower, Portion
+from core.settings.paths import DEFAULT_INSTANCE, Paths
+
+T = TypeVar("T")
+
+
+class Logs(Protocol):
+    """The lines of one instance over all its starts, each `[OUT|ERR|SYS] yyyy-MM-dd HH:mm:ss message`, UTC."""
+
+    @property
+    def place(self) -> str:
+        """Where they are kept, in words for a person."""
+
+    def tail(self, most_lines: int) -> list[str]:
+        """The last complete lines, oldest first. Blocks: call it in a thread. Raises OSError."""
+
+    def follow(self, encode: Callable[[Portion], T]) -> Follower[T]:
+        """For all who follow these lines: one thread, which `encode`s each portion once for all readers of it."""
+
+
+class FolderLogs:
+    """The logs that shims write into one folder. Contract: `Logs`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.place = str(folder)
+
+    def tail(self, most_lines: int) -> list[str]:
+        """Contract: `Logs.tail`."""
+        return tail.tail(self.place, most_lines)
+
+    def follow(self, encode: Callable[[Portion], T]) -> Follower[T]:
+        """Contract: `Logs.follow`."""
+        return Follower(self.place, encode)
+
+
+def logs_of(paths: Paths, instance: str = DEFAULT_INSTANCE) -> Logs:
+    """The logs of an instance, where its owner keeps them. Raises ConfigError if no instance can have that id.
+
+    Every instance is run by a shim as yet.
+    """
+    return FolderLogs(paths.logs_of(instance))
