@@ -27,6 +27,7 @@ from api.schemas import (
     status_body,
 )
 from core import __version__
+from core.owners.logs import logs_of
 from core.settings.paths import Paths
 from core.supervision.supervisor import Supervisor
 
@@ -40,9 +41,10 @@ class Routes:
         self._supervisor = supervisor
         self._hooks = hooks
         self._models = ModelList()
-        self._logs = LogTail(paths.logs)
+        logs = logs_of(paths)
+        self._logs = LogTail(logs)
         self.streams = Streams()
-        self._stream_routes = StreamRoutes(supervisor, paths, self.streams)
+        self._stream_routes = StreamRoutes(supervisor, logs, self.streams)
 
     def table(self) -> list[web.RouteDef]:
         """Every route there is. Each handler is described with `@answers`; whatever runs programs needs the token."""

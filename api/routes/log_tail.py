@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 from api.http.body import encoded
 from api.schemas import LogsBody
-from core.logs import tail
+from core.owners.logs import Logs
 from core.threads.single_flight import SingleFlight
 
 LOG_SECONDS = 5.0
@@ -16,13 +15,13 @@ LOG_SECONDS = 5.0
 
 
 class LogTail:
-    """Answers from the logs in one folder. Belongs to the loop; reads and encodes in a thread.
+    """Answers from the logs of one instance. Belongs to the loop; reads and encodes in a thread.
 
     One caller at a time has its turn, since each answer may take a hundred megabytes for a moment.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
+    def __init__(self, logs: Logs) -> None:
+        self._logs = logs
         self._most_lines = 0
         self._turn = asyncio.Lock()
         self._reading = SingleFlight("log tail", self._read)
@@ -40,8 +39,8 @@ class LogTail:
                 # A read that is under way had its turn, and hangs: what is left of its time is not worth waiting for.
                 return await self._reading.run(LOG_SECONDS - self._reading.running_for)
             except (TimeoutError, OSError):
-                return encoded(LogsBody([], 0, f"{self._folder} cannot be read: its disk does not answer."))
+                return encoded(LogsBody([], 0, f"{self._logs.place} cannot be read: its disk does not answer."))
 
     def _read(self) -> bytes:
-        lines = tail.tail(self._folder, self._most_lines)
+        lines = self._logs.tail(self._most_lines)
         return encoded(LogsBody(lines, len(lines)))

@@ -13,8 +13,8 @@ from api.http.streams import Streams, framed, place_only
 from api.openapi import EVENT_STREAM, answers
 from api.routes.event_frames import EventFrames
 from core.events.history import EventType
-from core.logs.follow import Follower, Place, Portion
-from core.settings.paths import Paths
+from core.logs.follow import Place, Portion
+from core.owners.logs import Logs
 from core.supervision.supervisor import Supervisor
 
 _FROM = {"type": "integer", "minimum": 0, "maximum": MOST_LINES, "default": DEFAULT_LINES}
@@ -30,10 +30,10 @@ _PLACE = {"type": "string", "pattern": r"^([0-9]{8}-[0-9]{6}\.[0-9]{1,9}\.[0-9]{
 class StreamRoutes:
     """Handlers of the streams."""
 
-    def __init__(self, supervisor: Supervisor, paths: Paths, streams: Streams) -> None:
+    def __init__(self, supervisor: Supervisor, logs: Logs, streams: Streams) -> None:
         self._supervisor = supervisor
         self._streams = streams
-        self._follower = Follower(str(paths.logs), log_events)
+        self._follower = logs.follow(log_events)
 
     def table(self) -> list[web.RouteDef]:
         """Their routes. Each handler is described with `@answers`."""

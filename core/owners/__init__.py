@@ -1,6 +1,8 @@
-"""The ways in which an Ollama is run and controlled by us. The one that there is: a process with a shim of its own.
+"""The ways in which an Ollama is run and controlled by us.
 
-- `spawn.spawn` starts a shim with its Ollama, `adopt.adopt` takes over those that an earlier sidecar left.
-- `process.Managed` is a live one: hear of its end, stop it, ask whether a process is its.
-- `run_record.RunRecord` is what a shim wrote about it; `exit.Exit` is how it ended.
+- `protocol` says what an owner has to do, and where to begin when another is to be written.
+- `process_owner.ProcessOwner` is the one that there is: a process with a shim of its own. `spawn` starts a shim,
+  `adopt` takes over those that an earlier sidecar left, `process.Managed` is a live one, `bundle` what it runs from.
+- `run_record.RunRecord` is what a shim wrote about its Ollama; `exit.Exit` is how it ended.
+- `logs.logs_of` gives what an instance prints.
 """
