@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(60)  # several starts and stops each
 FIRST_SPEC = {"argv", "env", "cwd", "logs", "caps", "record", "grace", "stopEvent", "port", "url"}
 FIRST_RECORD = {
     *("shimPid", "shimBirth", "pid", "birth", "executable", "port", "url", "log", "startedAt", "stopEvent"),
-    *("exitCode", "endedAt", "reason", "lastLines", "unkillable"),
+    *("exitCode", "endedAt", "reason", "lastLines"),
 }
 
 
