@@ -7,7 +7,8 @@ To add one (systemd, launchd, a container, FreeBSD's rc.d):
    the constructor. Ask the system in a thread or a child process, with a deadline: every coroutine here runs on the
    supervisor's loop.
 2. Have `logs.logs_of` give its lines, if they are not written by a shim.
-3. Hold it to the same tests as `process_owner`: tests/core/owners/test_owner.py asks them of every owner in its list.
+3. Have `core.supervision.tasks`, which holds the owner, make it where the settings name it (`core.settings.schema`).
+4. Hold it to the same tests as `process_owner`: tests/core/owners/test_owner.py asks them of every owner in `OWNERS`.
 
 An owner controls only what it has started, has found to be its own beyond doubt, or the user named. It knows nothing of
 wishes and states: when to start and stop, and what an end means, is for `core.supervision` to decide.

@@ -274,4 +274,6 @@ class _ShimError(msgspec.Struct, frozen=True):
             return f"{executable} cannot be run: {why}."
         if self.errno in (errno.EACCES, errno.EPERM):
             return f"{ACCESS_DENIED} It is refused at {self.path or executable}."
-        return f"Ollama could not be started: {self.text}" + (f" ({self.path})" if self.path else "")
+        # An error without a number is not about a file.
+        place = self.path or (executable if self.errno is not None else None)
+        return f"Ollama could not be started: {self.text}" + (f" ({place})" if place else "")

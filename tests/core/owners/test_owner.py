@@ -19,7 +19,8 @@ from tests.core.owners.test_spawn import DEADLINE, all_gone, plan_for
 from tests.rig import gone
 
 MakeOwner = Callable[[Paths], Owner]
-pytestmark = [pytest.mark.timeout(60), pytest.mark.parametrize("make", [ProcessOwner])]  # a start and its end each
+OWNERS: list[MakeOwner] = [ProcessOwner]
+pytestmark = [pytest.mark.timeout(60), pytest.mark.parametrize("make", OWNERS)]  # a start and its end each
 
 
 def tree_of(plan: Plan, pid: int) -> list[psutil.Process]:
