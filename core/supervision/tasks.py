@@ -18,10 +18,10 @@ from core.ollama.call import CallFailed
 from core.ollama.client import Client, Model, ModelList
 from core.ollama.probe import Answer, list_error_text
 from core.ollama.words import NOT_REACHABLE
-from core.owners.adopt import adopt
 from core.owners.exit import Exit
 from core.owners.process import Managed, wait_end
-from core.owners.spawn import Plan, spawn
+from core.owners.process_owner import ProcessOwner
+from core.owners.spawn import Plan
 from core.platform import birth
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
@@ -51,6 +51,7 @@ class Errands:
     ) -> None:
         self.looker = Looker(reader or SettingsReader(paths))
         self.memory = Memory()
+        self._owner = ProcessOwner(paths)
         self._paths = paths
         self._post = post
 
@@ -61,12 +62,7 @@ class Errands:
     async def adopt(self) -> tuple[Managed | None, Look]:
         """The managed Ollama that an earlier sidecar left, if any, and a first look. One is adopted, others end."""
         setup = await self.looker.setup()
-        grace = setup.settings.sidecar.stop_timeout
-        try:
-            found = await asyncio.to_thread(adopt, self._paths.run, grace)
-        except Exception:
-            log.exception("what an earlier sidecar left in %s cannot be looked at", self._paths.run)
-            found = []
+        found = await self._owner.find(setup.settings.sidecar.stop_timeout)
         found.sort(key=lambda managed: managed.record.url != setup.url)
         for surplus in found[1:]:
             await self._end(surplus)
@@ -160,7 +156,7 @@ class Errands:
     async def spawn(self, plan: Plan, ready_timeout: float) -> None:
         """Spawn: Spawned or NotSpawned."""
         try:
-            self._post(messages.Spawned(await spawn(plan), ready_timeout))
+            self._post(messages.Spawned(await self._owner.start(plan), ready_timeout))
         except SpawnFailed as error:
             self._post(messages.NotSpawned(error))
         except Exception as error:
