@@ -126,7 +126,8 @@ class Toaster:
 
     def _went_down(self, old: Status, new: Status) -> Toast | None:
         self._is_recovering = False
-        was_ours = old.is_managed or old.state is State.BACKOFF
+        # A start that was refused or called off before it had a process leaves nothing to tell.
+        was_ours = old.state is State.BACKOFF or (old.is_managed and (old.state is not State.STARTING or old.pid))
         if not was_ours or self._is_restarting or new.wanted is Wish.UP:
             return None
         return Toast("Ollama Stopped", "Nothing of it is left running.", is_news=True)

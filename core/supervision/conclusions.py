@@ -8,6 +8,8 @@ from typing import Any
 from core.endpoint import Endpoint
 from core.errors import CoreError, PathInvalid
 from core.ollama.probe import Answer, Probe
+from core.ollama.words import NOT_REACHABLE
+from core.owners.run_record import RunRecord
 from core.supervision.look import Look
 from core.supervision.state import RESTING, State, Status
 
@@ -61,6 +63,22 @@ def common(look: Look) -> dict[str, Any]:
 def answered(probe: Probe) -> dict[str, Any]:
     """What the answer of an Ollama changes."""
     return {"version": probe.version, "error": None, "cause": None}
+
+
+def spawned(record: RunRecord, look: Look) -> dict[str, Any]:
+    """What a process changes that has been made for a start with that look, and does not answer yet."""
+    return common(look) | NOBODY | {"url": record.url, "pid": record.pid, "error": NOT_REACHABLE}
+
+
+def after_refusal(before: Status, error: CoreError, look: Look | None) -> dict[str, Any]:
+    """What a start that was refused leads back to, the state among it: what was, or what its look says.
+
+    A retry after a crash that is refused is the last one.
+    """
+    if before.state is State.BACKOFF:
+        before = replace(before, state=State.FAILED, failure=error)
+    news = conclude(before, look) if look else News({})
+    return {"failure": before.failure} | news.changes | {"state": news.state or before.state}
 
 
 def _cause(look: Look) -> str | None:

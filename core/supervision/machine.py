@@ -1,98 +1,70 @@
-"""What the supervisor makes of each message: the states, who waits for them, and which errand comes next.
+"""What the supervisor makes of each message: the states, who waits for them, and which task comes next.
 
-The only writer of `Status`. The supervisor owns the one `Machine` and feeds it messages one by one; no handler waits.
-Everything runs on the supervisor's loop.
+The only writer of `Status`; which moves there are, `state` tells. The supervisor owns the one `Machine` and feeds it
+messages one by one; no handler waits. Everything runs on the supervisor's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
-from core.errors import (
-    AlreadyRunning,
-    CoreError,
-    Crashed,
-    CrashLoop,
-    NothingManaged,
-    NotOurs,
-    ShuttingDown,
-    StopFailed,
-    Superseded,
-)
-from core.events.snapshots import Broadcast
-from core.ollama.words import NOT_REACHABLE
+from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
 from core.owners.process import Managed
 from core.shim.main import STOPPED
-from core.supervision import conclusions, messages
+from core.supervision import attempt, conclusions, messages, preflight
+from core.supervision.attempt import Attempt
 from core.supervision.backoff import Backoff
 from core.supervision.look import Look
 from core.supervision.lookout import LOOK_SECONDS, Lookout
 from core.supervision.once import Do
-from core.supervision.state import RESTING, TRANSIENT, UP, State, Status, Wish, check_move
+from core.supervision.published import Published, Waiters, goodbye
+from core.supervision.state import RESTING, TRANSIENT, UP, State, Status, Wish
 from core.supervision.tasks import Errands
-
-log = logging.getLogger(__name__)
-
-Waiters = list[asyncio.Future[Status]]
-
-
-def goodbye() -> ShuttingDown:
-    """The error for whoever wishes for something at the end."""
-    return ShuttingDown("The sidecar is shutting down.")
 
 
 class Machine:
-    """The state of one supervised Ollama. `do` runs an errand in the background."""
+    """The state of one supervised Ollama. `do` runs a coroutine in the background."""
 
     def __init__(self, errands: Errands, do: Do) -> None:
-        self.hub = Broadcast(Status())
         self.managed: Managed | None = None
         self.is_closing = False
-        self.moved = asyncio.Event()
-        """Set at each change of the state; whoever waits for it clears it."""
-        self.lookout = Lookout(errands, do, self.hub, lambda: self.managed.record.url if self.managed else None)
+        self._now = Published(lambda: self.lookout.begin_epoch())
+        self.hub, self.moved = self._now.hub, self._now.moved
+        self.lookout = Lookout(errands, do, self._now, lambda: self.managed.record.url if self.managed else None)
         self._errands = errands
         self._do = do
-        self._is_launching = False
-        self._is_ending_ollama = False
-        self._launched_from: Look | None = None
-        self._failing: CoreError | None = None
+        self._attempt: Attempt | None = None
+        """The start that is under way: always in `starting`, and in `running` and `external` while it looks."""
         self._up: Waiters = []
         self._down: Waiters = []
         self._backoff = Backoff()
         self._ready_at = 0.0
         self._restart_on_crash = False
+        self._is_ending_ollama = False
 
     def begin(self, managed: Managed | None, look: Look) -> None:
         """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first look."""
         if managed:
             self.managed = managed
             self._ready_at = time.monotonic()
-            self._move(State.RUNNING, wanted=Wish.UP, pid=managed.record.pid, adopted=True, url=managed.record.url)
+            self._now.move(State.RUNNING, wanted=Wish.UP, pid=managed.record.pid, adopted=True, url=managed.record.url)
             self._do(self._errands.watch(managed))
-        self._see(look)
+        self._see(look, self.lookout.epoch)
         self.lookout.look.news_at = time.monotonic()
-        if look.setup.settings.sidecar.start_on_launch and not self.hub.current.is_running:
-            done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
-            # Nobody awaits this start; how it went is in the status.
-            done.add_done_callback(lambda start: start.cancelled() or start.exception())
-            self._on_start(messages.Start(done, by_user=False))
+        if look.setup.settings.sidecar.start_on_launch and not self._now.status.is_running:
+            self._now.change(wanted=Wish.UP)
+            self._start()
 
     @property
     def may_end(self) -> bool:
         """Whether all that was asked for before closing is done."""
-        if not self.is_closing or self._is_launching:
-            return False
-        return self.managed is None or not self._is_ending_ollama
+        return self.is_closing and not self._is_spawning and (self.managed is None or not self._is_ending_ollama)
 
     def end(self) -> None:
         """Refuse whoever still waits, and let go of an Ollama that lives on."""
-        self._settle(self._up, goodbye())
-        self._settle(self._down, goodbye())
+        self._now.answer(self._up + self._down, goodbye())
         if self.managed:
             self.managed.let_go()
 
@@ -105,309 +77,237 @@ class Machine:
                 self._on_stop(message)
             case messages.Close():
                 self._on_close(message)
-            case messages.UpAlready():
-                self._on_up_already(message)
-            case messages.GoneMeanwhile():
-                self._on_gone_meanwhile()
-            case messages.Cleared():
-                self._on_cleared(message)
-            case messages.Refused():
-                self._on_refused(message)
-            case messages.Spawned():
-                self._on_spawned(message)
-            case messages.NotSpawned():
-                self._on_not_spawned(message)
-            case messages.StillWaiting():
-                self._on_still_waiting(message)
-            case messages.Ready():
-                self._on_ready(message)
-            case messages.NotReady():
-                self._on_not_ready(message)
+            case attempt.Progress():
+                self._on_progress(message)
+            case attempt.Attempted():
+                self._on_attempted(message)
             case messages.Ended():
                 self._on_ended(message)
             case messages.Unstoppable():
                 self._on_unstoppable(message)
-            case messages.Seen():
-                self._on_seen(message)
-            case messages.Listed():
-                self._on_listed(message)
-            case messages.Loaded():
-                self._on_loaded(message)
+            case messages.Found():
+                self._on_found(message)
             case messages.Retry():
-                self._on_retry(message)
+                if message.epoch == self.lookout.epoch:
+                    self._start()
             case _:
                 assert_never(message)
 
     def _on_start(self, wish: messages.Start) -> None:
         self._up.append(wish.done)
-        self._change(wanted=Wish.UP)
+        self._now.change(wanted=Wish.UP)
         if wish.by_user:
             self._errands.memory.forget()
             self._backoff.reset()
-        if self.hub.current.state not in TRANSIENT:
-            self._launch()
+        if wish.is_restart and self._now.status.is_managed:
+            self._begin_stop()
+        elif self._now.status.state not in TRANSIENT:
+            self._start()
 
     def _on_stop(self, wish: messages.Stop) -> None:
-        self._change(wanted=Wish.DOWN)
+        self._now.change(wanted=Wish.DOWN)
         self._errands.memory.forget()
-        self._failing = None
-        self._settle(self._up, Superseded("The start was interrupted by a stop."))
-        state = self.hub.current.state
-        if state not in RESTING:
+        self._now.answer(self._up, Superseded("The start was interrupted by a stop."))
+        status = self._now.status
+        if status.is_managed:
             self._down.append(wish.done)
             self._begin_stop()
             return
-        self._rest()
-        if state is State.BACKOFF or self._is_launching:
-            self._settle([wish.done])
+        is_something_called_off = self._attempt is not None or status.state is State.BACKOFF
+        self._drop_attempt()
+        if status.state in (State.BACKOFF, State.FAILED):
+            self._now.move(State.STOPPED, failure=None)
+        if is_something_called_off:
+            self._now.answer([wish.done])
         else:
             self._do(self._refuse_stop(wish.done))
+
+    async def _refuse_stop(self, done: asyncio.Future[Status]) -> None:
+        await asyncio.wait([self.lookout.look()], timeout=LOOK_SECONDS)
+        self._now.answer([done], preflight.nothing_to_stop(self._now.status))
 
     def _on_close(self, wish: messages.Close) -> None:
         self.is_closing = True
         self._is_ending_ollama = wish.stop_ollama
-        self._settle(self._up, goodbye())
+        self._now.answer(self._up, goodbye())
         if wish.stop_ollama:
-            self._change(wanted=Wish.DOWN)
-            if self.hub.current.state not in RESTING:
+            self._now.change(wanted=Wish.DOWN)
+            if self._now.status.is_managed:
                 self._begin_stop()
 
-    def _rest(self) -> None:
-        """Leave backoff and failed behind: nobody wants an Ollama any more."""
-        if self.hub.current.state in (State.BACKOFF, State.FAILED):
-            self._move(State.STOPPED, failure=None)
-
-    async def _refuse_stop(self, done: asyncio.Future[Status]) -> None:
-        await asyncio.wait([self.lookout.look()], timeout=LOOK_SECONDS)
-        status = self.hub.current
-        if status.state is State.EXTERNAL:
-            owner = status.owner or "somebody else"
-            error: CoreError = NotOurs(
-                NothingManaged.title, action=f"It belongs to {owner}. {status.by_hand or ''}".strip()
-            )
-        else:
-            error = NothingManaged(NothingManaged.title)
-        self._settle([done], error)
-
-    def _launch(self) -> None:
-        if self._is_launching:
+    def _start(self) -> None:
+        """Begin a start, unless one is under way. While an Ollama is up it only looks, and the state stays."""
+        if self._attempt or self.is_closing:
             return
-        self._is_launching = True
-        self._do(self._errands.prepare(self.managed, self.hub.current, self.lookout.epoch))
+        before = self._now.status
+        if before.state not in UP:
+            self._now.move(State.STARTING, failure=None)
+        self._attempt = Attempt(self._errands, before, self.managed, self.lookout.epoch)
+        self._attempt.begin(self._do)
 
-    def _on_up_already(self, news: messages.UpAlready) -> None:
-        self._is_launching = False
-        if self.managed is news.managed and self.hub.current.state is State.RUNNING:
-            self._settle(self._up)
-        else:
-            self._launch_anew()
+    @property
+    def _is_spawning(self) -> bool:
+        """Whether a process of ours is about to come: it is waited for, so that it can be ended."""
+        return self._attempt is not None and self._attempt.has_spawned and self.managed is None
 
-    def _on_gone_meanwhile(self) -> None:
-        self._is_launching = False
-        self._launch_anew()
+    def _drop_attempt(self) -> None:
+        if self._attempt:
+            self._attempt.cancel()
+            self._attempt = None
 
-    def _launch_anew(self) -> None:
-        """Begin a start that is still wanted once more: what it has found out is no longer so."""
-        if self.hub.current.wanted is Wish.UP and not self.is_closing and self.hub.current.state in RESTING:
-            self._launch()
-
-    def _on_cleared(self, news: messages.Cleared) -> None:
-        if self.hub.current.wanted is Wish.DOWN or self.is_closing:
-            self._is_launching = False
+    def _on_progress(self, news: attempt.Progress) -> None:
+        if news.attempt is not self._attempt:
             return
-        if news.epoch != self.lookout.epoch:
-            self._is_launching = False
-            self._launch_anew()
+        if self.managed is not None:
+            self._now.change(waits_for=news.waits_for)
             return
-        self._launched_from = news.look
-        self._restart_on_crash = news.look.setup.settings.sidecar.restart_on_crash
-        self._change(**conclusions.common(news.look))
-        self._go(State.STARTING, None, url=news.look.url)
-        self._do(self._errands.spawn(news.plan, news.look.setup.settings.sidecar.ready_timeout))
-
-    def _on_refused(self, news: messages.Refused) -> None:
-        self._is_launching = False
-        if news.epoch != self.lookout.epoch:
-            self._launch_anew()
-        if self._is_launching:
-            return
-        if self.hub.current.state is State.BACKOFF and not isinstance(news.error, AlreadyRunning):
-            self._move(State.FAILED, failure=news.error)
-        if news.look and news.epoch == self.lookout.epoch:
-            self._see(news.look)
-        if self.hub.current.state in RESTING - {State.FAILED}:
-            self._change(wanted=Wish.DOWN)
-        self._settle(self._up, news.error)
-
-    def _on_spawned(self, news: messages.Spawned) -> None:
-        self._is_launching = False
         self.managed = news.managed
         self._do(self._errands.watch(news.managed))
-        if self.hub.current.state is State.STOPPING:
+        if self._now.status.state is State.STOPPING:
+            self._drop_attempt()
             self._do(self._errands.stop(news.managed))
             return
-        self._change(pid=news.managed.record.pid)
-        self._do(self._errands.await_ready(news.managed, news.ready_timeout, self._is_starting))
+        self._restart_on_crash = news.look.setup.settings.sidecar.restart_on_crash
+        self._now.change(**conclusions.spawned(news.managed.record, news.look))
 
-    def _is_starting(self, managed: Managed) -> bool:
-        return self.managed is managed and self.hub.current.state is State.STARTING
-
-    def _on_not_spawned(self, news: messages.NotSpawned) -> None:
-        self._is_launching = False
-        if self.hub.current.state is State.STARTING:
-            self._fail(news.error)
-        else:
-            self._stopped()
-
-    def _on_still_waiting(self, news: messages.StillWaiting) -> None:
-        if self._is_starting(news.managed):
-            self._change(waits_for=news.what)
-
-    def _on_ready(self, news: messages.Ready) -> None:
-        if not self._is_starting(news.managed):
+    def _on_attempted(self, news: attempt.Attempted) -> None:
+        if news.attempt is not self._attempt:
             return
-        self._ready_at = time.monotonic()
-        self._move(State.RUNNING, **conclusions.answered(news.probe))
-        self._settle(self._up)
+        if not isinstance(news.result, attempt.Failed):
+            self._attempt = None
+        match news.result:
+            case attempt.Started(_, probe):
+                self._ready_at = time.monotonic()
+                self._now.move(State.RUNNING, **conclusions.answered(probe))
+                self._now.answer(self._up)
+            case attempt.AlreadyUp():
+                self._now.answer(self._up)
+            case attempt.Gone(look):
+                if look:
+                    self._see(look, news.attempt.epoch)
+                    self._start()
+            case attempt.Refused(error, look):
+                self._refuse(news.attempt, error, look)
+            case attempt.Failed() if self._now.status.state is State.STOPPING:
+                self._stopped()
+            case attempt.Failed(error):
+                self._fail(error)
+            case _:
+                assert_never(news.result)
 
-    def _on_not_ready(self, news: messages.NotReady) -> None:
-        if self._is_starting(news.managed):
-            self._failing = news.error
-            self._begin_stop()
+    def _refuse(self, start: Attempt, error: CoreError, look: Look | None) -> None:
+        """Answer a start that made no process; the state is what it was before, or what its look says."""
+        if start.epoch != self.lookout.epoch:
+            # Somebody else's Ollama has come or gone since it looked.
+            self._start()
+            return
+        if self._now.status.state is State.STARTING:
+            self._now.move(**conclusions.after_refusal(start.before, error, look))
+        elif look:
+            self._see(look, start.epoch)
+        if self._now.status.state in RESTING - {State.FAILED}:
+            self._now.change(wanted=Wish.DOWN)
+        self._now.answer(self._up, error)
 
     def _begin_stop(self) -> None:
-        if self.hub.current.state is State.STOPPING:
-            return
-        self._move(State.STOPPING)
-        if self.managed:
-            self._do(self._errands.stop(self.managed))
+        """End what is ours: a start under way, its process, or both. `STOPPED` follows, or a `failure`."""
+        if self.managed is None and not self._is_spawning:
+            self._stopped()
+        elif self._now.status.state is State.STOPPING:
+            # An Ollama that did not answer in time is being ended: now that is what is wanted.
+            self._now.change(failure=None)
+        else:
+            self._now.move(State.STOPPING, failure=None)
+            if self.managed:
+                self._drop_attempt()
+                self._do(self._errands.stop(self.managed))
 
     def _on_ended(self, news: messages.Ended) -> None:
         if self.managed is not news.managed:
             return
         self.managed = None
-        self._change(last_exit=news.exit)
-        if self._failing:
-            self._fail(self._failing)
-        elif self.hub.current.state is State.STOPPING or self.hub.current.wanted is Wish.DOWN:
+        self._now.change(last_exit=news.exit)
+        status = self._now.status
+        if status.state is State.STOPPING and status.failure:
+            self._fail(status.failure)
+        elif status.state is State.STOPPING or status.wanted is Wish.DOWN:
             self._stopped()
-        elif self.hub.current.state is State.STARTING and not self._backoff.crashes:
+        elif status.state is State.STARTING and not self._backoff.crashes:
             self._fail(news.error)
-        elif news.exit.reason == STOPPED and isinstance(self.hub.current.failure, StopFailed):
+        elif news.exit.reason == STOPPED and isinstance(status.failure, StopFailed):
             # It took longer than the stop that asked for it, perhaps of an earlier sidecar.
             if not self._up:
-                self._change(wanted=Wish.DOWN)
+                self._now.change(wanted=Wish.DOWN)
             self._stopped()
         else:
             self._crashed(news)
 
     def _stopped(self) -> None:
-        self._go(State.STOPPED, None)
-        self._settle(self._down)
-        if self.hub.current.wanted is Wish.UP and not self.is_closing:
-            self._launch()
+        self._drop_attempt()
+        self._now.move_down(State.STOPPED, None)
+        self._now.answer(self._down)
+        if self._now.status.wanted is Wish.UP:
+            self._start()
 
     def _crashed(self, news: messages.Ended) -> None:
-        now = time.monotonic()
         crash = Crashed(str(news.exit), action="The log has the whole story.")
-        # A start that is being looked into came before this was known, and goes on to a new process.
-        if not self._is_launching:
-            self._settle(self._up, crash)
+        was_running = self._now.status.state is State.RUNNING
+        # A start that was looking at this one came before its end was known, and goes on to a new process.
+        is_wanted_anew = was_running and bool(self._attempt or self._up)
+        self._drop_attempt()
+        if not is_wanted_anew:
+            self._now.answer(self._up, crash)
+        now = time.monotonic()
         if not self._restart_on_crash:
-            self._go(State.FAILED, crash)
-            return
-        ran_for = now - self._ready_at if self.hub.current.state is State.RUNNING else 0.0
-        delay = self._backoff.crashed(now, ran_for)
-        if delay is None:
-            self._go(State.FAILED, CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}"))
-            return
-        self._go(State.BACKOFF, crash, restarts=self.hub.current.restarts + 1)
-        self._do(self._errands.retry_after(delay, self.lookout.epoch))
-
-    def _on_retry(self, news: messages.Retry) -> None:
-        if news.epoch == self.lookout.epoch and not self.is_closing:
-            self._launch()
+            self._now.move_down(State.FAILED, crash)
+        elif (delay := self._backoff.crashed(now, now - self._ready_at if was_running else 0.0)) is None:
+            self._now.move_down(State.FAILED, CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}"))
+        else:
+            self._now.move_down(State.BACKOFF, crash, restarts=self._now.status.restarts + 1)
+            self._do(self._errands.retry_after(delay, self.lookout.epoch))
+        if is_wanted_anew:
+            self._start()
 
     def _fail(self, error: CoreError) -> None:
-        self._failing = None
-        if self._launched_from:
-            self._errands.memory.keep(self._launched_from, error)
-        self._go(State.FAILED, error.fresh())
-        self._settle(self._up, error)
-        self._settle(self._down)
+        """End what a start that failed has made, if anything, and answer once nothing of it is left."""
+        if self.managed:
+            self._now.move(State.STOPPING, failure=error)
+            self._do(self._errands.stop(self.managed))
+            return
+        if self._attempt and self._attempt.look:
+            self._errands.memory.keep(self._attempt.look, error)
+        self._drop_attempt()
+        self._now.move_down(State.FAILED, error.fresh())
+        self._now.answer(self._up, error)
+        self._now.answer(self._down)
 
     def _on_unstoppable(self, news: messages.Unstoppable) -> None:
         if self.managed is not news.managed:
             return
-        self._failing = None
-        self._move(State.RUNNING, failure=news.error)
-        self._settle(self._up, news.error)
-        self._settle(self._down, news.error)
+        self._drop_attempt()
+        self._now.move(State.RUNNING, failure=news.error)
+        self._now.answer(self._up, news.error)
+        self._now.answer(self._down, news.error)
         self._is_ending_ollama = False
 
-    def _on_seen(self, news: messages.Seen) -> None:
+    def _on_found(self, news: messages.Found) -> None:
         if news.epoch == self.lookout.epoch:
-            self._see(news.look)
-        _conclude(news.done)
-
-    def _on_listed(self, news: messages.Listed) -> None:
-        if news.epoch == self.lookout.epoch and self.hub.current.state in UP:
-            self.lookout.list_models.news_at = time.monotonic()
-            models = self.hub.current.models if news.models is None else news.models
-            self._change(models=models, models_error=news.error)
-        _conclude(news.done)
-
-    def _on_loaded(self, news: messages.Loaded) -> None:
-        if news.epoch == self.lookout.epoch and self.hub.current.state in UP and news.names is not None:
-            self.lookout.list_loaded.news_at = time.monotonic()
-            self._change(loaded=news.names)
-        _conclude(news.done)
-
-    def _see(self, look: Look) -> None:
-        """Draw the conclusions of a look that belongs to this epoch."""
-        self._restart_on_crash = look.setup.settings.sidecar.restart_on_crash
-        news = conclusions.conclude(self.hub.current, look)
-        if news.state is None:
-            self._change(fresh=news.is_fresh, **news.changes)
-            return
-        self._move(news.state, **news.changes)
-        if news.state is State.EXTERNAL and not self._is_launching:
-            # Nobody starts ours when it goes, so that would be a wish without end. A start under way has its own.
-            self._change(wanted=Wish.DOWN)
-
-    def _go(self, state: State, failure: CoreError | None, **changes: Any) -> None:
-        """Move to a state in which no Ollama answers."""
-        self._move(state, **conclusions.NOBODY, failure=failure, error=NOT_REACHABLE, **changes)
-
-    def _move(self, state: State, **changes: Any) -> None:
-        old = self.hub.current
-        check_move(old.state, state)
-        if old.state is not state:
-            log.info("%s → %s%s", old.state, state, f": {error}" if (error := changes.get("failure")) else "")
-            changes |= {"since": time.monotonic(), "waits_for": None}
-            self.moved.set()
-        self._change(fresh=True, state=state, **changes)
-        if old.state is not state or conclusions.is_another(old, self.hub.current):
-            self.lookout.begin_epoch()
-
-    def _change(self, *, fresh: bool = False, **changes: Any) -> None:
-        if fresh:
-            changes["seen_at"] = time.monotonic()
-        self.hub.publish(replace(self.hub.current, **changes))
-
-    def _settle(self, waiters: list[asyncio.Future[Status]], error: CoreError | None = None) -> None:
-        """Answer all waiters, with the current status or with the error, and empty the list."""
-        for done in waiters:
-            if done.done():
-                continue
-            if error:
-                done.set_exception(error.fresh())
+            if isinstance(news.answer, Look):
+                self._see(news.answer, news.epoch)
+                if self._attempt and self._now.status.state in RESTING - UP:
+                    # Somebody else's has gone while a start was looking at it.
+                    self._drop_attempt()
+                    self._start()
             else:
-                done.set_result(self.hub.current)
-        waiters.clear()
+                self.lookout.listed(news.answer)
+        news.conclude()
 
-
-def _conclude(done: asyncio.Future[None]) -> None:
-    """Tell that the conclusions have been drawn; nobody waits any more for an errand that was given up meanwhile."""
-    if not done.done():
-        done.set_result(None)
+    def _see(self, look: Look, epoch: int) -> None:
+        """Draw the conclusions of a look that began in `epoch`; one from an earlier epoch says nothing."""
+        if epoch != self.lookout.epoch:
+            return
+        self._restart_on_crash = look.setup.settings.sidecar.restart_on_crash
+        self._now.see(look)
+        if self._now.status.state is State.EXTERNAL and not self._attempt:
+            # Nobody starts ours when it goes, so that would be a wish without end. A start under way has its own.
+            self._now.change(wanted=Wish.DOWN)

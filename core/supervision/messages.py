@@ -1,4 +1,7 @@
-"""The messages that the supervisor handles, one by one: wishes from outside, and news from its own tasks."""
+"""The messages that the supervisor handles, one by one: wishes from outside, and news from its own tasks.
+
+Those of a start, `Progress` and `Attempted`, are told in `attempt`.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,23 @@ from dataclasses import dataclass
 
 from core.errors import CoreError
 from core.ollama.client import Model
-from core.ollama.probe import Probe
 from core.owners.exit import Exit
 from core.owners.process import Managed
-from core.owners.spawn import Plan
+from core.supervision.attempt import Attempted, Progress
 from core.supervision.look import Look
 from core.supervision.state import Status
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A wish for up. `by_user` tries at once, even if the same start has just failed."""
+    """A wish for up. `by_user` tries at once, even if the same start has just failed.
+
+    With `is_restart` a managed Ollama is ended first, and a start under way begins anew.
+    """
 
     done: Future[Status]
     by_user: bool
+    is_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,75 +41,6 @@ class Close:
     """The end of supervision; the managed Ollama is stopped, or left for a later sidecar to adopt."""
 
     stop_ollama: bool
-
-
-@dataclass(frozen=True, slots=True)
-class UpAlready:
-    """A start found the managed Ollama answering, and its process alive after that."""
-
-    managed: Managed
-
-
-@dataclass(frozen=True, slots=True)
-class GoneMeanwhile:
-    """A start found that the managed Ollama had ended, and its end has been told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cleared:
-    """Nothing stood against a start in `epoch`."""
-
-    look: Look
-    plan: Plan
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Something stood against a start in `epoch`; no process was made. `look` is None if there was none."""
-
-    look: Look | None
-    error: CoreError
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Spawned:
-    """The shim runs and has spawned Ollama."""
-
-    managed: Managed
-    ready_timeout: float
-
-
-@dataclass(frozen=True, slots=True)
-class NotSpawned:
-    """The shim or Ollama could not be executed."""
-
-    error: CoreError
-
-
-@dataclass(frozen=True, slots=True)
-class StillWaiting:
-    """Our Ollama has not answered in the usual time, and gets more; `what` says what it is waited for."""
-
-    managed: Managed
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Our Ollama answers on our port."""
-
-    managed: Managed
-    probe: Probe
-
-
-@dataclass(frozen=True, slots=True)
-class NotReady:
-    """Our Ollama lives, but did not answer in time."""
-
-    managed: Managed
-    error: CoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,31 +61,35 @@ class Unstoppable:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A look that began in `epoch`; it says nothing about a later one."""
-
-    look: Look
-    epoch: int
-    done: Future[None]
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """The models that the Ollama of `epoch` has; None if it did not list them, and then `error` says why."""
+class Installed:
+    """The models that an Ollama has; None if it did not list them, and then `error` says why."""
 
     models: tuple[Model, ...] | None
     error: str | None
-    epoch: int
-    done: Future[None]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """The names of the models that the Ollama of `epoch` has in memory; None if it did not tell."""
+class InMemory:
+    """The names of the models that an Ollama has in memory; None if it did not tell."""
 
     names: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to a question about the Ollama of `epoch`; it says nothing about a later one.
+
+    `done` is set once the conclusions have been drawn.
+    """
+
+    answer: Look | Installed | InMemory
     epoch: int
     done: Future[None]
+
+    def conclude(self) -> None:
+        """Tell that the conclusions have been drawn; nobody may wait for that any more."""
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,23 +99,4 @@ class Retry:
     epoch: int
 
 
-Message = (
-    Start
-    | Stop
-    | Close
-    | UpAlready
-    | GoneMeanwhile
-    | Cleared
-    | Refused
-    | Spawned
-    | NotSpawned
-    | StillWaiting
-    | Ready
-    | NotReady
-    | Ended
-    | Unstoppable
-    | Seen
-    | Listed
-    | Loaded
-    | Retry
-)
+Message = Start | Stop | Close | Progress | Attempted | Ended | Unstoppable | Found | Retry

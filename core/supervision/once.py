@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from core.errors import CoreError
+
 log = logging.getLogger(__name__)
 
 Do = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -20,6 +22,12 @@ async def contained(errand: Coroutine[Any, Any, None]) -> None:
         await errand
     except Exception:
         log.exception("an errand failed")
+
+
+def unforeseen(fault: Exception, kind: type[CoreError]) -> CoreError:
+    """The error to tell for an exception that nobody has foreseen, which goes to the log."""
+    log.error("an errand failed", exc_info=fault)
+    return kind(f"{type(fault).__name__}: {fault}", action="The sidecar's own log has the whole story.")
 
 
 class Once:

@@ -15,6 +15,8 @@ from core.errors import (
     DataFolderGone,
     NoOllamaAddress,
     NotAnswering,
+    NothingManaged,
+    NotOurs,
     PortInUse,
     RemoteOllama,
     RunsElsewhere,
@@ -30,7 +32,7 @@ from core.owners.spawn import Plan
 from core.settings.paths import Paths
 from core.supervision.conclusions import is_hanging_external
 from core.supervision.look import Look
-from core.supervision.state import Status
+from core.supervision.state import State, Status
 
 SAME_FAILURE_SECONDS = 10.0
 USE_EXISTING = "Ollama is already running externally. Use the existing instance."
@@ -136,6 +138,14 @@ def port_in_use(port: int, listener: Listener | None) -> PortInUse:
         f"Port {port} is held by {holder}, which does not answer as an Ollama.",
         action=f"{listener.by_hand if listener else 'End that program'} Or set another port in ollamaUrl.",
     )
+
+
+def nothing_to_stop(status: Status) -> NothingManaged:
+    """The error for a stop while nothing of ours lives."""
+    if status.state is State.EXTERNAL:
+        owner = status.owner or "somebody else"
+        return NotOurs(NothingManaged.title, action=f"It belongs to {owner}. {status.by_hand or ''}".strip())
+    return NothingManaged(NothingManaged.title)
 
 
 def is_port_taken(exit: Exit) -> bool:

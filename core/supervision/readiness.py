@@ -46,17 +46,16 @@ class Readiness:
         self._printed_at: float | None = None
         self._last = Answer.NOBODY
 
-    async def reached(self, is_wanted: Callable[[], bool], on_overtime: Callable[[str], None]) -> Probe | None:
-        """The answer of the one that is ready; None as soon as `is_wanted` says no.
+    async def reached(self, on_overtime: Callable[[str], None]) -> Probe:
+        """The answer of the one that is ready. Raises CoreError if it does not come in time.
 
-        Raises CoreError if it does not come in time. `on_overtime` is told, once, what is still waited for when the
-        usual time is over.
+        `on_overtime` is told, once, what is still waited for when the usual time is over.
         """
         asking = asyncio.create_task(self._ask())
         watching = asyncio.create_task(self._watch_log())
         is_overtime = False
         try:
-            while is_wanted():
+            while True:
                 end = self._timeout + (EXTRA_SECONDS if is_overtime else 0.0)
                 await asyncio.wait({asking}, timeout=min(max(end - self._elapsed, 0.0), _ROUND_SECONDS))
                 if asking.done():
@@ -69,7 +68,6 @@ class Readiness:
                 if not is_overtime:
                     is_overtime = True
                     on_overtime(what)
-            return None
         finally:
             asking.cancel()
             watching.cancel()

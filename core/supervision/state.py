@@ -1,4 +1,43 @@
-"""The one state machine: states, legal moves, and the frozen `Status` that everyone else sees. Pure."""
+"""The one state machine: states, legal moves, and the frozen `Status` that everyone else sees. Pure.
+
+From state to state, each legal move and what makes it. `MOVES` holds the same for `check_move`; any other is a bug.
+
+    unknown        running          the first look: an Ollama that an earlier sidecar left is adopted
+                   external         the first look: somebody else's Ollama answers
+                   stopped          the first look: nobody answers
+                   not_installed    the first look: nobody answers, and there is no executable
+    not_installed  starting         a start was wished: its look may find an executable
+                   stopped          a look found an executable
+                   external         a look found somebody else's Ollama
+    stopped        starting         a start was wished
+                   not_installed    a look found no executable any more
+                   external         a look found somebody else's Ollama
+    external       stopped          it is gone
+                   not_installed    it is gone, and there is no executable
+    starting       running          our Ollama answers on our port
+                   stopping         a stop interrupts it, or it does not answer in time
+                   stopped          a stop interrupts it before there is a process, or it is refused
+                   not_installed    it is refused: there is no executable
+                   external         it is refused: somebody else's Ollama is there
+                   backoff          a restart after a crash crashed too
+                   failed           the process could not be made or ended early, or what had failed before is refused
+    running        stopping         a stop was wished
+                   backoff          it crashed, and will be started again after a delay
+                   failed           it crashed, and will not be started again
+                   stopped          it ended by itself after a stop that had failed
+    stopping       stopped          the whole tree is gone
+                   failed           the whole tree of one that did not answer in time is gone
+                   running          it outlived everything that was done to end it
+    backoff        starting         the delay is over, or a start was wished
+                   stopped          a stop was wished
+                   external         a look found somebody else's Ollama
+    failed         starting         a start was wished
+                   stopped          a stop was wished
+                   external         a look found somebody else's Ollama
+
+A start is `starting` from its first moment, except while an Ollama is up, ours or not. Then it looks first, and the
+state stays; only if nobody is there any more it becomes what that means, and `starting` at once after that.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +73,7 @@ class Wish(StrEnum):
 
 
 RESTING = frozenset({State.UNKNOWN, State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL, State.BACKOFF, State.FAILED})
-"""States in which no process of ours lives."""
+"""States in which no process of ours lives, nor is one about to."""
 
 UP = frozenset({State.RUNNING, State.EXTERNAL})
 """States in which an Ollama is there, answering or not."""
@@ -45,17 +84,17 @@ TRANSIENT = frozenset({State.STARTING, State.STOPPING})
 _FOUND = frozenset({State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL})
 
 MOVES: dict[State, frozenset[State]] = {
-    State.UNKNOWN: _FOUND | {State.STARTING, State.RUNNING},
-    State.NOT_INSTALLED: _FOUND | {State.STARTING},
-    State.STOPPED: _FOUND | {State.STARTING},
-    State.EXTERNAL: _FOUND | {State.STARTING},
-    State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
+    State.UNKNOWN: _FOUND | {State.RUNNING},
+    State.NOT_INSTALLED: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL}),
+    State.STOPPED: frozenset({State.STARTING, State.NOT_INSTALLED, State.EXTERNAL}),
+    State.EXTERNAL: frozenset({State.STOPPED, State.NOT_INSTALLED}),
+    State.STARTING: _FOUND | {State.RUNNING, State.STOPPING, State.BACKOFF, State.FAILED},
     State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
     State.STOPPING: frozenset({State.STOPPED, State.FAILED, State.RUNNING}),
-    State.BACKOFF: _FOUND | {State.STARTING, State.FAILED},
-    State.FAILED: _FOUND | {State.STARTING},
+    State.BACKOFF: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL}),
+    State.FAILED: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL}),
 }
-"""Every legal move. Anything else is a bug, and `check_move` lets it crash."""
+"""Every legal move, as told at the top of this module."""
 
 
 def check_move(old: State, new: State) -> None:
@@ -118,7 +157,7 @@ class Status:
 
     @property
     def is_managed(self) -> bool:
-        """Whether a process of ours lives."""
+        """Whether a process of ours lives, or a start is about to make one."""
         return self.state not in RESTING
 
     @property

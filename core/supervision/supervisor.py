@@ -22,8 +22,9 @@ from core.ollama.words import NOT_REACHABLE, TIMED_OUT
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages
-from core.supervision.machine import Machine, goodbye
+from core.supervision.machine import Machine
 from core.supervision.once import contained
+from core.supervision.published import goodbye
 from core.supervision.report import Reporter
 from core.supervision.rounds import Rounds
 from core.supervision.state import TRANSIENT, UP, ModelsNews, Status
@@ -104,9 +105,7 @@ class Supervisor:
 
     async def restart(self) -> Status:
         """Stop what is managed, if anything, then start. Raises what these raise."""
-        if self._machine.hub.current.is_managed:
-            await self.stop()
-        return await self.start(by_user=True)
+        return await self._wish(lambda done: messages.Start(done, by_user=True, is_restart=True))
 
     async def models(self) -> ModelsNews:
         """The installed models: listed anew, or as they were when they were last listed if that takes over 2 s.

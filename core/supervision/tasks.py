@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from core.endpoint import Endpoint
-from core.errors import CoreError, SpawnFailed, StopFailed
+from core.errors import CoreError, StopFailed
 from core.ollama.activity import LogGrowth
 from core.ollama.call import CallFailed
 from core.ollama.client import Client, Model, ModelList
-from core.ollama.probe import Answer, list_error_text
+from core.ollama.probe import Answer, Probe, list_error_text
 from core.ollama.words import NOT_REACHABLE
 from core.owners.exit import Exit
 from core.owners.process import Managed, wait_end
@@ -27,14 +27,13 @@ from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages, preflight
 from core.supervision.look import Look, Looker
+from core.supervision.once import unforeseen
 from core.supervision.preflight import Memory
 from core.supervision.readiness import Readiness
 from core.supervision.state import Status
 
 log = logging.getLogger(__name__)
 
-# An Ollama whose output something else holds on to needs about 9 s from its death to the end of its shim.
-_END_SECONDS = 15.0
 _RETRY_SECONDS = 1.0
 # Reading the list of many models from a slow disk takes its time. A call that is given up goes on over there, so that
 # giving up early and asking again would pile calls up.
@@ -53,7 +52,7 @@ class Errands:
         self.memory = Memory()
         self._owner = ProcessOwner(paths)
         self._paths = paths
-        self._post = post
+        self.post = post
 
     async def close(self) -> None:
         """Drop the connections to Ollama."""
@@ -75,21 +74,24 @@ class Errands:
                 tasks.create_task(managed.watch())
                 await managed.stop()
 
-    async def look(self, managed_url: str | None, epoch: int, *, is_glance: bool = False) -> None:
-        """Look, and return once the supervisor has drawn its conclusions."""
-        look = await self.looker.look(managed_url, is_glance=is_glance)
-        await self._settled(lambda done: messages.Seen(look, epoch, done))
+    async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
+        """Contract: `look.Looker.look`."""
+        return await self.looker.look(managed_url, is_glance=is_glance)
+
+    async def see(self, managed_url: str | None, epoch: int, *, is_glance: bool = False) -> None:
+        """Look: Found. Returns once the supervisor has drawn its conclusions."""
+        await self._conclusions(await self.look(managed_url, is_glance=is_glance), epoch)
 
     async def list_models(self, url: str, epoch: int) -> None:
-        """Ask for the installed models: Listed. Returns once the supervisor has drawn its conclusions."""
+        """Ask for the installed models: Found. Returns once the supervisor has drawn its conclusions."""
         models, error = await self._listed(url, lambda client: client.tags(_LIST_SECONDS))
-        await self._settled(lambda done: messages.Listed(models, error, epoch, done))
+        await self._conclusions(messages.Installed(models, error), epoch)
 
     async def list_loaded(self, url: str, epoch: int) -> None:
-        """Ask for the models in memory: Loaded. Returns once the supervisor has drawn its conclusions."""
+        """Ask for the models in memory: Found. Returns once the supervisor has drawn its conclusions."""
         models, _ = await self._listed(url, lambda client: client.loaded(_LOADED_SECONDS))
         names = None if models is None else tuple(model.name for model in models)
-        await self._settled(lambda done: messages.Loaded(names, epoch, done))
+        await self._conclusions(messages.InMemory(names), epoch)
 
     async def _listed(
         self, url: str, ask: Callable[[Client], Awaitable[ModelList]]
@@ -102,49 +104,14 @@ class Errands:
             log.debug("%s cannot be asked for models", url, exc_info=True)
             return None, NOT_REACHABLE
 
-    async def _settled(self, message: Callable[[asyncio.Future[None]], messages.Message]) -> None:
+    async def _conclusions(self, answer: Look | messages.Installed | messages.InMemory, epoch: int) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._post(message(done))
+        self.post(messages.Found(answer, epoch, done))
         await done
 
-    async def prepare(self, managed: Managed | None, status: Status, epoch: int) -> None:
-        """Find out whether a start may go ahead: UpAlready, GoneMeanwhile, Refused, or Cleared.
-
-        `status` is what is known in `epoch`, in which the start begins.
-        """
-        look: Look | None = None
-        try:
-            if managed:
-                self._post(await self._prepared_managed(managed, epoch))
-                return
-            look = await self.looker.look(None)
-            plan = preflight.plan(look, status, self._paths)
-            if known := self.memory.recall(look):
-                self._post(messages.Refused(look, known, epoch))
-            else:
-                self._post(messages.Cleared(look, plan, epoch))
-        except CoreError as error:
-            self._post(messages.Refused(look, error, epoch))
-        except Exception as error:
-            self._post(messages.Refused(look, _unexpected(error, SpawnFailed), epoch))
-
-    async def _prepared_managed(self, managed: Managed, epoch: int) -> messages.Message:
-        look = await self.looker.look(managed.record.url)
-        probe = look.probe
-        # A connection that is dropped is one to a process that ends with its port still open.
-        is_dropped = probe.answer is Answer.SOMETHING_ELSE and probe.error == NOT_REACHABLE
-        # One that answered may have died since, or the answer may be that of its port's next holder.
-        if probe.answer is Answer.NOBODY or is_dropped or not await self.lives(managed):
-            why = None
-            try:
-                if await managed.gone_within(_END_SECONDS):
-                    return messages.GoneMeanwhile()
-            except StopFailed as failed:
-                why = failed
-            return messages.Refused(look, preflight.still_ending(managed.record, why), epoch)
-        if error := preflight.why_not_managed(look, managed.record):
-            return messages.Refused(look, error, epoch)
-        return messages.UpAlready(managed)
+    def plan(self, look: Look, before: Status) -> Plan:
+        """What a start would run. Raises the CoreError that says why nothing may be run."""
+        return preflight.plan(look, before, self._paths)
 
     async def lives(self, managed: Managed) -> bool:
         """Whether the process of a managed Ollama is there now. One that may not be looked at counts as alive."""
@@ -153,31 +120,16 @@ class Errands:
         except OSError:
             return True
 
-    async def spawn(self, plan: Plan, ready_timeout: float) -> None:
-        """Spawn: Spawned or NotSpawned."""
-        try:
-            self._post(messages.Spawned(await self._owner.start(plan), ready_timeout))
-        except SpawnFailed as error:
-            self._post(messages.NotSpawned(error))
-        except Exception as error:
-            self._post(messages.NotSpawned(_unexpected(error, SpawnFailed)))
+    async def spawn(self, plan: Plan) -> Managed:
+        """Contract: `core.owners.protocol.Owner.start`."""
+        return await self._owner.start(plan)
 
-    async def await_ready(self, managed: Managed, timeout: float, is_wanted: Callable[[Managed], bool]) -> None:
-        """Wait until our Ollama answers on our port: Ready, or NotReady; StillWaiting when it takes longer than usual.
+    async def ready(self, managed: Managed, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
+        """Wait until our Ollama answers on our port. Raises CoreError if that does not come in time.
 
-        Gives up silently as soon as `is_wanted` says no.
+        `on_overtime` is told what is waited for, once, when it takes longer than `timeout` seconds.
         """
-        try:
-            readiness = Readiness(managed, self.looker, self.log_growth(), timeout)
-            probe = await readiness.reached(
-                lambda: is_wanted(managed), lambda what: self._post(messages.StillWaiting(managed, what))
-            )
-            if probe:
-                self._post(messages.Ready(managed, probe))
-        except CoreError as error:
-            self._post(messages.NotReady(managed, error))
-        except Exception as error:
-            self._post(messages.NotReady(managed, _unexpected(error, SpawnFailed)))
+        return await Readiness(managed, self.looker, self.log_growth(), timeout).reached(on_overtime)
 
     def log_growth(self) -> LogGrowth:
         """A fresh measure of whether managed Ollamas print."""
@@ -191,12 +143,12 @@ class Errands:
         error: CoreError = preflight.early_exit(exit)
         if preflight.is_port_taken(exit):
             error = await self._who_took_the_port(managed, error)
-        self._post(messages.Ended(managed, exit, error))
+        self.post(messages.Ended(managed, exit, error))
 
     async def _end_of(self, managed: Managed) -> Exit | None:
         """How it ended; None, after a second, if that could not be waited for."""
         try:
-            return await managed.watch(lambda error: self._post(messages.Unstoppable(managed, error)))
+            return await managed.ended(lambda error: self.post(messages.Unstoppable(managed, error)))
         except Exception:
             log.exception("the end of Ollama (pid %d) cannot be waited for", managed.record.pid)
         await asyncio.sleep(_RETRY_SECONDS)
@@ -215,23 +167,17 @@ class Errands:
         try:
             await managed.stop()
         except StopFailed as error:
-            self._post(messages.Unstoppable(managed, error))
+            self.post(messages.Unstoppable(managed, error))
         except Exception as error:
-            self._post(messages.Unstoppable(managed, _unexpected(error, StopFailed)))
+            self.post(messages.Unstoppable(managed, unforeseen(error, StopFailed)))
 
     async def retry_after(self, delay: float, epoch: int) -> None:
         """Let `delay` seconds pass: Retry."""
         await asyncio.sleep(delay)
-        self._post(messages.Retry(epoch))
+        self.post(messages.Retry(epoch))
 
     async def wait_end(self, pid: int) -> None:
         """Wait for the end of a process that is not ours."""
         with suppress(OSError):
             if born := await asyncio.to_thread(birth, pid):
                 await wait_end(pid, born)
-
-
-def _unexpected(error: Exception, kind: type[CoreError]) -> CoreError:
-    """The error for what nobody has foreseen."""
-    log.error("an errand failed", exc_info=error)
-    return kind(f"{type(error).__name__}: {error}", action="The sidecar's own log has the whole story.")

@@ -1,6 +1,6 @@
 """A made-up outside for the supervisor's model: what is true there, and the questions that `Machine` has open about it.
 
-The decisions are the real ones: `Errands.look`, `Errands.prepare` and what they call. What would reach outside (a look,
+The decisions are the real ones: `Attempt`, `Errands.look` and what they call. What would reach outside (a look,
 a process, a delay) is a `Question` here, answered when the test likes, by what is true then or was true when asked.
 """
 
@@ -154,50 +154,47 @@ class OutsideErrands(Errands):
         return managed.is_alive
 
     async def list_models(self, url: str, epoch: int) -> None:
-        """Listed, as long as somebody answers."""
+        """Found, as long as somebody answers."""
         answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
-        await self._settled(lambda done: messages.Listed((MODEL,) if answers else None, None, epoch, done))
+        await self._conclusions(messages.Installed((MODEL,) if answers else None, None), epoch)
 
     async def list_loaded(self, url: str, epoch: int) -> None:
-        """Loaded, as long as somebody answers."""
+        """Found, as long as somebody answers."""
         answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
-        await self._settled(lambda done: messages.Loaded((MODEL.name,) if answers else None, epoch, done))
+        await self._conclusions(messages.InMemory((MODEL.name,) if answers else None), epoch)
 
-    async def spawn(self, plan: Plan, ready_timeout: float) -> None:
-        """Spawned if the answer is true."""
+    async def spawn(self, plan: Plan) -> Managed:
+        """A process if the answer is true."""
         if not await self._outside.ask("spawn"):
-            self._post(messages.NotSpawned(SpawnFailed("It could not be executed.")))
-            return
+            raise SpawnFailed("It could not be executed.")
         ours = Ours(100 + len(self._outside.ours), self._outside)
         self._outside.ours.append(ours)
-        self._post(messages.Spawned(ours, ready_timeout))
+        return ours
 
-    async def await_ready(self, managed: Managed, timeout: float, is_wanted: Callable[[Managed], bool]) -> None:
-        """Ready if the answer is true, NotReady if it is false; silent if the start is over."""
-        is_ready = await self._outside.ask("ready", managed)
-        if not is_wanted(managed):
-            return
-        if is_ready:
-            self._post(messages.Ready(managed, ANSWERS[Answer.OLLAMA]))
-        elif is_ready is False:
-            self._post(messages.NotReady(managed, StartTimedOut("It did not answer.")))
+    async def ready(self, managed: Managed, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
+        """It answers if the test's answer is true, and not in time if that is false; waits on if it is None."""
+        while (is_ready := await self._outside.ask("ready", managed)) is None:
+            on_overtime("It prints.")
+        if not is_ready:
+            raise StartTimedOut("It did not answer.")
+        return ANSWERS[Answer.OLLAMA]
 
     async def watch(self, managed: Managed) -> None:
         """Ended, once the test says so."""
         await self._outside.ask("end", managed)
         assert isinstance(managed, Ours)
         managed.is_told = True
-        self._post(messages.Ended(managed, Exit(-9, EXITED, None), SpawnFailed("It ended.")))
+        self.post(messages.Ended(managed, Exit(-9, EXITED, None), SpawnFailed("It ended.")))
 
     async def stop(self, managed: Managed) -> None:
         """Unstoppable if the answer is false."""
         if not await self._outside.ask("stop", managed):
-            self._post(messages.Unstoppable(managed, StopFailed("It does not end.")))
+            self.post(messages.Unstoppable(managed, StopFailed("It does not end.")))
 
     async def retry_after(self, delay: float, epoch: int) -> None:
         """Retry, whenever the test likes."""
         await self._outside.ask("retry")
-        self._post(messages.Retry(epoch))
+        self.post(messages.Retry(epoch))
 
     async def wait_end(self, pid: int) -> None:
         """Wait for their end."""

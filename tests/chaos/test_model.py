@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from core.errors import CoreError
 from core.supervision import messages
+from core.supervision.attempt import Attempted, Started
 from core.supervision.machine import Machine
 from core.supervision.once import contained
 from core.supervision.state import RESTING, State, Status, Wish
@@ -59,8 +60,9 @@ class Model(RuleBasedStateMachine):
         for _ in range(12):
             while self.mail:
                 message = self.mail.popleft()
-                if isinstance(message, messages.Ready) and isinstance(message.managed, Ours):
-                    self.ready.add(message.managed)
+                if isinstance(message, Attempted) and isinstance(message.result, Started):
+                    assert isinstance(message.result.managed, Ours)
+                    self.ready.add(message.result.managed)
                 self.machine.handle(message)
             await asyncio.sleep(0)
         for task in [task for task in self.tasks if task.done()]:
@@ -94,6 +96,13 @@ class Model(RuleBasedStateMachine):
         done = self.loop.create_future()
         self.wishes.append((Wish.UP, done))
         self.mail.append(messages.Start(done, by_user))
+        self._settle()
+
+    @rule()
+    def restart(self) -> None:
+        done = self.loop.create_future()
+        self.wishes.append((Wish.UP, done))
+        self.mail.append(messages.Start(done, by_user=True, is_restart=True))
         self._settle()
 
     @rule()
@@ -227,6 +236,12 @@ class Model(RuleBasedStateMachine):
                 assert question.managed in self.outside.ours
 
     @invariant()
+    def a_start_under_way_is_told_as_starting_unless_an_ollama_is_up(self) -> None:
+        waits_for_start = any(wish is Wish.UP for wish, done in self.wishes if not done.done())
+        if waits_for_start:
+            assert self.status.state in (State.STARTING, State.STOPPING, State.RUNNING, State.EXTERNAL)
+
+    @invariant()
     def time_goes_on(self) -> None:
         assert self.status.since >= self.since
         self.since = self.status.since
@@ -303,7 +318,24 @@ def test_the_model_holds_what_the_design_promises(chance: Chance) -> None:
 
 
 def test_what_a_start_saw_before_the_state_changed_decides_nothing() -> None:
-    """Somebody else's Ollama was there when the start looked, and has come and gone since."""
+    """Somebody else's Ollama was there when the start looked, and has gone since."""
+    model = Model()
+    model.begin(theirs=True, adopted=False)
+    model.start(by_user=True)
+    (seen_by_start,) = [question for question in model.outside.questions if question.what == "look"]
+    assert model.is_in(State.EXTERNAL), "a start beside an Ollama that is up is a look"
+    model.they_go()
+    model.look()
+    model.answer_all("look", but=seen_by_start)
+    assert model.is_in(State.STARTING), "nobody is there any more, and a start is under way"
+
+    assert seen_by_start not in model.outside.questions, "nobody waits any more for what it saw"
+    model.answer_all("look")
+    assert [question.what for question in model.outside.questions] == ["spawn"]
+    model.teardown()
+
+
+def test_what_others_see_during_a_start_decides_nothing() -> None:
     model = Model()
     model.begin(theirs=False, adopted=False)
     model.they_come(is_ollama=True)
@@ -311,14 +343,50 @@ def test_what_a_start_saw_before_the_state_changed_decides_nothing() -> None:
     (seen_by_start,) = model.outside.questions
     model.look()
     model.answer_all("look", but=seen_by_start)
-    assert model.is_in(State.EXTERNAL)
+    assert model.is_in(State.STARTING)
     model.they_go()
-    model.look()
-    model.answer_all("look", but=seen_by_start)
-    assert model.is_in(State.STOPPED)
+    model.answer_one(seen_by_start)
+    assert [question.what for question in model.outside.questions] == ["spawn"]
+    model.teardown()
 
-    model.answer_one(seen_by_start, is_late=True)
-    assert model.is_in(State.STOPPED)
+
+def test_a_start_beside_an_ollama_that_is_up_leaves_the_state_until_nobody_is_there() -> None:
+    """Whoever watches the icon sees no Ollama go that is there."""
+    model = Model()
+    model.begin(theirs=True, adopted=False)
+    seen: list[State] = []
+    model.machine.hub.tell(lambda status: seen.append(status.state))
+    model.start(by_user=True)
     model.answer_all("look")
-    assert model.is_in(State.STARTING), "the start has looked again, and the port is free"
+    assert set(seen) == {State.EXTERNAL}
+    model.they_go()
+    model.start(by_user=True)
+    model.answer_all("look")
+    assert list(dict.fromkeys(seen)) == [State.EXTERNAL, State.STOPPED, State.STARTING]
+    model.teardown()
+
+
+def test_a_stop_before_there_is_a_process_ends_the_start_at_once() -> None:
+    model = Model()
+    model.begin(theirs=False, adopted=False)
+    model.start(by_user=True)
+    assert model.is_in(State.STARTING), "from its first moment"
+    model.stop()
+    assert model.is_in(State.STOPPED)
+    assert not model.outside.questions
+    model.teardown()
+
+
+def test_a_stop_while_a_process_is_being_made_waits_for_it_and_ends_it() -> None:
+    model = Model()
+    model.begin(theirs=False, adopted=False)
+    model.start(by_user=True)
+    model.answer_all("look")
+    model.stop()
+    assert model.is_in(State.STOPPING)
+    model.answer_all("spawn")
+    assert model.is_in(State.STOPPING), "it lives"
+    model.answer_all("stop")
+    model.answer_all("end")
+    assert model.is_in(State.STOPPED)
     model.teardown()

@@ -193,3 +193,12 @@ def test_no_path_of_snapshots_is_told_more_often_than_it_moves(path: list[tuple[
     told = titles(Toaster(), *statuses)
     assert len(told) <= sum(old != new for old, new in pairwise(statuses))
     assert told.count("Failed to Start Ollama") <= 1
+
+
+def test_a_start_that_made_no_process_is_not_told_as_a_stop() -> None:
+    starting = Status(State.STARTING, wanted=Wish.UP)
+    stopped = Status(State.STOPPED)
+    assert Toaster().moved(starting, stopped) is None
+    assert Toaster().moved(replace(starting, pid=7), stopped) == Toast(
+        "Ollama Stopped", "Nothing of it is left running."
+    )

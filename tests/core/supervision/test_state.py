@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -10,6 +11,7 @@ import pytest
 
 from core.events.snapshots import Broadcast
 from core.owners.exit import Exit
+from core.supervision import state
 from core.supervision.backoff import FIRST_DELAY, LONGEST_DELAY, MOST_CRASHES, STABLE, WINDOW, Backoff
 from core.supervision.state import MOVES, RESTING, State, Status, check_move
 
@@ -23,6 +25,17 @@ def test_exactly_the_moves_of_the_table_are_legal(old: State, new: State) -> Non
         check_move(old, new)
 
 
+def test_the_table_that_people_read_has_the_same_moves() -> None:
+    told: dict[State, set[State]] = {}
+    old: State | None = None
+    for line in str(state.__doc__).splitlines():
+        if row := re.fullmatch(r"    (\w*) +(\w+)  +\S.*", line):
+            old = State(row[1]) if row[1] else old
+            assert old is not None
+            told.setdefault(old, set()).add(State(row[2]))
+    assert told == MOVES
+
+
 def test_every_state_can_be_reached_and_left_and_nothing_returns_to_unknown() -> None:
     assert set(MOVES) == set(State)
     assert all(MOVES.values())
@@ -30,12 +43,12 @@ def test_every_state_can_be_reached_and_left_and_nothing_returns_to_unknown() ->
     assert reached == set(State) - {State.UNKNOWN}
 
 
-@pytest.mark.parametrize("state", State)
-def test_managed_is_where_a_process_of_ours_lives_and_running_where_an_ollama_is_up(state: State) -> None:
-    status = Status(state=state)
-    assert status.is_managed == (state in {State.STARTING, State.RUNNING, State.STOPPING})
-    assert status.is_managed == (state not in RESTING)
-    assert status.is_running == (state in {State.RUNNING, State.EXTERNAL})
+@pytest.mark.parametrize("one", State)
+def test_managed_is_where_a_process_of_ours_lives_and_running_where_an_ollama_is_up(one: State) -> None:
+    status = Status(state=one)
+    assert status.is_managed == (one in {State.STARTING, State.RUNNING, State.STOPPING})
+    assert status.is_managed == (one not in RESTING)
+    assert status.is_running == (one in {State.RUNNING, State.EXTERNAL})
 
 
 def test_an_exit_says_how_and_in_whose_last_words() -> None:

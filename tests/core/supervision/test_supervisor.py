@@ -510,12 +510,58 @@ async def test_closing_refuses_what_is_still_wished(fake: Rig) -> None:
         await supervisor.start()
 
 
-async def test_restart_makes_a_new_process(fake: Rig) -> None:
+async def test_restart_makes_a_new_process_and_nobody_sees_it_rest_in_between(fake: Rig) -> None:
     async with fake.supervising() as supervisor:
         first = await supervisor.start()
-        second = await supervisor.restart()
-        assert second.pid != first.pid
+        seen: list[State] = []
+
+        async def watch() -> None:
+            with supervisor.subscribe() as statuses:
+                async for status in statuses:
+                    seen.append(status.state)
+
+        watching = asyncio.create_task(watch())
+        second, third = await asyncio.gather(supervisor.restart(), supervisor.restart())
+        assert first.pid != second.pid == third.pid
         assert second.state is State.RUNNING
+        watching.cancel()
+        told = list(dict.fromkeys(seen))
+        assert set(told) <= {State.RUNNING, State.STOPPING, State.STARTING}
+        assert {State.STOPPING, State.STARTING} <= set(told)
+
+
+async def test_a_start_is_starting_from_its_first_moment_and_a_refused_one_leaves_what_was(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        before = await supervisor.status()
+        fake.configure(executable=fake.root / "nowhere" / fake.executable.name)
+        seen: list[State] = []
+        with supervisor.subscribe() as statuses:
+            snapshots = aiter(statuses)
+            seen.append((await anext(snapshots)).state)
+            starting = asyncio.create_task(supervisor.start())
+            while State.STARTING not in seen:
+                seen.append((await anext(snapshots)).state)
+            assert not starting.done()
+            with pytest.raises(PathInvalid):
+                await starting
+        assert (before.state, *dict.fromkeys(seen)) == (State.STOPPED, State.STOPPED, State.STARTING)
+        after = await supervisor.status()
+        assert (after.state, after.wanted, after.failure) == (State.NOT_INSTALLED, Wish.DOWN, None)
+
+
+async def test_a_start_beside_a_running_ollama_changes_nothing_that_is_seen(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        await supervisor.start()
+        with supervisor.subscribe() as statuses:
+            snapshots = aiter(statuses)
+            seen = [await anext(snapshots)]
+            await asyncio.gather(*(supervisor.start() for _ in range(5)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    while True:
+                        seen.append(await anext(snapshots))
+        assert {status.state for status in seen} == {State.RUNNING}
+        assert all(status.is_running for status in seen)
 
 
 @tied.linux("the other end of a pipe, which no other system gives by a name")
