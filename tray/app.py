@@ -178,11 +178,7 @@ class App:
 
     async def _wish(self, act: Act, wish: Coroutine[Any, Any, Status]) -> None:
         self._toaster.asked(act)
-        self._update(is_pending=act)
-        try:
-            await wish
-        finally:
-            self._update(is_pending=None)
+        await wish
 
     async def _open_logs(self, _: str | None) -> None:
         await self._open(str(self._paths.logs))

@@ -82,7 +82,7 @@ SEPARATOR = Item("")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the tray's looks depend on. `is_pending` is the wish that was clicked and is not fulfilled yet."""
+    """All that the tray's looks depend on."""
 
     status: Status
     api_url: str | None
@@ -90,7 +90,6 @@ class Facts:
     starts_on_launch: bool
     has_logs: bool
     is_desktop_refused: bool
-    is_pending: Act | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +103,9 @@ class View:
 
 def view(facts: Facts) -> View:
     """The tray for these facts."""
-    sentence = "Ollama is starting…" if _is_about_to_start(facts) else headline(facts.status)
+    sentence = headline(facts.status)
     tooltip = shorten(f"Aura Ollama: {sentence}", TOOLTIP_UNITS)
-    return View(_look(facts), tooltip, tuple(_items(facts, sentence)))
+    return View(_look(facts.status), tooltip, tuple(_items(facts, sentence)))
 
 
 def bare_view() -> View:
@@ -167,16 +166,8 @@ def _up(status: Status, version: str) -> str:
     return f"{version} is running ({whose}){loaded}"
 
 
-def _is_about_to_start(facts: Facts) -> bool:
-    """Whether a start was clicked that the status does not show yet."""
-    status = facts.status
-    return facts.is_pending in {Act.START, Act.RESTART} and not status.is_managed and not status.is_running
-
-
-def _look(facts: Facts) -> Look:
-    status = facts.status
-    is_passing = status.state in {State.UNKNOWN, State.STARTING, State.STOPPING, State.BACKOFF}
-    if is_passing or _is_about_to_start(facts):
+def _look(status: Status) -> Look:
+    if status.state in {State.UNKNOWN, State.STARTING, State.STOPPING, State.BACKOFF}:
         return Look.BUSY
     if not status.is_running:
         return Look.DOWN
@@ -188,9 +179,9 @@ def _items(facts: Facts, sentence: str) -> list[Item]:
         _note(sentence, "status"),
         *([_note(f"Settings: {problem}", "settings")] if (problem := facts.status.settings_problem) else []),
         SEPARATOR,
-        _item("Start", Act.START, _why_not_start(facts)),
-        _item("Stop", Act.STOP, _why_not_stop(facts)),
-        _item("Restart", Act.RESTART, _why_not_restart(facts)),
+        _item("Start", Act.START, _why_not_start(facts.status)),
+        _item("Stop", Act.STOP, _why_not_stop(facts.status)),
+        _item("Restart", Act.RESTART, _why_not_restart(facts.status)),
         SEPARATOR,
         Item("Models", children=tuple(_models(facts.status)), name="models"),
         _logs(facts),
@@ -221,10 +212,8 @@ def _note(text: str, name: str = "") -> Item:
     return Item(shorten(text, LABEL_UNITS), enabled=False, name=name)
 
 
-def _why_not_start(facts: Facts) -> str | None:
-    if facts.is_pending:
-        return f"{facts.is_pending} is under way"
-    match facts.status.state:
+def _why_not_start(status: Status) -> str | None:
+    match status.state:
         case State.UNKNOWN:
             return "looking for Ollama"
         case State.NOT_INSTALLED:
@@ -235,37 +224,31 @@ def _why_not_start(facts: Facts) -> str | None:
             return "already running"
         case State.EXTERNAL:
             return "already running, not started here"
-        case State.STOPPED | State.BACKOFF | State.FAILED if facts.status.meant_url:
-            return f"ollamaUrl should be {shorten(facts.status.meant_url, _OWNER_UNITS)}"
-        case State.STOPPED | State.BACKOFF | State.FAILED if facts.status.owner:
-            return f"the port is held by {shorten(facts.status.owner, _OWNER_UNITS)}"
+        case State.STOPPED | State.BACKOFF | State.FAILED if status.meant_url:
+            return f"ollamaUrl should be {shorten(status.meant_url, _OWNER_UNITS)}"
+        case State.STOPPED | State.BACKOFF | State.FAILED if status.owner:
+            return f"the port is held by {shorten(status.owner, _OWNER_UNITS)}"
         case State.STOPPED | State.STOPPING | State.BACKOFF | State.FAILED:
             return None
 
 
-def _why_not_stop(facts: Facts) -> str | None:
-    # A start may be stopped while it is under way; that is what stop is for.
-    if facts.is_pending in {Act.STOP, Act.RESTART}:
-        return f"{facts.is_pending} is under way"
-    if _is_about_to_start(facts):
-        return None
-    match facts.status.state:
+def _why_not_stop(status: Status) -> str | None:
+    match status.state:
         case State.STARTING | State.RUNNING | State.BACKOFF:
+            # A start may be stopped while it is under way; that is what stop is for.
             return None
         case State.STOPPING:
             return "already stopping"
         case State.EXTERNAL:
-            return f"not started here: {shorten(facts.status.owner or 'unknown owner', _OWNER_UNITS)}"
+            return f"not started here: {shorten(status.owner or 'unknown owner', _OWNER_UNITS)}"
         case State.UNKNOWN | State.NOT_INSTALLED | State.STOPPED | State.FAILED:
             return "not running"
 
 
-def _why_not_restart(facts: Facts) -> str | None:
-    if facts.is_pending:
-        return f"{facts.is_pending} is under way"
-    if facts.status.state is State.RUNNING:
+def _why_not_restart(status: Status) -> str | None:
+    if status.state is State.RUNNING:
         return None
-    return "not started here" if facts.status.state is State.EXTERNAL else "not running"
+    return "not started here" if status.state is State.EXTERNAL else "not running"
 
 
 def _models(status: Status) -> list[Item]:

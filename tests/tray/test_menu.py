@@ -89,12 +89,9 @@ def test_green_is_for_an_ollama_that_answers(state: State) -> None:
     assert view(facts(status(state, error="Not reachable"))).look is Look.DOWN
 
 
-@pytest.mark.parametrize("act", [Act.START, Act.STOP, Act.RESTART])
-@pytest.mark.parametrize("state", State)
-def test_what_is_under_way_cannot_be_asked_for_again(state: State, act: Act) -> None:
-    items = view(facts(status(state), is_pending=act)).items
-    (item,) = [item for item in items if item.label.split(" (")[0].lower() == act]
-    assert not item.enabled
+@pytest.mark.parametrize(("state", "label"), [(State.STARTING, "Start ("), (State.STOPPING, "Stop (")])
+def test_what_is_under_way_cannot_be_asked_for_again(state: State, label: str) -> None:
+    assert not find(view(facts(status(state))).items, label).enabled
 
 
 def test_models_tell_size_and_whether_they_are_loaded_and_offer_to_unload() -> None:
@@ -147,17 +144,12 @@ def test_an_address_that_is_none_of_ollamas_is_told_before_who_holds_its_port() 
     assert (start.label, start.enabled) == ("Start (ollamaUrl should be http://127.0.0.1:11434)", False)
 
 
-@pytest.mark.parametrize("state", [State.NOT_INSTALLED, State.STOPPED, State.FAILED, State.BACKOFF])
-@pytest.mark.parametrize("act", [Act.START, Act.RESTART])
-def test_a_clicked_start_shows_at_once_and_can_be_called_off(state: State, act: Act) -> None:
-    shown = view(facts(status(state), is_pending=act))
+def test_a_start_shows_from_its_first_moment_and_can_be_called_off() -> None:
+    """No process of it is there yet."""
+    shown = view(facts(status(State.STARTING, pid=None)))
     assert shown.look is Look.BUSY
     assert shown.items[0].label == "Ollama is starting…"
-    assert find(shown.items, "Stop").enabled == (act is Act.START)
-
-
-def test_a_pending_wish_changes_no_look_of_an_ollama_that_is_up() -> None:
-    assert {view(facts(status(State.RUNNING), is_pending=act)).look for act in Act} == {Look.UP}
+    assert find(shown.items, "Stop").enabled
 
 
 def test_an_ollama_that_could_not_be_stopped_says_so() -> None:
@@ -198,14 +190,14 @@ def test_a_hanging_ollama_is_not_asked_to_unload() -> None:
     assert find(items, "Models", "● tiny", "Unload (Ollama does not answer)").enabled is False
 
 
-@given(st.sampled_from(State), st.sampled_from([None, *Act]), st.text(max_size=300), st.lists(st.text(), max_size=5))
+@given(st.sampled_from(State), st.text(max_size=300), st.lists(st.text(), max_size=5))
 def test_whatever_comes_from_outside_every_text_is_one_printable_line_that_windows_takes(
-    state: State, pending: Act | None, words: str, names: list[str]
+    state: State, words: str, names: list[str]
 ) -> None:
     models = tuple(Model(name, 5) for name in names)
     told = status(state, owner=words, version=words, failure=SpawnFailed(words), settings_problem=words, models=models)
     for loaded in ((), tuple(names)):
-        shown = view(facts(replace(told, loaded=loaded), is_pending=pending))
+        shown = view(facts(replace(told, loaded=loaded)))
         assert shown.tooltip.isprintable()
         assert units(shown.tooltip) <= TOOLTIP_UNITS
         for item in shown.items:
