@@ -16,6 +16,8 @@ import psutil
 
 from core.owners.run_record import RunRecord, record_path
 from core.settings.paths import Paths
+from core.supervision.fleet import Fleet
+from core.supervision.instance import Instance
 from core.supervision.state import State, Status
 from core.supervision.supervisor import Supervisor
 from tests import tied
@@ -57,6 +59,22 @@ class Rig:
             supervisor.close(stop_ollama=stop_ollama)
             async with asyncio.timeout(DEADLINE):
                 await running
+
+    @asynccontextmanager
+    async def supervising_all(self, *instances: Instance, stop_ollama: bool = True) -> AsyncIterator[Fleet]:
+        """A running fleet of these instances; at the end it closes, and with it its Ollamas unless told otherwise."""
+        fleet = Fleet(self.paths, instances=instances)
+        running = asyncio.create_task(fleet.run())
+        try:
+            yield fleet
+        finally:
+            fleet.close(stop_ollama=stop_ollama)
+            async with asyncio.timeout(DEADLINE):
+                await running
+
+    def record_of(self, instance: str) -> RunRecord:
+        """What the run record of that instance says now."""
+        return msgspec.json.decode(record_path(self.paths.run, instance).read_bytes(), type=RunRecord)
 
     @property
     def record(self) -> RunRecord:

@@ -6,7 +6,7 @@ How a start goes, hop by hop:
    while one is under way waits for the same result.
 2. The attempt looks at the settings, the executable and the port. `preflight.plan` says what to run, or why nothing may
    be run; a start that failed less than 10 s ago, with the same settings, gets the same answer again.
-3. `core.owners.spawn.spawn` starts the shim, which starts Ollama. `Progress` hands the process over to the machine,
+3. `core.owners.process_owner` starts the shim, which starts Ollama. `Progress` hands the process over to the machine,
    which has it watched: from here on its end is a message of its own, `Ended`, upon which the attempt is cancelled.
 4. `core.supervision.readiness` asks for `/api/version` until the process answers. `Attempted` brings the result.
 
@@ -29,7 +29,7 @@ from core.errors import CoreError, SpawnFailed, StopFailed
 from core.ollama.probe import Answer, Probe
 from core.ollama.words import NOT_REACHABLE
 from core.owners.process import Managed
-from core.owners.spawn import Plan
+from core.owners.protocol import Plan
 from core.supervision import preflight
 from core.supervision.look import Look
 from core.supervision.once import Do, unforeseen
@@ -114,7 +114,7 @@ class Steps(Protocol):
         """Contract: `preflight.plan`."""
 
     async def spawn(self, plan: Plan) -> Managed:
-        """Contract: `core.owners.spawn.spawn`."""
+        """Contract: `core.owners.protocol.Owner.start`."""
 
     async def ready(self, managed: Managed, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
         """Contract: `readiness.Readiness.reached`."""

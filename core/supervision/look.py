@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.endpoint import Endpoint, redacted
@@ -33,7 +33,7 @@ _GLANCE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The settings in force, and what they lead to. Errors stand in for what they prevent: a look never fails.
+    """The settings in force for one instance, and what they lead to. Errors stand in for what they prevent.
 
     `fingerprint` changes with any value in force and with the executable file. `is_unknown` says that Aura's settings
     have never been readable, so that defaults stand for them.
@@ -86,8 +86,10 @@ def _is_still_there(listener: Listener, born: str | None, seen_at: float) -> boo
 class Looker:
     """Looks, with the clients and the last listener kept between looks."""
 
-    def __init__(self, reader: SettingsReader) -> None:
+    def __init__(self, reader: SettingsReader, url: str | None = None) -> None:
+        """`url` is where the instance listens, None if that is where `ollamaUrl` says."""
         self._reader = reader
+        self._url = url
         self._locator = Locator()
         self._clients: dict[Endpoint, Client] = {}
         self._listers: dict[Endpoint, Client] = {}
@@ -127,7 +129,7 @@ class Looker:
         For a glance the executable that was found within the last 15 s will do.
         """
         reading = await self._reader.fresh()
-        settings = reading.settings
+        settings = replace(reading.settings, ollama_url=self._url) if self._url else reading.settings
         endpoint: Endpoint | ConfigError
         try:
             endpoint = Endpoint.parse(settings.ollama_url)

@@ -41,10 +41,10 @@ _NO_HOME = ("$HOME is not defined", "%userprofile% is not defined")
 _PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage of each socket address")
 
 
-def plan(look: Look, status: Status, paths: Paths) -> Plan:
-    """The plan for what was looked at, and was known before. Raises the CoreError that says why nothing may be started.
+def plan(look: Look, status: Status, paths: Paths, instance: str) -> Plan:
+    """The plan for an instance, by what was looked at and was known before. Acts on nothing.
 
-    Acts on nothing.
+    Raises the CoreError that says why nothing may be started.
     """
     setup = look.setup
     if isinstance(setup.endpoint, ConfigError):
@@ -73,9 +73,10 @@ def plan(look: Look, status: Status, paths: Paths) -> Plan:
         port=setup.endpoint.port,
         env={**sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
         run_dir=paths.run,
-        logs=paths.logs,
+        logs=paths.logs_of(instance),
         caps=sidecar.log_caps,
         grace=sidecar.stop_timeout,
+        instance=instance,
     )
 
 

@@ -1,4 +1,4 @@
-"""Publishes what changes about one instance and the settings to the history of events. Belongs to the loop."""
+"""Publishes what changes about an instance, and about the settings, to the history of events. Belongs to the loop."""
 
 from __future__ import annotations
 
@@ -15,27 +15,37 @@ from core.settings.schema import AuraSettings
 from core.supervision.state import State, Status
 
 
-class Reporter:
-    """Told of each new status and each new reading of the settings; publishes what is new in them."""
+class StatusReporter:
+    """Told of each new status of one instance; publishes what is new in it."""
 
-    def __init__(self, history: EventHistory, log_of_start: Callable[[], str | None]) -> None:
+    def __init__(
+        self, history: EventHistory, log_of_start: Callable[[], str | None], instance: str = DEFAULT_INSTANCE
+    ) -> None:
         """`log_of_start` is the path of the log of the Ollama that is being started, once it has a process."""
         self._history = history
         self._log_of_start = log_of_start
+        self._instance = instance
         self._status = Status()
-        self._settings: tuple[Settings, str | None] | None = None
 
     def on_status(self, status: Status) -> None:
         """Publish how a status differs from the one before it."""
         before, self._status = self._status, status
         if (told := _as_told(status)) != _as_told(before):
-            self._history.publish(EventType.STATUS, DEFAULT_INSTANCE, told)
+            self._history.publish(EventType.STATUS, self._instance, told)
         if (status.models, status.loaded) != (before.models, before.loaded):
             told_of_models = {"count": len(status.models), "loaded": list(status.loaded)}
-            self._history.publish(EventType.MODELS, DEFAULT_INSTANCE, told_of_models)
+            self._history.publish(EventType.MODELS, self._instance, told_of_models)
         is_new_process = status.state is State.STARTING and status.pid not in (None, before.pid)
         if is_new_process and (path := self._log_of_start()):
-            self._history.publish(EventType.LOG, DEFAULT_INSTANCE, {"file": PurePath(path).name})
+            self._history.publish(EventType.LOG, self._instance, {"file": PurePath(path).name})
+
+
+class SettingsReporter:
+    """Told of each new reading of the settings; publishes what is new in it."""
+
+    def __init__(self, history: EventHistory) -> None:
+        self._history = history
+        self._settings: tuple[Settings, str | None] | None = None
 
     def on_settings(self, reading: tuple[Settings, str | None] | None) -> None:
         """Publish which keys have new values, and what is wrong with the files. The first reading is no change."""

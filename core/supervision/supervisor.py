@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -19,44 +19,56 @@ from core.events.history import EventHistory
 from core.events.snapshots import Subscription
 from core.ollama.client import Client
 from core.ollama.words import NOT_REACHABLE, TIMED_OUT
+from core.owners.process import Managed
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages
+from core.supervision.instance import Instance
 from core.supervision.machine import Machine
 from core.supervision.once import contained
 from core.supervision.published import goodbye
-from core.supervision.report import Reporter
+from core.supervision.report import SettingsReporter, StatusReporter
 from core.supervision.rounds import Rounds
 from core.supervision.state import TRANSIENT, UP, ModelsNews, Status
 from core.supervision.tasks import Errands
 
 
 class Supervisor:
-    """Supervises the one Ollama that the settings in `paths` describe.
+    """Supervises one instance of those that the settings in `paths` describe, `default` unless another is given.
 
     `settings` is the program's one reader of these: the one that is given, or one of its own. `events` is the history
-    of what happens; features beside supervision publish there too.
+    of what happens; features beside supervision publish there too. Whoever gives one publishes changes of the settings.
     """
 
-    def __init__(self, paths: Paths, reader: SettingsReader | None = None) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        reader: SettingsReader | None = None,
+        instance: Instance | None = None,
+        events: EventHistory | None = None,
+    ) -> None:
+        self.instance = instance or Instance()
         self._mail: asyncio.Queue[messages.Message] = asyncio.Queue()
         self.settings = reader or SettingsReader(paths)
-        self.events = EventHistory()
-        self._errands = Errands(paths, self._mail.put_nowait, self.settings)
+        self.events = EventHistory() if events is None else events
+        self._errands = Errands(paths, self._mail.put_nowait, self.settings, self.instance)
         self._machine = Machine(self._errands, self._do)
-        reporter = Reporter(self.events, self._log_of_start)
-        self._machine.hub.tell(reporter.on_status)
-        self.settings.hub.tell(reporter.on_settings)
+        self._machine.hub.tell(StatusReporter(self.events, self._log_of_start, self.instance.id).on_status)
+        if events is None:
+            self.settings.hub.tell(SettingsReporter(self.events).on_settings)
         self._looked = asyncio.Event()
         self._is_over = False
         self._background: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Adopt, look, then serve wishes until `close`. Run it once, as a task."""
+    async def run(self, found: Sequence[Managed] | None = None) -> None:
+        """Adopt, look, then serve wishes until `close`. Run it once, as a task.
+
+        `found` is what an earlier sidecar left running for this instance; None: find it.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                self._machine.begin(*await self._errands.adopt())
+                self._machine.begin(*await self._errands.adopt(found))
                 self._looked.set()
                 self._do(Rounds(self._machine, self._errands).go())
                 while not self._machine.may_end:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from core.endpoint import Endpoint
@@ -21,11 +21,12 @@ from core.ollama.words import NOT_REACHABLE
 from core.owners.exit import Exit
 from core.owners.process import Managed, wait_end
 from core.owners.process_owner import ProcessOwner
-from core.owners.spawn import Plan
+from core.owners.protocol import Plan
 from core.platform import birth
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages, preflight
+from core.supervision.instance import Instance
 from core.supervision.look import Look, Looker
 from core.supervision.once import unforeseen
 from core.supervision.preflight import Memory
@@ -43,36 +44,44 @@ _LOADED_SECONDS = 2.0
 
 
 class Errands:
-    """Runs errands for one supervisor; `post` puts a message into its mailbox."""
+    """Runs errands for the supervisor of one instance; `post` puts a message into its mailbox."""
 
     def __init__(
-        self, paths: Paths, post: Callable[[messages.Message], None], reader: SettingsReader | None = None
+        self,
+        paths: Paths,
+        post: Callable[[messages.Message], None],
+        reader: SettingsReader | None = None,
+        instance: Instance | None = None,
     ) -> None:
-        self.looker = Looker(reader or SettingsReader(paths))
+        self.instance = instance or Instance()
+        self.looker = Looker(reader or SettingsReader(paths), self.instance.url)
         self.memory = Memory()
-        self._owner = ProcessOwner(paths)
-        self._paths = paths
         self.post = post
+        self._paths = paths
+        self._owner = ProcessOwner(paths)
 
     async def close(self) -> None:
         """Drop the connections to Ollama."""
         await self.looker.close()
 
-    async def adopt(self) -> tuple[Managed | None, Look]:
-        """The managed Ollama that an earlier sidecar left, if any, and a first look. One is adopted, others end."""
-        setup = await self.looker.setup()
-        found = await self._owner.find(setup.settings.sidecar.stop_timeout)
-        found.sort(key=lambda managed: managed.record.url != setup.url)
-        for surplus in found[1:]:
-            await self._end(surplus)
-        managed = found[0] if found else None
-        return managed, await self.looker.look(managed.record.url if managed else None)
+    async def adopt(self, found: Sequence[Managed] | None) -> tuple[Managed | None, Look]:
+        """The managed Ollama of this instance among those that were found running, if any, and a first look.
 
-    async def _end(self, managed: Managed) -> None:
-        with suppress(StopFailed):
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(managed.watch())
-                await managed.stop()
+        None: find them. Whatever else there is goes on as it is, and is logged.
+        """
+        setup = await self.looker.setup()
+        if found is None:
+            found = await self._owner.find(setup.settings.sidecar.stop_timeout)
+        # The release before this had a record for each port that ollamaUrl ever named.
+        ours = sorted(
+            (managed for managed in found if managed.instance == self.instance.id),
+            key=lambda managed: managed.url != setup.url,
+        )
+        managed = ours[0] if ours else None
+        for other in found:
+            if other is not managed:
+                log.warning("Ollama (pid %d) at %s, of an earlier sidecar, is left alone", other.pid, other.url)
+        return managed, await self.looker.look(managed.url if managed else None)
 
     async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
         """Contract: `look.Looker.look`."""
@@ -111,7 +120,7 @@ class Errands:
 
     def plan(self, look: Look, before: Status) -> Plan:
         """What a start would run. Raises the CoreError that says why nothing may be run."""
-        return preflight.plan(look, before, self._paths)
+        return preflight.plan(look, before, self._paths, self.instance.id)
 
     async def lives(self, managed: Managed) -> bool:
         """Whether the process of a managed Ollama is there now. One that may not be looked at counts as alive."""
@@ -132,8 +141,8 @@ class Errands:
         return await Readiness(managed, self.looker, self.log_growth(), timeout).reached(on_overtime)
 
     def log_growth(self) -> LogGrowth:
-        """A fresh measure of whether managed Ollamas print."""
-        return LogGrowth(self._paths.logs)
+        """A fresh measure of whether the managed Ollama prints."""
+        return LogGrowth(self._paths.logs_of(self.instance.id))
 
     async def watch(self, managed: Managed) -> None:
         """Wait for the end of a managed Ollama: Ended. Unstoppable before that, if a member of its tree outlasts it."""

@@ -13,7 +13,7 @@ from core.errors import Crashed
 from core.events.history import MOST_AT_ONCE, MOST_EVENTS, EventHistory, EventType
 from core.owners.exit import Exit
 from core.settings.reader import Settings, SidecarSettings
-from core.supervision.report import Reporter
+from core.supervision.report import SettingsReporter, StatusReporter
 from core.supervision.state import State, Status
 
 DEADLINE = 8.0
@@ -78,7 +78,7 @@ def test_an_id_is_known_in_its_own_run_only() -> None:
 def reported(*statuses: Status, log: str | None = None) -> list[tuple[EventType, object]]:
     """What is published of these, one after the other."""
     history = EventHistory()
-    reporter = Reporter(history, lambda: log)
+    reporter = StatusReporter(history, lambda: log)
     for status in statuses:
         reporter.on_status(status)
     return [(event.type, event.data) for event in history._ring]
@@ -106,7 +106,7 @@ def test_a_new_log_is_told_once_a_start_has_its_process() -> None:
 
 def test_a_change_of_the_settings_names_the_keys_and_no_value() -> None:
     history = EventHistory()
-    reporter = Reporter(history, lambda: None)
+    reporter = SettingsReporter(history)
     first = Settings()
     reporter.on_settings(None)
     reporter.on_settings((first, None))

@@ -1,0 +1,21 @@
+"""One Ollama that the settings name: its id, and where it listens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.settings.paths import DEFAULT_INSTANCE, instance_id
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Raises ConfigError if no instance may have that id.
+
+    `url` is its own address. None: `ollamaUrl` of Aura's settings, read anew with each look.
+    """
+
+    id: str = DEFAULT_INSTANCE
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        instance_id(self.id)
