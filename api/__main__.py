@@ -22,8 +22,8 @@ from core.platform import keep_one_heap
 from core.settings.paths import Paths, default_root
 from core.settings.reader import FIRST_READ_SECONDS, SettingsReader
 from core.settings.schema import is_ip_address
+from core.sidecar import Sidecar
 from core.supervision import stop_signals
-from core.supervision.supervisor import Supervisor
 from core.text import in_sentences, on_one_line
 from core.threads import single_flight
 
@@ -113,18 +113,18 @@ async def serve(
 ) -> None:
     """Serve until a signal comes. Raises CoreError or OSError if serving cannot begin."""
     wanted = (await reader.fresh(seconds=FIRST_READ_SECONDS)).settings.sidecar
-    supervisor = Supervisor(paths, reader)
-    serving = sidecar(paths, wanted.port if port is None else port, supervisor, hooks, host or wanted.host)
+    core = Sidecar(paths, reader)
+    serving = sidecar(core, wanted.port if port is None else port, hooks, host or wanted.host)
     with _stop_signals() as stopped:
         async with serving as url:
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(supervisor.run())
+                    tasks.create_task(core.run())
                     data = on_one_line(str(paths.data))
                     print(f"aura-ollama sidecar listening on {url} (data in {data})", flush=True)
                     number = await stopped
                     settings = (await reader.fresh()).settings
-                    supervisor.close(stop_ollama=stop_signals.stops_ollama(number, settings))
+                    core.close(stop_ollama=stop_signals.stops_ollama(number, settings))
             except BaseException as error:
                 sidecar_log.log_end(type(error), error, error.__traceback__)
                 raise

@@ -17,8 +17,7 @@ from api.http import expect, headers
 from api.http.call_log import CallLog
 from api.http.connection import Connection
 from api.routes.calls import Routes
-from core.settings.paths import Paths
-from core.supervision.supervisor import Supervisor
+from core.sidecar import Sidecar
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +26,9 @@ BODY_SECONDS = 10.0
 _MOST_PATH = 200
 
 
-def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.Application:
-    """The sidecar's application, for one supervisor on the running loop."""
-    guard = Guard(paths, supervisor.settings, hooks.on_null_refused)
+def build(core: Sidecar, hooks: Hooks = HEADLESS) -> web.Application:
+    """The application over one core, which runs on the same loop."""
+    guard = Guard(core.paths, core.settings, hooks.on_null_refused)
     calls = CallLog(log)
 
     @web.middleware
@@ -68,7 +67,7 @@ def build(supervisor: Supervisor, paths: Paths, hooks: Hooks = HEADLESS) -> web.
     app = web.Application(
         middlewares=[logged, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
     )
-    routes = Routes(supervisor, paths, hooks)
+    routes = Routes(core, hooks)
     app.on_startup.append(guard.prepare)
     app.on_response_prepare.append(headers.on_prepare)
     app.on_shutdown.append(routes.streams.close)

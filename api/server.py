@@ -26,7 +26,7 @@ from core.ollama.listener import find_listener
 from core.platform import disown, make_private_dir, unlink_private, who_else_may_write
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
-from core.supervision.supervisor import Supervisor
+from core.sidecar import Sidecar
 from core.threads.single_flight import within
 
 ADDRESS = "127.0.0.1"
@@ -177,19 +177,17 @@ async def _bind(crowd: Crowd, host: str, port: int) -> asyncio.Server:
 
 
 @asynccontextmanager
-async def sidecar(
-    paths: Paths, port: int, supervisor: Supervisor, hooks: Hooks = HEADLESS, host: str = ADDRESS
-) -> AsyncIterator[str]:
+async def sidecar(core: Sidecar, port: int, hooks: Hooks = HEADLESS, host: str = ADDRESS) -> AsyncIterator[str]:
     """Everything that must be up while the sidecar serves: lock, token, socket. Yields the URL.
 
     Raises AlreadyServed, AddressTaken, AddressUnusable, DataOutOfReach, or OSError if the data folder cannot be used.
     """
     if not ipaddress.ip_address(host).is_loopback:
-        await _demand_token(supervisor.settings, host)
-    async with only_instance(paths) as note:
-        await _on_disk(paths, lambda: token.read_or_create(paths.run))
-        async with listening(build(supervisor, paths, hooks), host, port) as url:
-            await _on_disk(paths, lambda: _introduce(note, url))
+        await _demand_token(core.settings, host)
+    async with only_instance(core.paths) as note:
+        await _on_disk(core.paths, lambda: token.read_or_create(core.paths.run))
+        async with listening(build(core, hooks), host, port) as url:
+            await _on_disk(core.paths, lambda: _introduce(note, url))
             yield url
 
 

@@ -16,6 +16,7 @@ import psutil
 
 from core.owners.run_record import RunRecord, record_path
 from core.settings.paths import Paths
+from core.sidecar import Sidecar
 from core.supervision.fleet import Fleet
 from core.supervision.instance import Instance
 from core.supervision.state import State, Status
@@ -57,6 +58,18 @@ class Rig:
             yield supervisor
         finally:
             supervisor.close(stop_ollama=stop_ollama)
+            async with asyncio.timeout(DEADLINE):
+                await running
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Sidecar]:
+        """A running core; at the end it closes, and with it its Ollama."""
+        core = Sidecar(self.paths)
+        running = asyncio.create_task(core.run())
+        try:
+            yield core
+        finally:
+            core.close(stop_ollama=True)
             async with asyncio.timeout(DEADLINE):
                 await running
 

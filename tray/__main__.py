@@ -30,9 +30,9 @@ from core.output import console, sidecar_log
 from core.platform import desktop, keep_one_heap
 from core.settings.paths import Paths
 from core.settings.reader import FIRST_READ_SECONDS, Settings, SettingsReader
+from core.sidecar import Sidecar
 from core.supervision import stop_signals
 from core.supervision.state import Status
-from core.supervision.supervisor import Supervisor
 from core.text import in_sentences, on_one_line
 from tray.app import App, Surface
 from tray.menu import Act, Command, Facts, view
@@ -198,15 +198,15 @@ class _Program:
         self._ended = asyncio.get_running_loop().create_future()
         try:
             settings = (await self._reader.fresh(seconds=FIRST_READ_SECONDS)).settings
-            supervisor = Supervisor(self._paths, self._reader)
+            core = Sidecar(self._paths, self._reader)
             hooks = Hooks(on_null_refused=self._null_refused, on_show=self._show)
             port = settings.sidecar.port if self._options.port is None else self._options.port
             host = self._options.host or settings.sidecar.host
-            async with sidecar(self._paths, port, supervisor, hooks, host) as url:
+            async with sidecar(core, port, hooks, host) as url:
                 log.info("listening on %s (data in %s)", url, on_one_line(str(self._paths.data)))
                 self._is_served = True
                 self._is_decided.set()
-                await self._serve_until(self._ended, supervisor, url)
+                await self._serve_until(self._ended, core, url)
         except (CoreError, OSError):
             raise
         except BaseException as error:
@@ -218,15 +218,15 @@ class _Program:
             self._icon.stop()
             self._backstop.start()
 
-    async def _serve_until(self, ended: asyncio.Future[_Ending], supervisor: Supervisor, url: str) -> None:
+    async def _serve_until(self, ended: asyncio.Future[_Ending], core: Sidecar, url: str) -> None:
         surface = Surface(self._icon.show, self._toast, lambda: self._end(_Ending()))
         async with asyncio.TaskGroup() as tasks:
-            supervising = tasks.create_task(supervisor.run())
-            self._app = App(supervisor, self._paths, self._reader, url, surface)
+            supervising = tasks.create_task(core.run())
+            self._app = App(core, url, surface)
             tasks.create_task(self._app.run())
             ending = await ended
             settings = (await self._reader.fresh()).settings
-            supervisor.close(stop_ollama=ending.stops_ollama(settings))
+            core.close(stop_ollama=ending.stops_ollama(settings))
             # The shim was asked by then, and goes on by itself if we have to leave before it is done.
             await asyncio.wait([supervising], timeout=ending.limit)
             supervising.cancel()

@@ -20,10 +20,8 @@ from core.ollama.call import CallFailed
 from core.ollama.probe import error_text
 from core.platform import desktop
 from core.settings import edit
-from core.settings.paths import Paths
-from core.settings.reader import SettingsReader
+from core.sidecar import Sidecar
 from core.supervision.state import State, Status
-from core.supervision.supervisor import Supervisor
 from core.threads.single_flight import SingleFlight, within
 from tray.menu import Act, Command, Facts, View, bare_view, view
 from tray.toasts import Toast, Toaster
@@ -47,15 +45,12 @@ class Surface:
 
 
 class App:
-    """The tray's logic for one supervisor. `run` it as a task; `post` commands to it on the loop."""
+    """The tray's logic over one core, about the instance `default`. `run` it as a task; `post` to it on the loop."""
 
-    def __init__(
-        self, supervisor: Supervisor, paths: Paths, reader: SettingsReader, api_url: str, surface: Surface
-    ) -> None:
-        """`reader` is the program's own, so that the last good settings stay in force here too."""
-        self._supervisor = supervisor
-        self._paths = paths
-        self._reader = reader
+    def __init__(self, core: Sidecar, api_url: str, surface: Surface) -> None:
+        self._supervisor = core.ollama
+        self._paths = core.paths
+        self._reader = core.settings
         self._surface = surface
         self._toaster = Toaster()
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
@@ -63,7 +58,7 @@ class App:
         self._quit_confirmed_until = 0.0
         self._is_choosing = False
         self._moved = asyncio.Event()
-        self._newest_log = SingleFlight("log folder", lambda: tail.newest(str(paths.logs)))
+        self._newest_log = SingleFlight("log folder", lambda: tail.newest(str(core.paths.logs)))
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""

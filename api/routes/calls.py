@@ -28,23 +28,22 @@ from api.schemas import (
 )
 from core import __version__
 from core.owners.logs import logs_of
-from core.settings.paths import Paths
-from core.supervision.supervisor import Supervisor
+from core.sidecar import Sidecar
 
 MAX_LINES = {"type": "integer", "minimum": 1, "maximum": MOST_LINES, "default": DEFAULT_LINES}
 
 
 class Routes:
-    """Handlers over one supervisor."""
+    """Handlers over one core; those that name no instance are about `default`."""
 
-    def __init__(self, supervisor: Supervisor, paths: Paths, hooks: Hooks) -> None:
-        self._supervisor = supervisor
+    def __init__(self, core: Sidecar, hooks: Hooks) -> None:
+        self._supervisor = core.ollama
         self._hooks = hooks
         self._models = ModelList()
-        logs = logs_of(paths)
+        logs = logs_of(core.paths)
         self._logs = LogTail(logs)
         self.streams = Streams()
-        self._stream_routes = StreamRoutes(supervisor, logs, self.streams)
+        self._stream_routes = StreamRoutes(core, logs, self.streams)
 
     def table(self) -> list[web.RouteDef]:
         """Every route there is. Each handler is described with `@answers`; whatever runs programs needs the token."""

@@ -17,18 +17,18 @@ from api.http.body import encoded
 from api.http.streams import framed, place_only
 from api.schemas import status_body
 from core.events.history import EventType
+from core.sidecar import Sidecar
 from core.supervision.report import DEFAULT_INSTANCE
 from core.supervision.state import Status
-from core.supervision.supervisor import Supervisor
 
 
 class EventFrames:
     """The source of one reader's stream. Belongs to the loop."""
 
-    def __init__(self, supervisor: Supervisor, types: Collection[EventType], last: str | None) -> None:
+    def __init__(self, core: Sidecar, types: Collection[EventType], last: str | None) -> None:
         """`last` is the id of the last event that the reader had. Raises ValueError if it can be none."""
-        self._supervisor = supervisor
-        self._history = supervisor.events
+        self._supervisor = core.ollama
+        self._history = core.events
         self._types = types
         self._is_back = last is not None
         self._last = self._history.number_of(last) if last is not None else None

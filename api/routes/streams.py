@@ -15,7 +15,7 @@ from api.routes.event_frames import EventFrames
 from core.events.history import EventType
 from core.logs.follow import Place, Portion
 from core.owners.logs import Logs
-from core.supervision.supervisor import Supervisor
+from core.sidecar import Sidecar
 
 _FROM = {"type": "integer", "minimum": 0, "maximum": MOST_LINES, "default": DEFAULT_LINES}
 _OFFERED = frozenset(EventType)
@@ -30,8 +30,8 @@ _PLACE = {"type": "string", "pattern": r"^([0-9]{8}-[0-9]{6}\.[0-9]{1,9}\.[0-9]{
 class StreamRoutes:
     """Handlers of the streams."""
 
-    def __init__(self, supervisor: Supervisor, logs: Logs, streams: Streams) -> None:
-        self._supervisor = supervisor
+    def __init__(self, core: Sidecar, logs: Logs, streams: Streams) -> None:
+        self._core = core
         self._streams = streams
         self._follower = logs.follow(log_events)
 
@@ -45,7 +45,7 @@ class StreamRoutes:
     @answers(EVENT_STREAM, query={"types": _TYPES, "since": _ID}, headers={headers.LAST_EVENT_ID: _ID})
     async def events(self, request: web.Request) -> web.StreamResponse:
         """What happens, as it happens: status, models, jobs, settings; first all after Last-Event-ID, or `since`."""
-        return await self._streams.serve(request, _event_frames(self._supervisor, request))
+        return await self._streams.serve(request, _event_frames(self._core, request))
 
     @answers(EVENT_STREAM, query={"from": _FROM}, headers={headers.LAST_EVENT_ID: _PLACE}, is_private=True)
     async def logs_stream(self, request: web.Request) -> web.StreamResponse:
@@ -54,12 +54,12 @@ class StreamRoutes:
             return await self._streams.serve(request, reader)
 
 
-def _event_frames(supervisor: Supervisor, request: web.Request) -> EventFrames:
+def _event_frames(core: Sidecar, request: web.Request) -> EventFrames:
     # A browser that comes back names the newer place in the header, with the query as it was.
     name = headers.LAST_EVENT_ID if request.headers.get(headers.LAST_EVENT_ID) else "since"
     last = request.headers.get(headers.LAST_EVENT_ID) or request.query.get("since") or None
     try:
-        return EventFrames(supervisor, one_of_each(request, "types", _OFFERED, default=_OFFERED - _ONLY_IF_NAMED), last)
+        return EventFrames(core, one_of_each(request, "types", _OFFERED, default=_OFFERED - _ONLY_IF_NAMED), last)
     except ValueError:
         raise BadValue(name, last or "", "Give the `id` of an event of this stream, or leave it out.") from None
 

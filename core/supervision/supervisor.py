@@ -116,7 +116,10 @@ class Supervisor:
         return await self._wish(messages.Stop)
 
     async def restart(self) -> Status:
-        """Stop what is managed, if anything, then start. Raises what these raise."""
+        """End what is managed, if anything, then start: one wish, so that no rest is seen in between.
+
+        Raises what `start` raises, or StopFailed. Whoever waits for a start meanwhile gets the same result.
+        """
         return await self._wish(lambda done: messages.Start(done, by_user=True, is_restart=True))
 
     async def models(self) -> ModelsNews:

@@ -11,6 +11,7 @@ import aiohttp
 
 from api.hooks import HEADLESS, Hooks
 from api.server import sidecar
+from core.sidecar import Sidecar
 from core.supervision.supervisor import Supervisor
 from tests.rig import Rig
 
@@ -20,8 +21,13 @@ class Served:
     """A listening sidecar: its URL and port, its supervisor, and a client for it."""
 
     url: str
-    supervisor: Supervisor
+    core: Sidecar
     http: aiohttp.ClientSession
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """That of the instance `default`."""
+        return self.core.ollama
 
     @property
     def port(self) -> int:
@@ -33,11 +39,11 @@ class Served:
 async def serving(rig: Rig, hooks: Hooks = HEADLESS, port: int = 0) -> AsyncIterator[Served]:
     """The sidecar for a rig's settings, at a free port by default, until the block ends; its Ollama ends with it."""
     async with (
-        rig.supervising() as supervisor,
-        sidecar(rig.paths, port, supervisor, hooks) as url,
+        rig.running() as core,
+        sidecar(core, port, hooks) as url,
         aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=8)) as http,
     ):
-        yield Served(url, supervisor, http)
+        yield Served(url, core, http)
 
 
 async def speak(port: int, request: bytes, within: float = 8) -> bytes:

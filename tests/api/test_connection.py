@@ -15,7 +15,7 @@ from pathlib import Path
 from api.app import build
 from api.http.connection import FIRST_REQUEST_SECONDS, UNREAD_SECONDS
 from api.server import listening
-from core.supervision.supervisor import Supervisor
+from core.sidecar import Sidecar
 from tests import tied
 from tests.rig import Rig
 
@@ -48,7 +48,7 @@ def visited(root: Path, visit: Callable[[str, Watched], None]) -> None:
     rig = Rig(root, "ollama")
 
     async def serve() -> None:
-        async with listening(build(Supervisor(rig.paths), rig.paths), "127.0.0.1", 0) as url:
+        async with listening(build(Sidecar(rig.paths)), "127.0.0.1", 0) as url:
             await asyncio.to_thread(visit, url, watched)
 
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(watched)) as runner:
@@ -134,7 +134,7 @@ async def test_a_body_in_chunks_of_one_byte_does_not_hold_the_loop(tmp_path: Pat
 
     gc.freeze()
     try:
-        async with listening(build(Supervisor(rig.paths), rig.paths), "127.0.0.1", 0) as url:
+        async with listening(build(Sidecar(rig.paths)), "127.0.0.1", 0) as url:
             measuring = asyncio.create_task(measure())
             await asyncio.gather(*(asyncio.to_thread(send, int(url.rpartition(":")[2])) for _ in range(3)))
             measuring.cancel()

@@ -15,15 +15,13 @@ from api.hooks import HEADLESS, Hooks
 from api.routes.calls import Routes
 from core import token
 from core.settings.paths import Paths
+from core.sidecar import Sidecar
 from core.supervision.state import State
-from core.supervision.supervisor import Supervisor
 from tests import fake_ollama
 from tests.api.serving import Served, serving, speak
 from tests.rig import Rig
 
-ROUTES = [
-    (route.method, route.path) for route in Routes(Supervisor.__new__(Supervisor), Paths(Path()), HEADLESS).table()
-]
+ROUTES = [(route.method, route.path) for route in Routes(Sidecar(Paths(Path())), HEADLESS).table()]
 EVERYWHERE = [*ROUTES, ("GET", "/nowhere"), ("DELETE", "/api/ollama/status"), ("PUT", "/api/ollama/start")]
 
 NO_ORIGIN = "Host: 127.0.0.1:{port}\r\n"
@@ -309,7 +307,7 @@ async def test_no_method_leads_past_the_guard_on_any_route_the_application_has(
         shown.append(1)
 
     async with serving(rig, Hooks(on_show=show)) as served:
-        router = build(served.supervisor, rig.paths).router
+        router = build(served.core).router
         paths = {resource.canonical for resource in router.resources()}
         assert paths == {path for _, path in ROUTES}
         for path in (*paths, "/", "/nowhere", "//api/ollama/stop"):

@@ -17,7 +17,7 @@ from pathlib import Path
 from api.server import sidecar
 from core.events.history import EventType
 from core.settings.paths import Paths
-from core.supervision.supervisor import Supervisor
+from core.sidecar import Sidecar
 from tests.beds.ending import NO_WINDOW
 from tests.beds.sidecar import CHECKOUT
 
@@ -67,18 +67,18 @@ def publishing(root: Path) -> Iterator[Publishing]:
 
 async def serve(root: Path) -> None:
     """What the process does."""
-    supervisor = Supervisor(Paths(root))
-    async with sidecar(Paths(root), 0, supervisor) as url, asyncio.TaskGroup() as tasks:
-        tasks.create_task(supervisor.run())
+    core = Sidecar(Paths(root))
+    async with sidecar(core, 0) as url, asyncio.TaskGroup() as tasks:
+        tasks.create_task(core.run())
         print(url, flush=True)
         numbers = itertools.count()
         while line := await asyncio.to_thread(sys.stdin.readline):
             for number in itertools.islice(numbers, int(line)):
-                supervisor.events.publish(EventType.JOB, "default", {"number": number, "filling": FILLING})
+                core.events.publish(EventType.JOB, "default", {"number": number, "filling": FILLING})
                 if number % 100 == 99:
                     await asyncio.sleep(0)
             print("published", flush=True)
-        supervisor.close(stop_ollama=True)
+        core.close(stop_ollama=True)
 
 
 if __name__ == "__main__":

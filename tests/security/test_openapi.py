@@ -16,8 +16,8 @@ from api.hooks import HEADLESS
 from api.openapi import Text, answers, document
 from api.routes.calls import Routes
 from api.schemas import StartedBody, StoppedBody
+from core import sidecar as core_of
 from core.settings.paths import Paths
-from core.supervision.supervisor import Supervisor
 from tests.api.test_server import Place
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import call
@@ -43,7 +43,7 @@ def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
 
 def table() -> list[web.RouteDef]:
     """Every route there is."""
-    return Routes(Supervisor.__new__(Supervisor), Paths(Path("nowhere")), HEADLESS).table()
+    return Routes(core_of.Sidecar(Paths(Path("nowhere"))), HEADLESS).table()
 
 
 def test_it_describes_every_route_and_no_other() -> None:

@@ -25,7 +25,7 @@ from api.schemas import ShownBody
 from core import token
 from core.owners.run_record import record_path
 from core.settings.paths import Paths
-from core.supervision.supervisor import Supervisor
+from core.sidecar import Sidecar
 from tests import fake_ollama, tied
 from tests.api.serving import serving
 from tests.api.test_server import Place, run_sidecar
@@ -211,7 +211,7 @@ async def test_a_route_marked_for_it_needs_the_token_whatever_the_settings_say(t
 
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
     async with serving(rig) as served:
-        app = application.build(served.supervisor, rig.paths)
+        app = application.build(served.core)
         app.router.add_post("/danger", Danger().run)
         secret = await asyncio.to_thread(token.read_or_create, rig.paths.run)
         async with listening(app, "127.0.0.1", 0) as url:
@@ -226,7 +226,7 @@ HARMLESS_PARAMETERS = {"maxLines", "from", "types", "since"}
 
 
 def test_no_route_takes_anything_that_could_choose_a_program_unless_it_is_marked() -> None:
-    routes = Routes(Supervisor.__new__(Supervisor), Paths(Path("nowhere")), HEADLESS).table()
+    routes = Routes(Sidecar(Paths(Path("nowhere"))), HEADLESS).table()
     for route in routes:
         known = operation(route.handler)
         assert known is not None, f"{route.path} says nothing of itself"
@@ -251,7 +251,7 @@ async def test_no_body_and_no_query_of_any_route_chooses_the_program_or_its_envi
     names = itertools.chain.from_iterable((name, f"env.{name}") for name in EVIL)
     query = "&".join(f"{name}=/evil" for name in names)
     async with serving(rig) as served:
-        paths = [(route.method, route.path) for route in Routes(served.supervisor, rig.paths, HEADLESS).table()]
+        paths = [(route.method, route.path) for route in Routes(served.core, HEADLESS).table()]
         # Those that start something come last, so that all of them could have had an effect on it.
         for method, path in sorted(paths, key=lambda each: each[1].endswith("start")):
             async with served.http.request(method, f"{path}?{query}", data=msgspec.json.encode(EVIL), headers=JSON):

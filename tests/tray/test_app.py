@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -13,8 +14,8 @@ import pytest
 from core.events.snapshots import Broadcast, Subscription
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
+from core.sidecar import Sidecar
 from core.supervision.state import State, Status
-from core.supervision.supervisor import Supervisor
 from tests import tied
 from tray.app import App, Surface
 from tray.menu import Act, Command, Look, View
@@ -39,6 +40,15 @@ class Said:
     def subscribe(self) -> AbstractContextManager[Subscription[Status]]:
         """As the real one does."""
         return self.hub.subscribe()
+
+
+@dataclass
+class Core:
+    """What the tray is given."""
+
+    ollama: Said
+    paths: Paths
+    settings: SettingsReader
 
 
 class Screen:
@@ -67,7 +77,7 @@ async def running(tmp_path: Path, said: Said) -> AsyncIterator[tuple[App, Screen
     screen = Screen()
     surface = Surface(screen.views.put_nowait, screen.toasts.put_nowait, screen.close)
     paths = Paths(tmp_path)
-    app = App(cast(Supervisor, said), paths, SettingsReader(paths), "http://127.0.0.1:5006", surface)
+    app = App(cast(Sidecar, Core(said, paths, SettingsReader(paths))), "http://127.0.0.1:5006", surface)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(app.run())
         yield app, screen

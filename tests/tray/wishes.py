@@ -1,6 +1,6 @@
 """A tray icon for an Ollama that starts and stops at once. Run by `test_xfce_linux`, ends on SIGTERM.
 
-Each click makes two changes, as in the program: at once that the wish is pending, and a little later the new status.
+Each click makes two changes, as in the program: at once a passing status, and a little later the new one.
 The first argument is the number of models it has while it runs. A line on stdin makes it run as well: its version and,
 after a tab, a problem with the settings, if there is one.
 """
@@ -47,9 +47,9 @@ class Wishes:
         threading.Thread(target=self._carry_out, args=[command.act], daemon=True).start()
 
     def _carry_out(self, act: Act) -> None:
-        self._show(is_pending=act)
+        self._show(status=Status(State.STARTING if act is Act.START else State.STOPPING, error="Not reachable"))
         time.sleep(STARTED_AFTER_SECONDS)
-        self._show(is_pending=None, status=self._up if act is Act.START else DOWN)
+        self._show(status=self._up if act is Act.START else DOWN)
 
     def _read(self) -> None:
         for line in sys.stdin:
