@@ -18,6 +18,8 @@ from core.platform import unlink_file
 PREFIX_BYTES = len("[OUT] yyyy-MM-dd HH:mm:ss ")
 
 _NAME = re.compile(r"ollama-([0-9]{8}-[0-9]{6})(?:\.((?!000)[0-9]{3}|[1-9][0-9]{3,8}))?\.log")
+# The folder of `AuraData` that holds all logs.
+_TOP = "logs"
 _DAY = 86_400
 _LARGEST_READ = 1024 * 1024
 # Windows would turn every \n into \r\n without O_BINARY. os.open there shares reading and writing, so readers may come.
@@ -208,8 +210,13 @@ class SegmentedFile:
 
 
 def _make_folder(folder: str) -> None:
-    """Create it and the one above it. The data folder above these is not made: its disk may have been taken away."""
-    for place in (os.path.dirname(folder), folder):
+    """Create it and what is missing above it, up to `logs`: `logs/ollama`, or `logs/ollama/<id>` for other instances.
+
+    The data folder above these is not made: its disk may have been taken away.
+    """
+    above = os.path.dirname(folder)
+    top = os.path.dirname(above)
+    for place in (top if os.path.basename(top) == _TOP else "", above, folder):
         if place and not os.path.isdir(place):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(place, 0o700)

@@ -99,10 +99,6 @@ class Managed:
         reason = record.reason or (SHIM_KILLED if self._was_killed else UNRECORDED)
         return Exit(record.exit_code, reason, record.ended_at, record.last_lines)
 
-    async def watch(self, on_outlasted: Callable[[StopFailed], None] = lambda error: None) -> Exit:
-        """The same as `ended`."""
-        return await self.ended(on_outlasted)
-
     async def _has_shim_ended(self, on_outlasted: Callable[[StopFailed], None]) -> bool:
         """Wait for the shim's end: True; or until it only waits for a disk, with nothing left of its tree: False."""
         shim = asyncio.create_task(wait_end(self.record.shim_pid, self.record.shim_birth))

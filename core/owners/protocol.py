@@ -16,11 +16,12 @@ wishes and states: when to start and stop, and what an end means, is for `core.s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from core.errors import StopFailed
 from core.owners.exit import Exit
 from core.owners.logs import Logs
 from core.settings.paths import DEFAULT_INSTANCE
@@ -61,8 +62,10 @@ class Running(Protocol):
     def logs(self) -> Logs:
         """What it prints, after what earlier starts of its instance have printed."""
 
-    async def ended(self) -> Exit:
+    async def ended(self, on_outlasted: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Return once nothing of it is left, however it came to its end. Let one task await this, once.
+
+        `on_outlasted` hears of what outlives `ollama serve` and cannot be ended at present, once for each set of those.
 
         An end is an event: it comes at once, and waiting costs no wake-ups.
         """

@@ -72,7 +72,7 @@ async def test_a_spawn_that_is_cancelled_at_any_moment_leaves_nothing(tmp_path: 
                 await spawning
         else:
             managed = spawning.result()
-            watching = asyncio.create_task(managed.watch())
+            watching = asyncio.create_task(managed.ended())
             await managed.stop()
             await watching
         for thread in threading.enumerate():

@@ -101,8 +101,9 @@ def test_nothing_of_ours_makes_the_folder_anew(tmp_path: Path) -> None:
         write_settings(paths, {"ollamaModel": "m"})
     with pytest.raises(ConfigError, match="is gone"):
         write_sidecar(paths, {"port": 5007})
-    with pytest.raises(FileNotFoundError):
-        SegmentedFile(str(paths.logs), Caps(), 0.0)
+    for instance in ("default", "second", "logs"):
+        with pytest.raises(FileNotFoundError):
+            SegmentedFile(str(paths.logs_of(instance)), Caps(), 0.0)
     assert not paths.data.exists()
 
 
@@ -131,10 +132,11 @@ def test_our_log_makes_its_folder_at_first_and_the_data_folder_never_again(tmp_p
     assert not paths.data.exists()
 
 
-def test_a_log_that_goes_on_does_not_make_the_folder_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("instance", ["default", "second", "logs"])
+def test_a_log_that_goes_on_does_not_make_the_folder_anew(tmp_path: Path, instance: str) -> None:
     paths = Paths(tmp_path)
     paths.data.mkdir()
-    log = SegmentedFile(str(paths.logs), Caps(), 0.0)
+    log = SegmentedFile(str(paths.logs_of(instance)), Caps(), 0.0)
     assert log.append(b"first\n") == 0
     shutil.rmtree(paths.data)
     assert log.append(b"second\n") == 1
