@@ -284,9 +284,12 @@ class Machine:
     def _on_unstoppable(self, news: messages.Unstoppable) -> None:
         if self.managed is not news.managed:
             return
-        self._drop_attempt()
+        if self._now.status.state is not State.RUNNING:
+            self._drop_attempt()
         self._now.move(State.RUNNING, failure=news.error)
-        self._now.answer(self._up, news.error)
+        if self._attempt is None:
+            # A start that is looking at it finds out by itself why it cannot be.
+            self._now.answer(self._up, news.error)
         self._now.answer(self._down, news.error)
         self._is_ending_ollama = False
 
