@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -21,42 +22,57 @@ _READ_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
 
-def adopt(run_dir: Path, grace: float) -> list[Managed]:
+class Adoption(NamedTuple):
+    """What the run records prove to be ours, and which of them cannot be read at present."""
+
+    found: list[Managed]
+    unread: list[Path]
+
+
+def adopt(run_dir: Path, grace: float) -> Adoption:
     """Every live shim that the records in `run_dir` prove to be ours. Nothing is signalled.
 
     A record proves it if shim and Ollama match in pid and birth, the shim's command line names this run folder, and
     the Ollama is the shim's child. A shim whose sidecar was killed in the middle of a start is about to write its
     record, and is waited for, 5 s at most. Records that claim a run but do not match are set aside as `….stale` and
     reported. One that cannot be read, or whose processes cannot be looked at, is tried again for 5 s, and stays in any
-    case, for the next sidecar: that says nothing of what is in it.
+    case, for a later try: that says nothing of what is in it.
 
     Blocks; call it in a thread.
     """
     # The program may be upgraded or removed before its first start of a shim.
     with suppress(OSError):
         shim_program()
-    found: dict[Path, Managed] = {}
     deadline = time.monotonic() + _READ_SECONDS
-    while not _adopt_once(run_dir, grace, found):
-        if time.monotonic() >= deadline:
-            log.warning("not every run record in %s can be read; what it tells of is not adopted", run_dir)
-            break
+    while (adoption := _adopt_once(run_dir, grace)).unread and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    return list(found.values())
+    if adoption.unread:
+        names = ", ".join(map(str, adoption.unread))
+        log.warning("%s cannot be read; an Ollama of which that tells counts as somebody else's until then", names)
+    return adoption
 
 
-def _adopt_once(run_dir: Path, grace: float, found: dict[Path, Managed]) -> bool:
-    """Add to `found` what the records prove; False if not all of them can be read at present."""
-    is_complete = True
+def adopt_late(run_dir: Path, grace: float) -> Adoption:
+    """As `adopt`, but at once and at any time: nothing is waited for, and nothing deleted that a start may need.
+
+    Blocks; call it in a thread.
+    """
+    found: dict[Path, Managed] = {}
+    try:
+        paths = files_in(run_dir, "ollama-*.json")
+    except OSError:
+        return Adoption([], [run_dir])
+    unread = [path for path in paths if not _examine(path, run_dir, grace, found)]
+    return Adoption(list(found.values()), unread)
+
+
+def _adopt_once(run_dir: Path, grace: float) -> Adoption:
     try:
         _await_births(run_dir)
         sweep(run_dir)
-        for path in files_in(run_dir, "ollama-*.json"):
-            if path not in found and not _examine(path, run_dir, grace, found):
-                is_complete = False
     except (OSError, psutil.AccessDenied):
-        return False
-    return is_complete
+        return Adoption([], [run_dir])
+    return adopt_late(run_dir, grace)
 
 
 def _examine(path: Path, run_dir: Path, grace: float, found: dict[Path, Managed]) -> bool:

@@ -70,10 +70,7 @@ class Machine:
     def begin(self, managed: Managed | None, look: Look) -> None:
         """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first look."""
         if managed:
-            self.managed = managed
-            self._ready_at = time.monotonic()
-            self._move(State.RUNNING, wanted=Wish.UP, pid=managed.record.pid, adopted=True, url=managed.record.url)
-            self._do(self._errands.watch(managed))
+            self._take_over(managed)
         self._see(look)
         self.lookout.look.news_at = time.monotonic()
         if look.setup.settings.sidecar.start_on_launch and not self.hub.current.is_running:
@@ -81,6 +78,14 @@ class Machine:
             # Nobody awaits this start; how it went is in the status.
             done.add_done_callback(lambda start: start.cancelled() or start.exception())
             self._on_start(messages.Start(done, by_user=False))
+
+    def _take_over(self, managed: Managed) -> None:
+        self.managed = managed
+        self._ready_at = time.monotonic()
+        record = managed.record
+        ours = {"pid": record.pid, "url": record.url, "adopted": True, "owner": None, "by_hand": None}
+        self._move(State.RUNNING, wanted=Wish.UP, **ours)
+        self._do(self._errands.watch(managed))
 
     @property
     def may_end(self) -> bool:
@@ -105,6 +110,8 @@ class Machine:
                 self._on_stop(message)
             case messages.Close():
                 self._on_close(message)
+            case messages.Adopted():
+                self._on_adopted(message)
             case messages.UpAlready():
                 self._on_up_already(message)
             case messages.GoneMeanwhile():
@@ -161,7 +168,7 @@ class Machine:
         if state is State.BACKOFF or self._is_launching:
             self._settle([wish.done])
         else:
-            self._do(self._refuse_stop(wish.done))
+            self._do(self._refuse_stop(wish))
 
     def _on_close(self, wish: messages.Close) -> None:
         self.is_closing = True
@@ -177,7 +184,12 @@ class Machine:
         if self.hub.current.state in (State.BACKOFF, State.FAILED):
             self._move(State.STOPPED, failure=None)
 
-    async def _refuse_stop(self, done: asyncio.Future[Status]) -> None:
+    async def _refuse_stop(self, wish: messages.Stop) -> None:
+        if self.hub.current.state is State.EXTERNAL:
+            await self._errands.adopt_late()
+            if self.managed:
+                self._on_stop(wish)
+                return
         await asyncio.wait([self.lookout.look()], timeout=LOOK_SECONDS)
         status = self.hub.current
         if status.state is State.EXTERNAL:
@@ -187,13 +199,23 @@ class Machine:
             )
         else:
             error = NothingManaged(NothingManaged.title)
-        self._settle([done], error)
+        self._settle([wish.done], error)
 
     def _launch(self) -> None:
         if self._is_launching:
             return
         self._is_launching = True
-        self._do(self._errands.prepare(self.managed, self.hub.current, self.lookout.epoch))
+        self._do(self._prepare())
+
+    async def _prepare(self) -> None:
+        if self.hub.current.state is State.EXTERNAL:
+            await self._errands.adopt_late()
+        await self._errands.prepare(self.managed, self.hub.current, self.lookout.epoch)
+
+    def _on_adopted(self, news: messages.Adopted) -> None:
+        if self.managed is None and self.hub.current.state is State.EXTERNAL:
+            self._take_over(news.managed)
+        _conclude(news.done)
 
     def _on_up_already(self, news: messages.UpAlready) -> None:
         self._is_launching = False
@@ -228,6 +250,9 @@ class Machine:
     def _on_refused(self, news: messages.Refused) -> None:
         self._is_launching = False
         if news.epoch != self.lookout.epoch:
+            if self.managed and self._up and self.hub.current.state is State.RUNNING:
+                # It turned out to be ours meanwhile.
+                self._launch()
             self._launch_anew()
         if self._is_launching:
             return
@@ -341,7 +366,9 @@ class Machine:
             return
         self._failing = None
         self._move(State.RUNNING, failure=news.error)
-        self._settle(self._up, news.error)
+        # A start that is being looked into finds that out by itself.
+        if not self._is_launching:
+            self._settle(self._up, news.error)
         self._settle(self._down, news.error)
         self._is_ending_ollama = False
 

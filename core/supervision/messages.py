@@ -38,6 +38,14 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """A run record that could not be read at first proves that Ollama to be ours. `done` is set once that counts."""
+
+    managed: Managed
+    done: Future[None]
+
+
+@dataclass(frozen=True, slots=True)
 class UpAlready:
     """A start found the managed Ollama answering, and its process alive after that."""
 
@@ -162,6 +170,7 @@ Message = (
     Start
     | Stop
     | Close
+    | Adopted
     | UpAlready
     | GoneMeanwhile
     | Cleared

@@ -48,7 +48,8 @@ MOVES: dict[State, frozenset[State]] = {
     State.UNKNOWN: _FOUND | {State.STARTING, State.RUNNING},
     State.NOT_INSTALLED: _FOUND | {State.STARTING},
     State.STOPPED: _FOUND | {State.STARTING},
-    State.EXTERNAL: _FOUND | {State.STARTING},
+    # One whose run record could not be read at first turns out to be ours.
+    State.EXTERNAL: _FOUND | {State.STARTING, State.RUNNING},
     State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
     State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
     State.STOPPING: frozenset({State.STOPPED, State.FAILED, State.RUNNING}),

@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 from core.endpoint import Endpoint
 from core.errors import CoreError, SpawnFailed, StopFailed
@@ -18,7 +20,7 @@ from core.ollama.call import CallFailed
 from core.ollama.client import Client, Model, ModelList
 from core.ollama.probe import Answer, list_error_text
 from core.ollama.words import NOT_REACHABLE
-from core.owners.adopt import adopt
+from core.owners.adopt import Adoption, adopt, adopt_late
 from core.owners.exit import Exit
 from core.owners.process import Managed, wait_end
 from core.owners.spawn import Plan, spawn
@@ -30,12 +32,14 @@ from core.supervision.look import Look, Looker
 from core.supervision.preflight import Memory
 from core.supervision.readiness import Readiness
 from core.supervision.state import Status
+from core.threads.single_flight import SingleFlight
 
 log = logging.getLogger(__name__)
 
 # An Ollama whose output something else holds on to needs about 9 s from its death to the end of its shim.
 _END_SECONDS = 15.0
 _RETRY_SECONDS = 1.0
+_ADOPT_SECONDS = 1.0
 # Reading the list of many models from a slow disk takes its time. A call that is given up goes on over there, so that
 # giving up early and asking again would pile calls up.
 _LIST_SECONDS = 30.0
@@ -53,6 +57,9 @@ class Errands:
         self.memory = Memory()
         self._paths = paths
         self._post = post
+        self._unread: list[Path] = []
+        self._grace = 0.0
+        self._adopting = SingleFlight("adopt", lambda: adopt_late(paths.run, self._grace))
 
     async def close(self) -> None:
         """Drop the connections to Ollama."""
@@ -61,17 +68,29 @@ class Errands:
     async def adopt(self) -> tuple[Managed | None, Look]:
         """The managed Ollama that an earlier sidecar left, if any, and a first look. One is adopted, others end."""
         setup = await self.looker.setup()
-        grace = setup.settings.sidecar.stop_timeout
+        self._grace = setup.settings.sidecar.stop_timeout
         try:
-            found = await asyncio.to_thread(adopt, self._paths.run, grace)
+            found, self._unread = await asyncio.to_thread(adopt, self._paths.run, self._grace)
         except Exception:
             log.exception("what an earlier sidecar left in %s cannot be looked at", self._paths.run)
-            found = []
+            found, self._unread = Adoption([], [self._paths.run])
         found.sort(key=lambda managed: managed.record.url != setup.url)
         for surplus in found[1:]:
             await self._end(surplus)
         managed = found[0] if found else None
         return managed, await self.looker.look(managed.record.url if managed else None)
+
+    async def adopt_late(self) -> None:
+        """Look again at what could not be read at the start, if anything: Adopted, if it proves an Ollama to be ours.
+
+        Takes a second at most. Returns once the supervisor has drawn its conclusions.
+        """
+        if not self._unread:
+            return
+        with suppress(TimeoutError, OSError):
+            found, self._unread = await self._adopting.run(_ADOPT_SECONDS)
+            for managed in found:
+                await self._settled(partial(messages.Adopted, managed))
 
     async def _end(self, managed: Managed) -> None:
         with suppress(StopFailed):
