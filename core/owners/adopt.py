@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -21,7 +22,14 @@ _READ_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 
 
-def adopt(run_dir: Path, grace: float) -> list[Managed]:
+class Adoption(NamedTuple):
+    """What the run records prove to be ours, and which of them cannot be read at present."""
+
+    found: list[Managed]
+    unread: list[Path]
+
+
+def adopt(run_dir: Path, grace: float) -> Adoption:
     """Every live shim that the records in `run_dir` prove to be ours, of every instance. Nothing is signalled.
 
     Call it once, before the first start: it deletes specs that no shim is about to read.
@@ -30,7 +38,7 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
     the Ollama is the shim's child. A shim whose sidecar was killed in the middle of a start is about to write its
     record, and is waited for, 5 s at most. Records that claim a run but do not match are set aside as `….stale` and
     reported. One that cannot be read, or whose processes cannot be looked at, is tried again for 5 s, and stays in any
-    case, for the next sidecar: that says nothing of what is in it. One of a later version is reported and left alone.
+    case, for a later try: that says nothing of what is in it. One of a later version is reported and left alone.
     Those of the release before this bear no version and a port in place of the instance; they are the default's.
 
     Blocks; call it in a thread.
@@ -38,42 +46,50 @@ def adopt(run_dir: Path, grace: float) -> list[Managed]:
     # The program may be upgraded or removed before its first start of a shim.
     with suppress(OSError):
         shim_program()
-    found: dict[Path, Managed] = {}
     newer: set[Path] = set()
     deadline = time.monotonic() + _READ_SECONDS
-    while not _adopt_once(run_dir, grace, found, newer):
-        if time.monotonic() >= deadline:
-            log.warning("not every run record in %s can be read; what it tells of is not adopted", run_dir)
-            break
+    while (adoption := _adopt_once(run_dir, grace, newer)).unread and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
-    return list(found.values())
+    if adoption.unread:
+        names = ", ".join(map(str, adoption.unread))
+        log.warning("%s cannot be read; an Ollama of which that tells counts as somebody else's until then", names)
+    for path in sorted(newer):
+        log.warning("%s was written by a later version of aura-ollama; left alone, nothing was signalled", path)
+    return adoption
 
 
-def _adopt_once(run_dir: Path, grace: float, found: dict[Path, Managed], newer: set[Path]) -> bool:
-    """Add to `found` what the records prove, and to `newer` the files of a later version, each reported once.
+def adopt_late(run_dir: Path, grace: float) -> Adoption:
+    """As `adopt`, but at once and at any time: nothing is waited for, and nothing deleted that a start may need.
 
-    False if not all of them can be read at present.
+    Blocks; call it in a thread.
     """
-    is_complete = True
+    return _examine_all(run_dir, grace, set())
+
+
+def _adopt_once(run_dir: Path, grace: float, newer: set[Path]) -> Adoption:
     try:
         _await_births(run_dir)
-        for path in sweep_all(run_dir):
-            _report_newer(path, newer)
-        for path in records_in(run_dir):
-            try:
-                if path not in found and not _examine(path, run_dir, grace, found):
-                    is_complete = False
-            except NewerVersion:
-                _report_newer(path, newer)
+        newer.update(sweep_all(run_dir))
     except (OSError, psutil.AccessDenied):
-        return False
-    return is_complete
+        return Adoption([], [run_dir])
+    return _examine_all(run_dir, grace, newer)
 
 
-def _report_newer(path: Path, reported: set[Path]) -> None:
-    if path not in reported:
-        log.warning("%s was written by a later version of aura-ollama; left alone, nothing was signalled", path)
-    reported.add(path)
+def _examine_all(run_dir: Path, grace: float, newer: set[Path]) -> Adoption:
+    """Look at every record, and add to `newer` the files of a later version."""
+    found: dict[Path, Managed] = {}
+    unread = []
+    try:
+        paths = records_in(run_dir)
+    except OSError:
+        return Adoption([], [run_dir])
+    for path in paths:
+        try:
+            if not _examine(path, run_dir, grace, found):
+                unread.append(path)
+        except NewerVersion:
+            newer.add(path)
+    return Adoption(list(found.values()), unread)
 
 
 def _examine(path: Path, run_dir: Path, grace: float, found: dict[Path, Managed]) -> bool:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from core.owners import spawn
-from core.owners.adopt import adopt
+from core.owners.adopt import Adoption, adopt, adopt_late
 from core.owners.logs import Logs, logs_of
 from core.owners.process import Managed
 from core.owners.protocol import Plan
 from core.settings.paths import Paths
-from core.threads.single_flight import within
+from core.threads.single_flight import SingleFlight, within
 
 log = logging.getLogger(__name__)
 
 _FIND_SECONDS = 15.0
+_LATE_SECONDS = 1.0
 
 
 class ProcessOwner:
@@ -22,14 +24,33 @@ class ProcessOwner:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
+        self._grace = 0.0
+        self._unread: list[Path] = []
+        # Those of which all is known meanwhile.
+        self._known: set[str] = set()
+        self._adopting = SingleFlight("adopt", lambda: adopt_late(paths.run, self._grace))
 
     async def find(self, grace: float) -> list[Managed]:
         """Contract: `Owner.find`. By their run records; takes up to 10 s where one cannot be read at first."""
+        self._grace = grace
         try:
-            return await within(_FIND_SECONDS, "adopt", lambda: adopt(self._paths.run, grace))
+            found, self._unread = await within(_FIND_SECONDS, "adopt", lambda: adopt(self._paths.run, grace))
         except Exception:
             log.exception("what an earlier sidecar left in %s cannot be looked at", self._paths.run)
+            found, self._unread = Adoption([], [self._paths.run])
+        return found
+
+    async def find_late(self, instance: str) -> list[Managed]:
+        """Contract: `Owner.find_late`. Within a second."""
+        if not self._unread or instance in self._known:
             return []
+        try:
+            found, unread = await self._adopting.run(_LATE_SECONDS)
+        except (TimeoutError, OSError):
+            return []
+        if not unread:
+            self._known.add(instance)
+        return [managed for managed in found if managed.instance == instance]
 
     async def check(self, plan: Plan) -> None:
         """Contract: `Owner.check`. Refuses to write over the record of an Ollama that lives."""

@@ -101,6 +101,12 @@ class Owner(Protocol):
         and is left as it is. Raises nothing that the supervisor would have to handle: it logs.
         """
 
+    async def find_late(self, instance: str) -> Sequence[Running]:
+        """What `find` could not know of that instance, if it can be known by now. Only while none of it is managed.
+
+        Costs next to nothing where `find` knew all. Raises nothing.
+        """
+
     async def check(self, plan: Plan) -> None:
         """Raise the CoreError that says why this owner cannot start that now, and what the user can do; change nothing.
 

@@ -11,6 +11,7 @@ import errno
 import fnmatch
 import json
 import logging
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,8 +75,8 @@ def to_record(content: object) -> RunRecord:
 def read_record(path: Path) -> RunRecord | None:
     """The run record, None if there is none, it is damaged, or others may have written it.
 
-    Raises OSError if it cannot be read: too many files are open, or a virus scanner holds it. That says nothing of what
-    is in it, so try again. Raises NewerVersion if a later release wrote it.
+    Raises OSError if it cannot be read: too many files are open, a virus scanner holds it, or a folder is in its place.
+    That says nothing of what is in it, so try again. Raises NewerVersion if a later release wrote it.
     """
     try:
         # The standard decoder, as in the shim: a path in it that is no text has half a surrogate pair for each byte.
@@ -83,7 +84,7 @@ def read_record(path: Path) -> RunRecord | None:
     except (FileNotFoundError, ValueError, RecursionError):
         return None
     except OSError as error:
-        if error.errno in (errno.EPERM, errno.EFBIG):
+        if error.errno in (errno.EPERM, errno.EFBIG) and not stat.S_ISDIR(path.lstat().st_mode):
             return None
         raise
 

@@ -107,6 +107,9 @@ class Steps(Protocol):
     def post(self, message: Progress | Attempted, /) -> None:
         """Put a message into the supervisor's mailbox."""
 
+    async def adopt_late(self) -> None:
+        """Contract: `tasks.Errands.adopt_late`."""
+
     async def look(self, managed_url: str | None) -> Look:
         """Contract: `look.Looker.look`."""
 
@@ -159,6 +162,9 @@ class Attempt:
 
     async def _start(self) -> Result:
         """Start one while none of ours is there. Raises the CoreError that says why it did not work out."""
+        if self.before.state is State.EXTERNAL:
+            # If it turns out to be ours, another attempt takes the place of this one.
+            await self._steps.adopt_late()
         look = self.look = await self._steps.look(None)
         plan = self._steps.plan(look, self.before)
         if known := self._steps.memory.recall(look):

@@ -40,7 +40,7 @@ class Fleet:
         for instance in instances:
             if instance.id in self._supervisors:
                 raise ConfigError(f"There are two instances {instance.id!r}.", action="Give each an id of its own.")
-            self._supervisors[instance.id] = Supervisor(paths, self.settings, instance, self.events)
+            self._supervisors[instance.id] = Supervisor(paths, self.settings, instance, self.events, self._owner)
 
     @property
     def default(self) -> Supervisor:

@@ -20,7 +20,7 @@ from core.supervision.look import Look
 from core.supervision.lookout import LOOK_SECONDS, Lookout
 from core.supervision.once import Do
 from core.supervision.published import Published, Waiters, goodbye
-from core.supervision.state import RESTING, TRANSIENT, UP, State, Status, Wish
+from core.supervision.state import RESTING, TRANSIENT, UP, State, Wish
 from core.supervision.tasks import Errands
 
 
@@ -47,15 +47,19 @@ class Machine:
     def begin(self, managed: Managed | None, look: Look) -> None:
         """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first look."""
         if managed:
-            self.managed = managed
-            self._ready_at = time.monotonic()
-            self._now.move(State.RUNNING, wanted=Wish.UP, pid=managed.record.pid, adopted=True, url=managed.record.url)
-            self._do(self._errands.watch(managed))
+            self._take_over(managed)
         self._see(look, self.lookout.epoch)
         self.lookout.look.news_at = time.monotonic()
         if look.setup.settings.sidecar.start_on_launch and not self._now.status.is_running:
             self._now.change(wanted=Wish.UP)
             self._start()
+
+    def _take_over(self, managed: Managed) -> None:
+        self.managed = managed
+        self._ready_at = time.monotonic()
+        ours = {"pid": managed.pid, "url": managed.url, "adopted": True, "owner": None, "by_hand": None}
+        self._now.move(State.RUNNING, wanted=Wish.UP, **ours)
+        self._do(self._errands.watch(managed))
 
     @property
     def may_end(self) -> bool:
@@ -77,6 +81,8 @@ class Machine:
                 self._on_stop(message)
             case messages.Close():
                 self._on_close(message)
+            case messages.Adopted():
+                self._on_adopted(message)
             case attempt.Progress():
                 self._on_progress(message)
             case attempt.Attempted():
@@ -120,11 +126,26 @@ class Machine:
         if is_something_called_off:
             self._now.answer([wish.done])
         else:
-            self._do(self._refuse_stop(wish.done))
+            self._do(self._refuse_stop(wish))
 
-    async def _refuse_stop(self, done: asyncio.Future[Status]) -> None:
+    async def _refuse_stop(self, wish: messages.Stop) -> None:
+        if self._now.status.state is State.EXTERNAL:
+            await self._errands.adopt_late()
+            if self.managed:
+                self._on_stop(wish)
+                return
         await asyncio.wait([self.lookout.look()], timeout=LOOK_SECONDS)
-        self._now.answer([done], preflight.nothing_to_stop(self._now.status))
+        self._now.answer([wish.done], preflight.nothing_to_stop(self._now.status))
+
+    def _on_adopted(self, news: messages.Adopted) -> None:
+        if self.managed is None and self._now.status.state is State.EXTERNAL:
+            is_starting = self._attempt is not None
+            self._drop_attempt()
+            self._take_over(news.managed)
+            if is_starting:
+                # It was looking at somebody else's.
+                self._start()
+        news.conclude()
 
     def _on_close(self, wish: messages.Close) -> None:
         self.is_closing = True

@@ -44,6 +44,19 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """A run record that could not be read at first proves that Ollama to be ours. `done` is set once that counts."""
+
+    managed: Managed
+    done: Future[None]
+
+    def conclude(self) -> None:
+        """Tell that it counts; nobody waits any more for an errand that was given up meanwhile."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """Our Ollama and its tree are gone. `error` words it as a failure, for the case that it is one."""
 
@@ -99,4 +112,4 @@ class Retry:
     epoch: int
 
 
-Message = Start | Stop | Close | Progress | Attempted | Ended | Unstoppable | Found | Retry
+Message = Start | Stop | Close | Adopted | Progress | Attempted | Ended | Unstoppable | Found | Retry

@@ -36,6 +36,7 @@ class Rounds:
 
     def __init__(self, machine: Machine, errands: Errands) -> None:
         self._machine = machine
+        self._errands = errands
         self._growth = errands.log_growth()
         self._was_open = False
         self._looked_at = self._listed_at = time.monotonic()
@@ -52,6 +53,8 @@ class Rounds:
                 log.exception("a round failed")
 
     async def _look(self) -> None:
+        if self._machine.hub.current.state is State.EXTERNAL:
+            await self._errands.adopt_late()
         if self._machine.hub.current.state not in TRANSIENT:
             await asyncio.wait([self._machine.lookout.glance()])
             self._looked_at = time.monotonic()

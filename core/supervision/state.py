@@ -12,7 +12,8 @@ From state to state, each legal move and what makes it. `MOVES` holds the same f
     stopped        starting         a start was wished
                    not_installed    a look found no executable any more
                    external         a look found somebody else's Ollama
-    external       stopped          it is gone
+    external       running          its run record could not be read at first, and proves it to be ours
+                   stopped          it is gone
                    not_installed    it is gone, and there is no executable
     starting       running          our Ollama answers on our port
                    stopping         a stop interrupts it, or it does not answer in time
@@ -87,7 +88,7 @@ MOVES: dict[State, frozenset[State]] = {
     State.UNKNOWN: _FOUND | {State.RUNNING},
     State.NOT_INSTALLED: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL}),
     State.STOPPED: frozenset({State.STARTING, State.NOT_INSTALLED, State.EXTERNAL}),
-    State.EXTERNAL: frozenset({State.STOPPED, State.NOT_INSTALLED}),
+    State.EXTERNAL: frozenset({State.RUNNING, State.STOPPED, State.NOT_INSTALLED}),
     State.STARTING: _FOUND | {State.RUNNING, State.STOPPING, State.BACKOFF, State.FAILED},
     State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
     State.STOPPING: frozenset({State.STOPPED, State.FAILED, State.RUNNING}),

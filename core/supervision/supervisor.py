@@ -20,6 +20,7 @@ from core.events.snapshots import Subscription
 from core.ollama.client import Client
 from core.ollama.words import NOT_REACHABLE, TIMED_OUT
 from core.owners.process import Managed
+from core.owners.process_owner import ProcessOwner
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages
@@ -46,12 +47,13 @@ class Supervisor:
         reader: SettingsReader | None = None,
         instance: Instance | None = None,
         events: EventHistory | None = None,
+        owner: ProcessOwner | None = None,
     ) -> None:
         self.instance = instance or Instance()
         self._mail: asyncio.Queue[messages.Message] = asyncio.Queue()
         self.settings = reader or SettingsReader(paths)
         self.events = EventHistory() if events is None else events
-        self._errands = Errands(paths, self._mail.put_nowait, self.settings, self.instance)
+        self._errands = Errands(paths, self._mail.put_nowait, self.settings, self.instance, owner)
         self._machine = Machine(self._errands, self._do)
         self._machine.hub.tell(StatusReporter(self.events, self._log_of_start, self.instance.id).on_status)
         if events is None:

@@ -52,13 +52,14 @@ class Errands:
         post: Callable[[messages.Message], None],
         reader: SettingsReader | None = None,
         instance: Instance | None = None,
+        owner: ProcessOwner | None = None,
     ) -> None:
         self.instance = instance or Instance()
         self.looker = Looker(reader or SettingsReader(paths), self.instance.url)
         self.memory = Memory()
         self.post = post
         self._paths = paths
-        self._owner = ProcessOwner(paths)
+        self._owner = owner or ProcessOwner(paths)
 
     async def close(self) -> None:
         """Drop the connections to Ollama."""
@@ -82,6 +83,16 @@ class Errands:
             if other is not managed:
                 log.warning("Ollama (pid %d) at %s, of an earlier sidecar, is left alone", other.pid, other.url)
         return managed, await self.looker.look(managed.url if managed else None)
+
+    async def adopt_late(self) -> None:
+        """Look again at what could not be known at the start, if anything: Adopted, if it proves an Ollama to be ours.
+
+        Takes a second at most. Returns once the supervisor has drawn its conclusions.
+        """
+        for managed in await self._owner.find_late(self.instance.id):
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.post(messages.Adopted(managed, done))
+            await done
 
     async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
         """Contract: `look.Looker.look`."""

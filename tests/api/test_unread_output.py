@@ -97,8 +97,8 @@ def test_what_ends_the_program_or_a_thread_of_it_is_in_its_log(tmp_path: Path, h
 import asyncio, sys, threading
 from pathlib import Path
 from api import __main__ as headless
-from core import journal
-from core.settings.reader import Paths
+from core.output import sidecar_log
+from core.settings.paths import Paths
 from core.supervision.supervisor import Supervisor
 
 def fail(*_):
@@ -110,7 +110,7 @@ async def fail_on_the_loop(*_):
 if {how!r} == "loop":
     Supervisor.run = fail_on_the_loop
     sys.exit(headless.main(["--port", "0", "--data-dir", sys.argv[1]]))
-journal.configure(Paths(Path(sys.argv[1])), verbose=False)
+sidecar_log.configure(Paths(Path(sys.argv[1])), verbose=False)
 if {how!r} == "thread":
     thread = threading.Thread(target=fail, name="odd")
     thread.start()
@@ -139,9 +139,9 @@ def test_what_others_chose_does_not_act_on_whoever_reads_our_own_log(tmp_path: P
     program = """
 import logging, sys
 from pathlib import Path
-from core import journal
-from core.settings.reader import Paths
-journal.configure(Paths(Path(sys.argv[1])), verbose=False)
+from core.output import sidecar_log
+from core.settings.paths import Paths
+sidecar_log.configure(Paths(Path(sys.argv[1])), verbose=False)
 logging.info("model %s", "a\\x1b[31mb\\x07\\x9b\\u202e")
 """
     done = subprocess.run(

@@ -52,7 +52,7 @@ class Ours(Managed):
         self.has_port = False
         self.is_told = False
 
-    async def gone(self, timeout: float) -> bool:
+    async def gone_within(self, timeout: float) -> bool:
         """Waits for as long as the test likes."""
         await self._outside.ask("gone", self)
         return self.is_told

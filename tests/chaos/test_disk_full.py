@@ -229,11 +229,11 @@ def test_our_own_log_takes_a_full_disk_without_a_word_and_goes_on(disk: Callable
     program = """
 import logging, sys
 from pathlib import Path
-from core import journal
-from core.settings.reader import Paths
+from core.output import sidecar_log
+from core.settings.paths import Paths
 from tests.beds.disk import fill, make_room
 root = Path(sys.argv[1])
-journal.configure(Paths(root), verbose=False)
+sidecar_log.configure(Paths(root), verbose=False)
 logging.info("before")
 logging.getLogger().handlers[0].flush()
 fill(root / "AuraData")

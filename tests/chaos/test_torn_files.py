@@ -133,12 +133,12 @@ def test_a_torn_record_is_set_aside_and_nobody_is_signalled(
     path = record_path(run)
     for torn in [*_torn(_record(stranger), chance), *GARBAGE, _record(stranger)]:
         path.write_bytes(torn)
-        assert adopt(run, 1.0) == [], torn
+        assert adopt(run, 1.0).found == [], torn
         assert not path.exists(), torn
         assert path.with_suffix(".stale").read_bytes() == torn
     path.with_suffix(".stale").unlink()
     path.mkdir()
-    assert adopt(run, 1.0) == []
+    assert adopt(run, 1.0).found == []
     assert lives(stranger)
 
 

@@ -141,7 +141,7 @@ async def test_a_run_record_that_a_virus_scanner_holds_disowns_no_ollama(tmp_pat
         # It is tried again and again.
         await asyncio.wait([adopting], timeout=0.5 if is_let_go else 30.0)
         assert adopting.done() is not is_let_go
-    assert [managed.record.pid for managed in await adopting] == ([pid] if is_let_go else [])
+    assert [managed.record.pid for managed in (await adopting).found] == ([pid] if is_let_go else [])
     assert list(rig.paths.run.glob("*.stale")) == []
     async with rig.supervising() as supervisor:
         status = await supervisor.status()

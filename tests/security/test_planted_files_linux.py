@@ -105,7 +105,7 @@ async def test_a_planted_record_is_set_aside_and_nothing_is_signalled(tmp_path: 
     path.unlink()
     plant(path, how, content)
     try:
-        assert await asyncio.to_thread(adopt, rig.paths.run, 5.0) == []
+        assert (await asyncio.to_thread(adopt, rig.paths.run, 5.0)).found == []
         assert all(lives(member) for member in family)
         assert not path.exists()
     finally:
@@ -201,7 +201,7 @@ def test_a_run_folder_exchanged_for_a_link_lets_nothing_elsewhere_be_read_writte
     run_dir.symlink_to(elsewhere)
 
     sweep_all(run_dir)
-    assert adopt(run_dir, 0.0) == []
+    assert adopt(run_dir, 0.0).found == []
     for touch in (files.read, lambda path: files.write(path, "new"), files.read_secret):
         with pytest.raises(PermissionError, match="This folder is a link"):
             touch(str(run_dir / "note"))

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import AlreadyRunning, NotOurs
+from core.owners.run_record import record_path
 from core.supervision.state import State
 from tests import fake_ollama, tied
-from tests.rig import Rig, gone
+from tests.rig import Rig, gone, until_state
 
 pytestmark = pytest.mark.timeout(30)  # a record that cannot be read is tried for 5 s
 
@@ -24,7 +26,7 @@ limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
 if sys.argv[2] == "for a moment":
     threading.Timer(0.3, resource.setrlimit, [resource.RLIMIT_NOFILE, limits]).start()
-found = [managed.record.pid for managed in adopt(Path(sys.argv[1]), 1.0)]
+found = [managed.record.pid for managed in adopt(Path(sys.argv[1]), 1.0).found]
 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 print(json.dumps(found))
 """
@@ -59,3 +61,39 @@ async def test_too_many_open_files_disown_no_ollama(tmp_path: Path, how_long: st
     assert json.loads(said) == ([pid] if how_long == "for a moment" else [])
     assert list(rig.paths.run.glob("*.stale")) == []
     await adopt_and_stop(rig, pid)
+
+
+@pytest.mark.parametrize("who", ["a start", "a stop", "the rounds"])
+async def test_a_record_that_comes_back_makes_an_external_ollama_ours_in_the_same_life(
+    tmp_path: Path, who: str
+) -> None:
+    """A folder in its place says nothing of what it holds, so it stays there too."""
+    rig, pid = await left_by_a_sidecar(tmp_path)
+    family = rig.family()
+    record = record_path(rig.paths.run)
+    aside = record.with_name("aside")
+    record.rename(aside)
+    record.mkdir()
+    async with rig.supervising() as supervisor:
+        assert (await supervisor.status()).state is State.EXTERNAL
+        with pytest.raises(NotOurs):
+            await supervisor.stop()
+        with pytest.raises(AlreadyRunning):
+            await supervisor.start()
+        assert record.is_dir()
+        assert list(rig.paths.run.glob("*.stale")) == []
+        record.rmdir()
+        aside.rename(record)
+        match who:
+            case "a start":
+                status = await supervisor.start()
+            case "a stop":
+                status = await supervisor.stop()
+            case _:
+                status = await until_state(supervisor, State.RUNNING)
+        if who == "a stop":
+            assert status.state is State.STOPPED
+        else:
+            assert (status.state, status.pid, status.adopted, status.owner) == (State.RUNNING, pid, True, None)
+            await supervisor.stop()
+    assert await gone(family, within=0.5) == []

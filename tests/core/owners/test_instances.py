@@ -83,7 +83,7 @@ async def test_all_instances_are_found_again_each_by_its_own_record(tmp_path: Pa
     left = await start(plans)
     for managed in left:
         managed.let_go()
-    found = await asyncio.to_thread(adopt, plans[0].run_dir, 1.0)
+    found = (await asyncio.to_thread(adopt, plans[0].run_dir, 1.0)).found
     assert [(managed.instance, managed.pid) for managed in found] == [(one.instance, one.pid) for one in left]
     assert [(await asyncio.to_thread(managed.usage))[0] for managed in found] == [managed.pid for managed in left]
     assert note.exists()

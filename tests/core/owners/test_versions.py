@@ -78,7 +78,7 @@ async def test_an_ollama_that_the_release_before_this_left_is_adopted_and_stoppe
     plan = plan_for(tmp_path)
     record, shim = await asyncio.to_thread(left_by_the_first_release, plan)
     path = plan.run_dir / f"ollama-{plan.port}.json"
-    (managed,) = await asyncio.to_thread(adopt, plan.run_dir, 1.0)
+    (managed,) = (await asyncio.to_thread(adopt, plan.run_dir, 1.0)).found
     assert (managed.instance, managed.pid, managed.url) == ("default", record["pid"], plan.url)
     assert managed.record.version == 0
     async with asyncio.TaskGroup() as tasks:
@@ -89,7 +89,7 @@ async def test_an_ollama_that_the_release_before_this_left_is_adopted_and_stoppe
     assert json.loads(path.read_text())["endedAt"]
     assert await all_gone(plan)
     # What has ended is history, and the next start goes by the id.
-    assert await asyncio.to_thread(adopt, plan.run_dir, 1.0) == []
+    assert (await asyncio.to_thread(adopt, plan.run_dir, 1.0)).found == []
     running = await spawn(plan)
     assert record_path(plan.run_dir).exists()
     await stop([running])
@@ -117,7 +117,7 @@ async def test_a_record_of_a_later_version_is_reported_and_left_alone(
     path = record_path(plan.run_dir)
     try:
         with caplog.at_level(logging.WARNING):
-            assert await asyncio.to_thread(adopt, plan.run_dir, 1.0) == []
+            assert (await asyncio.to_thread(adopt, plan.run_dir, 1.0)).found == []
         assert caplog.text.count(f"{path} was written by a later version of aura-ollama; left alone") == 1
         with pytest.raises(SpawnFailed, match=f"later version .*pid {running.record.shim_pid}"):
             await spawn(plan_for(tmp_path))
@@ -134,7 +134,7 @@ async def test_a_record_of_a_later_version_whose_shim_is_gone_hinders_no_start(t
     await stop([running])
     path = record_path(plan.run_dir)
     await write(path, {"version": 99, "shimPid": running.record.shim_pid, "shimBirth": "then"})
-    assert await asyncio.to_thread(adopt, plan.run_dir, 1.0) == []
+    assert (await asyncio.to_thread(adopt, plan.run_dir, 1.0)).found == []
     with pytest.raises(NewerVersion):
         await asyncio.to_thread(read_record, path)
     await stop([await spawn(plan)])
@@ -150,7 +150,7 @@ def test_a_spec_of_a_later_version_is_reported_and_left_alone(tmp_path: Path, ca
     files.write(str(torn), '{"env": {"SECRET": ')
     # What can be read at no time has the folder gone through again and again for 5 s.
     record_path(tmp_path / "run", "unreadable").mkdir()
-    assert adopt(tmp_path / "run", 1.0) == []
+    assert adopt(tmp_path / "run", 1.0).found == []
     assert (later.exists(), torn.exists()) == (True, False)
     assert caplog.text.count(f"{later} was written by a later version of aura-ollama; left alone") == 1
 
