@@ -709,7 +709,8 @@ def test_rights_and_links_stay(paths: Paths, tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot be (read|written)"):
+    # Windows does not tell a file in a folder's place from nothing at all.
+    with pytest.raises(ConfigError, match=r"cannot be (read|written)|is gone"):
         write_settings(Paths.find(tmp_path / "root"), {"ollamaModel": "m"})
 
 

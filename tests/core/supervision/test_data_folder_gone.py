@@ -117,6 +117,7 @@ async def test_a_start_whose_folder_goes_at_the_last_moment_says_so(tmp_path: Pa
     assert not any(tmp_path.iterdir())
 
 
+@tied.posix("Windows lets nobody delete a folder in which a file is open")
 def test_our_log_makes_its_folder_at_first_and_the_data_folder_never_again(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     files = _Files(paths.logs.parent / "sidecar.log")
@@ -132,6 +133,7 @@ def test_our_log_makes_its_folder_at_first_and_the_data_folder_never_again(tmp_p
     assert not paths.data.exists()
 
 
+@tied.posix("Windows lets nobody delete a folder in which a file is open")
 @pytest.mark.parametrize("instance", ["default", "second", "logs"])
 def test_a_log_that_goes_on_does_not_make_the_folder_anew(tmp_path: Path, instance: str) -> None:
     paths = Paths(tmp_path)
