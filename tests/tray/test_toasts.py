@@ -200,5 +200,5 @@ def test_a_start_that_made_no_process_is_not_told_as_a_stop() -> None:
     stopped = Status(State.STOPPED)
     assert Toaster().moved(starting, stopped) is None
     assert Toaster().moved(replace(starting, pid=7), stopped) == Toast(
-        "Ollama Stopped", "Nothing of it is left running."
+        "Ollama Stopped", "Nothing of it is left running.", is_news=True
     )
