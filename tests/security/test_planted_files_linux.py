@@ -251,7 +251,7 @@ def test_a_shim_is_neither_copied_nor_deleted_beyond_a_link_in_the_place_of_the_
     with pytest.raises(PermissionError, match="This folder is a link"):
         shim.command(link, Path("spec"))
     copy = Path(shim.command(ours, Path("spec"))[-3])
-    assert (copy / "core" / "shim.py").is_file()
+    assert (copy / "core" / "shim" / "main.py").is_file()
     assert not (ours / "shim-old").exists()
 
 

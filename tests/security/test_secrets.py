@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from api.schemas import status_body
+from core import token
 from core.logs.lines import LineCutter
 from core.logs.redact import Redactor, secrets_of
 from tests import fake_ollama
@@ -109,8 +110,11 @@ async def test_no_secret_is_in_the_last_words_of_a_start_that_failed(tmp_path: P
 async def test_a_settings_error_shows_no_value_of_the_environment(tmp_path: Path, content: str) -> None:
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
     rig.paths.sidecar.write_text(content)
-    async with serving(rig) as served, served.http.get("/api/ollama/status") as response:
-        told = await response.json()
+    # While these settings have never been usable the token is asked for.
+    async with serving(rig) as served:
+        headers = {"X-Aura-Token": await asyncio.to_thread(token.read_or_create, rig.paths.run)}
+        async with served.http.get("/api/ollama/status", headers=headers) as response:
+            told = await response.json()
     assert told["settingsError"]
     assert "123456789" not in str(told)
     assert leaked(str(told)) == []
