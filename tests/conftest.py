@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import http.server
+import signal
 import sys
 import threading
 import time
@@ -39,7 +40,12 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_configure() -> None:
-    """On Linux, become the parent of every orphan that a test makes, so that none escapes the count."""
+    """On Linux, become the parent of every orphan that a test makes, so that none escapes the count.
+
+    nohup(1) has SIGHUP ignored in all that the tests start, which we obey.
+    """
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
