@@ -19,7 +19,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -41,6 +41,8 @@ _LOCK_SECONDS = 10.0
 # place twice.
 _copying = threading.Lock()
 _BYTECODE = "__pycache__"
+# Two for each of the four levels of a draft that is deleted, and for the folder that it lies in.
+_SPARE_DESCRIPTORS = 10
 # Run in Python's isolated mode: neither the folder it is run in nor PYTHON* variables nor site packages count. Our own
 # folder comes last, so that no module of ours or our neighbours' stands in for one of the standard library. The word
 # `core.shim` is how this and other versions of `core.owners.adopt` know a shim.
@@ -172,6 +174,7 @@ def _digest_of(files: Iterable[tuple[str, bytes]]) -> str:
 
 def _copy(run_dir: Path, name: str, digest: str, files: Files) -> str:
     draft = f"shim-{uuid.uuid4().hex[:_HASH_DIGITS]}.new"
+    spare = _set_aside(_SPARE_DESCRIPTORS)
     try:
         private_tree.create(str(run_dir), draft, files())
         if not _is_true(run_dir, draft, digest):
@@ -179,9 +182,23 @@ def _copy(run_dir: Path, name: str, digest: str, files: Files) -> str:
             raise FileNotFoundError(errno.ENOENT, why, str(run_dir / name))
         replace_private(str(run_dir / draft), str(run_dir / name))
     except OSError:
+        spare.close()
         private_tree.remove(str(run_dir), draft)
         raise
+    finally:
+        spare.close()
     return name
+
+
+def _set_aside(count: int) -> ExitStack:
+    """So many descriptors, taken until the stack is closed. Raises OSError, and takes none, if there are fewer.
+
+    Who runs out of descriptors in the midst of a draft can then still take it away.
+    """
+    with ExitStack() as taken:
+        for _ in range(count):
+            taken.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        return taken.pop_all()
 
 
 def _remove_others(run_dir: Path, others: set[str]) -> None:
