@@ -63,7 +63,7 @@ def program(python: Path, root: Path, *options: str) -> Iterator[subprocess.Pope
 
 def test_ctrl_c_is_a_quit_also_while_the_window_has_the_main_thread(tmp_path: Path) -> None:
     with program(Path(sys.executable), tmp_path) as process:
-        asked = [sys.executable, "-m", "tray.start", "--console-stop", str(process.pid)]
+        asked = [sys.executable, "-m", "tray.program.start", "--console-stop", str(process.pid)]
         helper = subprocess.run(
             asked, cwd=CHECKOUT, env=environment(), creationflags=subprocess.CREATE_NO_WINDOW, timeout=20
         )

@@ -25,7 +25,7 @@ CLICKS = 200
 MODELS = 60
 # Bytes, 1 KB a change.
 MOST_GROWTH = 2_000_000
-# Xfce's panel tells when it opens a menu, and not when it closes it: `tray.gtk_menu.ASKED_SECONDS`.
+# Xfce's panel tells when it opens a menu, and not when it closes it: `tray.screen.gtk_menu.ASKED_SECONDS`.
 HELD_SECONDS = 10.0
 
 
