@@ -1,7 +1,7 @@
 """The small processes that this product is made of besides its program, chosen by the command line.
 
-Run by `tray.program.start`, and by itself as the shim of a frozen build. Standard library only: they are to be small and to
-start at once.
+Run by `tray.program.start`, and by itself as the shim of a frozen build. Standard library only: they are to be small
+and to start at once.
 """
 
 from __future__ import annotations
