@@ -47,7 +47,13 @@ def _sidecars(root: Path) -> Iterator[tuple[dict[str, int], Path]]:
         # It ends before its sidecar, of which nothing may be left then.
         theirs = OllamaServer(root / "theirs", executable=executable, port=sidecars["external"].ollama_port)
         stack.enter_context(theirs)
-        assert {state: _state(sidecar) for state, sidecar in sidecars.items()} == {state: state for state in sidecars}
+        # A status may be 250 ms old, or older while its look takes longer than 300 ms.
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (found := {state: _state(sidecar) for state, sidecar in sidecars.items()}) != {
+            state: state for state in sidecars
+        }:
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
         yield {state: sidecar.process.pid for state, sidecar in sidecars.items()}, theirs.log
 
 
