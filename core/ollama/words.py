@@ -4,4 +4,3 @@ from __future__ import annotations
 
 NOT_REACHABLE = "Not reachable"
 TIMED_OUT = "Connection timeout"
-"""What a probe met, in the words that the Aura app knows; the third is `HTTP {code}`."""

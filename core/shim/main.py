@@ -39,7 +39,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from core.shim.successor import Pipe, Record
+    from core.shim.record import Pipe, Record
 
 STOPPED, EXITED = "stopped", "exited"
 _LEFTOVER_GRACE_SECONDS = 1.0

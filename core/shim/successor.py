@@ -18,13 +18,9 @@ from core.shim.writer import LogWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal
-
     from core.logs.redact import Redactor
-    from core.shim.spool import Spool
+    from core.shim.record import Pipe
 
-    Record = dict[str, Any]
-    Pipe = tuple[int, Literal["OUT", "ERR"], Spool]
 GUARD_STOPPED_IT = "The shim was killed; its guard stopped Ollama and everything it had started."
 WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what they had left of Ollama."
 _DRAIN_SECONDS = 0.5
