@@ -16,7 +16,7 @@ from tests.beds.screen import screen
 from tests.beds.sidecar import CHECKOUT
 from tests.beds.wine import wine
 
-RUN_DEADLINE = 1500.0
+RUN_DEADLINE = 3000.0
 LAST_WORDS_SECONDS = 5.0
 # Only a thread can end a test that hangs there, and it ends the whole run: this is a last resort.
 TEST_SECONDS = 90
