@@ -1,0 +1,30 @@
+"""From what is known to what the tray shows: one look, one tooltip, one list of items. Pure; knows no toolkit.
+
+- `view`: `view(facts)` is the one way from `Facts` to a `View`; `bare_view` is for facts that cannot be shown.
+- `items`: `Item`, `Command` and `Act`, of which a menu is made.
+- `look`: which image the icon shows.
+- `words`: texts that fit: cut, on one line, safe to show.
+"""
+
+from tray.menu.items import SEPARATOR, Act, Command, Item
+from tray.menu.look import Look
+from tray.menu.view import MOST_MODELS, Facts, View, bare_view, view
+from tray.menu.words import LABEL_UNITS, TOOLTIP_UNITS, headline, shorten, units
+
+__all__ = [
+    "LABEL_UNITS",
+    "MOST_MODELS",
+    "SEPARATOR",
+    "TOOLTIP_UNITS",
+    "Act",
+    "Command",
+    "Facts",
+    "Item",
+    "Look",
+    "View",
+    "bare_view",
+    "headline",
+    "shorten",
+    "units",
+    "view",
+]
