@@ -15,6 +15,8 @@ STATUS_OF = {
     errors.ConfigError.code: 400,
     errors.PathNotConfigured.code: 400,
     errors.PathInvalid.code: 400,
+    errors.BadModelName.code: 400,
+    errors.RegistryNotAllowed.code: 403,
     errors.AlreadyRunning.code: 409,
     errors.PortInUse.code: 409,
     errors.NothingManaged.code: 409,

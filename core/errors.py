@@ -166,6 +166,20 @@ class StopFailed(CoreError):
     title = "Failed to Stop Ollama"
 
 
+class BadModelName(CoreError):
+    """A model's name is none by Ollama's grammar; the message says which part of it will not do, and why."""
+
+    code = "bad_model_name"
+    title = "Invalid model name"
+
+
+class RegistryNotAllowed(CoreError):
+    """A model would come from a registry, or by a way, that the settings do not allow; the action says how to."""
+
+    code = "registry_not_allowed"
+    title = "Registry not allowed"
+
+
 class Superseded(CoreError):
     """A start was interrupted by a later stop."""
 

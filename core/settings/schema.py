@@ -20,6 +20,8 @@ DEFAULT_URL = "http://127.0.0.1:11434"
 
 _MAX_WHOLE = 2**53
 _SHOWN = 80
+# As the host of a model's name: core.ollama.model_name.
+_REGISTRY = re.compile(r"(?=.{1,350}\Z)[a-z0-9_][a-z0-9_.-]*(?::(\d{1,5}))?", re.ASCII | re.IGNORECASE)
 _ORIGIN = re.compile(r"null|file://|[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?", re.ASCII)
 
 # An entry of the environment with its name: what Windows takes, the least of all systems (32,767 UTF-16 units).
@@ -50,6 +52,10 @@ class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     host: Annotated[str, Meta(description="an IP address, such as 127.0.0.1")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")] = 5006
     allowed_origins: Annotated[tuple[str, ...], Meta(description="a list of at most 1000 texts", max_length=1000)] = ()
+    allowed_registries: Annotated[
+        tuple[str, ...], Meta(description="a list of at most 1000 texts", max_length=1000)
+    ] = ()
+    allow_insecure_registries: _Switch = False
     require_token: _Switch = False
     env: Annotated[dict[str, str], Meta(description="an object of texts")] = msgspec.field(default_factory=dict)
     ready_timeout: _Seconds = 10.0
@@ -166,6 +172,14 @@ def _check_origins(value: object) -> None:
             raise _wrong(f"allowedOrigins[{index}]", origin, expected, "allowedOrigins")
 
 
+def _check_registries(value: object) -> None:
+    for index, registry in enumerate(value if isinstance(value, list | tuple) else ()):
+        match = _REGISTRY.fullmatch(registry) if isinstance(registry, str) else None
+        if match is None or not 1 <= int(match[1] or 1) <= 65535:
+            expected = "a host or host:port, without a scheme and a path, such as `registry.example.com:5000`"
+            raise _wrong(f"allowedRegistries[{index}]", registry, expected, "allowedRegistries")
+
+
 def _check_environment(value: object) -> None:
     sizes = {}
     for name, text in value.items() if isinstance(value, Mapping) else ():
@@ -224,4 +238,9 @@ def _is_sound(text: str) -> bool:
     return re.search(r"[\x00\ud800-\udfff]", text) is None
 
 
-_CHECKS = {"host": _check_host, "allowedOrigins": _check_origins, "env": _check_environment}
+_CHECKS = {
+    "host": _check_host,
+    "allowedOrigins": _check_origins,
+    "allowedRegistries": _check_registries,
+    "env": _check_environment,
+}

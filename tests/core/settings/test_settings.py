@@ -250,6 +250,8 @@ def test_syntax_error_names_file_line_and_column(paths: Paths, content: bytes, p
         ("host", "1", "1"),
         ("allowedOrigins", '"null"', '"null"'),
         ("allowedOrigins", "{}", "{}"),
+        ("allowedRegistries", '"hf.co"', '"hf.co"'),
+        ("allowInsecureRegistries", '"yes"', '"yes"'),
         ("logSegmentBytes", "65535", "65535"),
         ("logSegmentsPerStart", "0", "0"),
         ("logStarts", "0", "0"),
@@ -401,6 +403,41 @@ def test_inexact_origins_are_refused(paths: Paths, origin: object) -> None:
     paths.sidecar.write_text(json.dumps({"allowedOrigins": ["null", origin]}))
     problem = problem_of(SettingsReader(paths))
     assert f"`allowedOrigins[1]` is {json.dumps(origin)}, but must be one exact origin" in problem.message
+
+
+@pytest.mark.parametrize("registry", ["localhost:5000", "Registry.Example", "_r-1.example:65535", "h" * 350])
+def test_registries_are_hosts_with_or_without_a_port(paths: Paths, registry: str) -> None:
+    write_sidecar(paths, {"allowedRegistries": [registry], "allowInsecureRegistries": True})
+    sidecar = SettingsReader(paths).read().sidecar
+    assert (sidecar.allowed_registries, sidecar.allow_insecure_registries) == ((registry,), True)
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        "",
+        "*",
+        "http://a.example",
+        "a.example/",
+        "a.example/x",
+        "a:b",
+        "a:0",
+        "a:65536",
+        "[::1]:5000",
+        " a",
+        "-a",
+        "a\n",
+        "h" * 351,
+        5,
+        None,
+    ],
+)
+def test_what_is_no_registry_is_refused(paths: Paths, registry: object) -> None:
+    """It could never be the host of a model's name, or not the one that was meant."""
+    paths.sidecar.write_text(json.dumps({"allowedRegistries": ["a.example", registry]}))
+    message = problem_of(SettingsReader(paths)).message
+    assert "`allowedRegistries[1]` is " in message
+    assert "but must be a host or host:port" in message
 
 
 @pytest.mark.parametrize(
