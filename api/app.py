@@ -10,8 +10,8 @@ from contextlib import nullcontext
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api.access.checks import MOST_BODY_BYTES, READS, AccessCheck
 from api.errors import explanation, problem
-from api.guard.checks import MOST_BODY_BYTES, READS, Guard
 from api.hooks import HEADLESS, Hooks
 from api.http import expect, headers
 from api.http.call_log import CallLog
@@ -22,13 +22,13 @@ from core.sidecar import Sidecar
 log = logging.getLogger(__name__)
 
 BODY_SECONDS = 10.0
-# A caller must not fill the log with a path.
+# Characters of a path in the log: a caller must not fill the log with one.
 _MOST_PATH = 200
 
 
 def build(core: Sidecar, hooks: Hooks = HEADLESS) -> web.Application:
     """The application over one core, which runs on the same loop."""
-    guard = Guard(core.paths, core.settings, hooks.on_null_refused)
+    access = AccessCheck(core.paths, core.settings, hooks.on_null_refused)
     calls = CallLog(log)
 
     @web.middleware
@@ -61,14 +61,14 @@ def build(core: Sidecar, hooks: Hooks = HEADLESS) -> web.Application:
             return problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
 
     @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await guard(request, handler)
+    async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await access(request, handler)
 
     app = web.Application(
-        middlewares=[logged, explained, guarded, explained, received], client_max_size=MOST_BODY_BYTES
+        middlewares=[logged, explained, checked, explained, received], client_max_size=MOST_BODY_BYTES
     )
     routes = Routes(core, hooks)
-    app.on_startup.append(guard.prepare)
+    app.on_startup.append(access.prepare)
     app.on_response_prepare.append(headers.on_prepare)
     app.on_shutdown.append(routes.streams.close)
     app.add_routes(routes.table())
@@ -81,10 +81,10 @@ def _path(request: web.Request) -> str:
 
 @web.middleware
 async def received(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Have the whole body in, within its time, before anything is done; then nobody cuts this caller off."""
+    """Read the whole body, within its time limit, before the handler runs, and tell the connection what happens."""
     connection = request.protocol if isinstance(request.protocol, Connection) else None
     if connection:
-        connection.heard()
+        connection.request_accepted()
     if refusal := expect.refuse(request):
         return refusal
     if request.method not in READS:
@@ -95,7 +95,7 @@ async def received(request: web.Request, handler: Handler) -> web.StreamResponse
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
         except ConnectionError as error:
-            # Whoever leaves in the midst of its body is no fault of ours to log.
+            # A caller that disconnects within its body is no fault of ours, and not logged as one.
             raise web.RequestPayloadError from error
     with connection.at_work(is_change=request.method not in READS) if connection else nullcontext():
         response = await handler(request)

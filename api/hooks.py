@@ -1,4 +1,4 @@
-"""What the sidecar tells whoever runs it. The defaults suit a headless one."""
+"""Callbacks from the sidecar to the program that runs it. The defaults are for a headless one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ async def _nobody() -> str | None:
 class Hooks:
     """Called on the loop.
 
-    `on_null_refused`: a page with `Origin: null` was refused, as a packaged desktop app's pages are. `on_show`: another
-    instance asks this one to show itself; returns, within a second or so, why nothing is to be seen, in a sentence or
-    two, or None where something is.
+    `on_null_refused`: a page with `Origin: null` was refused; pages of packaged desktop apps have that origin. It must
+    return at once. `on_show`: another instance asks this one to show itself; returns within about a second None if
+    something is visible, else one or two sentences that say why not.
     """
 
     on_null_refused: Callable[[], None] = _nothing

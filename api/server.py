@@ -18,7 +18,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from api.app import build
 from api.hooks import HEADLESS, Hooks
 from api.http import expect
-from api.http.connection import Crowd
+from api.http.connection import ConnectionPool
 from core import files, token
 from core.endpoint import Endpoint
 from core.errors import CoreError
@@ -139,15 +139,15 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     # From `setup` to `cleanup` there is one.
     http = cast(web.Server, runner.server)
     expect.keep_from_aiohttp(http)
-    crowd = Crowd(http)
+    pool = ConnectionPool(http)
     try:
-        server = await _bind(crowd, host, port)
+        server = await _bind(pool, host, port)
         try:
             yield url_of(host, server.sockets[0].getsockname()[1])
         finally:
             server.close()
     finally:
-        crowd.close()
+        pool.close()
         await runner.cleanup()
 
 
@@ -156,9 +156,9 @@ def url_of(host: str, port: int) -> str:
     return Endpoint.parse(f"http://{f'[{host}]' if ':' in host else host}:{port}").base_url
 
 
-async def _bind(crowd: Crowd, host: str, port: int) -> asyncio.Server:
+async def _bind(pool: ConnectionPool, host: str, port: int) -> asyncio.Server:
     try:
-        return await asyncio.get_running_loop().create_server(crowd, host, port, backlog=_BACKLOG)
+        return await asyncio.get_running_loop().create_server(pool, host, port, backlog=_BACKLOG)
     except OSError as error:
         # From Python 3.11.9 on asyncio puts an error without a number in its place.
         if error.errno in (errno.EADDRNOTAVAIL, None):

@@ -1,4 +1,4 @@
-"""The JSON of every answer. The one place that makes bytes of what goes over the wire."""
+"""The JSON of every answer. Every body is encoded here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.text import spelt_out
 
 
 def encoded(body: msgspec.Struct | dict[str, Any]) -> bytes:
-    """The body as JSON in UTF-8. What no UTF-8 can hold, such as a file name of other bytes, is spelt out."""
+    """The body as JSON in UTF-8. Lone surrogates, as in a file name that is not UTF-8, are escaped."""
     try:
         return msgspec.json.encode(body)
     except UnicodeEncodeError:
@@ -18,7 +18,7 @@ def encoded(body: msgspec.Struct | dict[str, Any]) -> bytes:
 
 
 def _spelt_out(value: Any) -> Any:
-    """The same with every string in it spelt out. The names of fields are ours, and need no care."""
+    """The same value with every string in it escaped. Names of fields are our own and need no escaping."""
     match value:
         case str():
             return spelt_out(value)

@@ -1,4 +1,4 @@
-"""What calls came to, in our own log: enough lines to see what goes on, and a count of the rest."""
+"""The lines about calls in our own log, limited in number, and a count of the rest."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ WINDOW_SECONDS = 1.0
 class CallLog:
     """Writes calls to a logger, at most `MOST_LINES` of a kind within a second, and then how many more there were.
 
-    Anybody may have calls refused as often as they like, web pages included, and must not push all else out of the log.
-    At level DEBUG, which `--verbose` sets, each call is written. Belongs to the loop, which a timer wakes only after a
-    line has been left out.
+    Any program, and any web page, can cause refused calls at will, and must not flood the log. At level DEBUG
+    (`--verbose`) every call is written. Belongs to the loop; a timer is set only after a line was left out.
     """
 
     def __init__(self, log: logging.Logger) -> None:
@@ -26,7 +25,7 @@ class CallLog:
         self._window_ends = float("-inf")
 
     def write(self, kind: str, level: int, line: str, *arguments: object, exc_info: bool = False) -> None:
-        """Write a line, or count it among its kind. `kind` reads on from "3 more calls were …"."""
+        """Write a line, or only count it. `kind` completes the sentence "3 more calls were …"."""
         if not self._log.isEnabledFor(level):
             return
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""One connection and the crowd of them: who is cut off so that the others are served.
+"""One connection and the pool of all of them: which one is closed so that the others are served.
 
-A program that opens connections and says nothing, a byte now and then, or does not read its answer costs us descriptors
-and memory. Nobody who asks and listens meets these limits.
+A program that opens connections and sends nothing, or a byte now and then, or does not read its answers, costs us
+descriptors and memory. Callers that send whole requests and read the answers never meet these limits.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from api.http.headers import stamp
 log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 200
-"""Beyond it the one that has been at rest longest is closed. Below the 256 descriptors that macOS allows by default."""
+"""Beyond it the connection that has been idle longest is closed. Below macOS's default limit of 256 descriptors."""
 KEEPALIVE_SECONDS = 75.0
 FIRST_REQUEST_SECONDS = 10.0
 UNREAD_SECONDS = 20.0
 MOST_UNREAD_BYTES = 64 << 20
-"""What all callers together may leave unread; beyond it those that have left something for longest are cut off."""
+"""How many bytes of answers all callers together may leave unread. Beyond it those that wait longest are closed."""
 _CLOCK_SECONDS = 0.05
 # All that one read brings is parsed in one turn of the event loop, and each chunk of a body costs some microseconds.
 _RECEIVE_BYTES = 16 << 10
 
 
 class Connection(web.RequestHandler):
-    """One caller's connection. Made by `Crowd`."""
+    """One caller's connection. Made by `ConnectionPool`."""
 
     __slots__ = (
         "_answer_bytes",
-        "_crowd",
         "_has_asked",
         "_is_at_work",
         "_is_changing",
         "_may_write",
         "_on_lost",
+        "_pool",
         "_since",
     )
 
-    def __init__(self, crowd: Crowd, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
-        # A refused body is not waited for long.
+    def __init__(self, pool: ConnectionPool, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+        # `lingering_time`: how long aiohttp goes on reading the body of a request that was refused.
         super().__init__(
             server,
             loop=loop,
@@ -54,7 +54,7 @@ class Connection(web.RequestHandler):
             keepalive_timeout=KEEPALIVE_SECONDS,
             lingering_time=1.0,
         )
-        self._crowd = crowd
+        self._pool = pool
         self._has_asked = False
         self._is_at_work = False
         self._is_changing = False
@@ -67,50 +67,50 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-        self._crowd.enter(self)
+        self._pool.enter(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._crowd.leave(self)
+        self._pool.leave(self)
         if self._on_lost:
             self._on_lost()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Note that it leaves an answer unread: the system takes no more of it. The loop calls this."""
+        """Called by the loop when the system's buffer is full: the caller does not read its answer."""
         super().pause_writing()
         self._may_write.clear()
         if not self.is_stream:
             self._is_left_unread()
 
     def resume_writing(self) -> None:
-        """Note that the system takes more again. The loop calls this."""
+        """Called by the loop when the system's buffer has room again."""
         super().resume_writing()
         self._may_write.set()
 
-    def heard(self) -> None:
-        """Note that the guard has let a request in. Its body has a time limit of its own."""
+    def request_accepted(self) -> None:
+        """Note that a request has passed the access checks. Its body has a time limit of its own."""
         if not self._has_asked:
             self._has_asked = True
-            self._crowd.unwatch(self)
+            self._pool.unwatch(self)
 
     @contextmanager
     def at_work(self, *, is_change: bool) -> Iterator[None]:
-        """While a handler is at work for this caller, it is not cut off, unless it only reads and there is no room."""
+        """While a handler works for this caller, it is closed only if the call changes nothing and the pool is full."""
         self._is_at_work, self._is_changing = True, is_change
         try:
             yield
         finally:
             self._is_at_work = self._is_changing = False
             self._since = self._loop.time()
-            self._crowd.touch(self)
-            # Of a stream something may be unread already; any other answer is sent only after this.
-            self._crowd.watch(self)
+            self._pool.touch(self)
+            # A stream may have unread bytes by now; any other answer is sent only after this.
+            self._pool.watch(self)
 
     @contextmanager
     def streaming(self, on_lost: Callable[[], None]) -> Iterator[None]:
-        """While a stream is sent to this caller, nothing cuts it off to make room: streams have limits of their own.
+        """While a stream is sent to this caller, it is not closed to make room: streams have limits of their own.
 
-        `on_lost` is called at once should the connection be lost meanwhile: aiohttp does not tell a handler that.
+        `on_lost` is called at once if the connection is lost meanwhile; aiohttp does not tell a handler.
         """
         self._on_lost = on_lost
         try:
@@ -119,24 +119,24 @@ class Connection(web.RequestHandler):
             self._on_lost = None
 
     def make_room(self, size: int) -> None:
-        """Have room for an answer of `size` bytes: others that leave theirs unread are cut off if it takes that."""
-        self._crowd.make_room(size)
+        """Make room for an answer of `size` bytes, if necessary by closing others that do not read theirs."""
+        self._pool.make_room(size)
         self._answer_bytes = size
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a handler is at work for this caller."""
+        """Whether a handler works for this caller."""
         return self._is_at_work
 
     @property
     def is_changing(self) -> bool:
-        """Whether what is done for this caller changes something, such as a start."""
+        """Whether the handler's call may change something, such as a start."""
         return self._is_changing
 
     async def taken(self) -> None:
-        """Return once the caller has taken so much of what was sent that more may follow. May be cancelled.
+        """Wait until the caller has read enough for more to be sent. May be cancelled.
 
-        aiohttp's own `drain` may not: whoever waits next on the same connection would be cancelled as well.
+        aiohttp's own `drain` must not be cancelled: the next one that waits on the connection would be cancelled too.
         """
         await self._may_write.wait()
 
@@ -147,9 +147,9 @@ class Connection(web.RequestHandler):
 
     @property
     def deadline(self) -> float | None:
-        """When it will have had its time, on the loop's clock: for its first whole request, or to read its last answer.
+        """When the time for its first whole request, or for reading its last answer, is over, on the loop's clock.
 
-        None while we wait for nothing that it owes us.
+        None while neither is awaited.
         """
         if self._is_at_work or self.transport is None:
             return None
@@ -159,21 +159,21 @@ class Connection(web.RequestHandler):
 
     @property
     def unread_bytes(self) -> int:
-        """How much of its answers waits in our memory: the last one stays whole until its rest is small."""
+        """How many bytes of its answers are in our memory. The last body stays in memory whole until little is left."""
         left = 0 if self.transport is None else self.transport.get_write_buffer_size()
         return max(left, self._answer_bytes) if left else 0
 
     def cut(self) -> None:
-        """Close at once; what is unsent is lost."""
+        """Close at once. Unsent bytes are lost."""
         if self.transport is not None:
             self.transport.abort()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer, and let go of it: aiohttp would keep it until the next request or the connection's end.
+        """Send the answer and release its body, which aiohttp would keep until the next request on this connection.
 
-        Returns when the system has taken all but the last 64 KiB of it.
+        Returns when the system has accepted all but the last 64 KiB.
         """
         sent, is_reset = await super().finish_response(request, resp, start_time)
         if isinstance(sent, web.Response):
@@ -183,8 +183,8 @@ class Connection(web.RequestHandler):
         return sent, is_reset
 
     def _is_left_unread(self) -> None:
-        self._crowd.make_room(0)
-        self._crowd.watch(self)
+        self._pool.make_room(0)
+        self._pool.watch(self)
 
     def handle_error(
         self,
@@ -193,9 +193,9 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What the HTTP parser refuses, as a problem like any other. The connection ends: its framing is unknown.
+        """The answer to what the HTTP parser refuses. Then the connection ends, since its framing is unknown.
 
-        Raises ConnectionError if an answer has begun, since no second one may follow in its midst.
+        Raises ConnectionError if another answer has begun: a second one must not be mixed into it.
         """
         if request.writer.output_size > 0:
             raise ConnectionError("An answer had been begun")
@@ -209,8 +209,8 @@ class Connection(web.RequestHandler):
         return response
 
 
-class Crowd:
-    """All connections, those at rest longest first. Belongs to the loop, and wakes it only when one is overdue."""
+class ConnectionPool:
+    """All connections, the one that has been idle longest first. Belongs to the loop; one timer for all deadlines."""
 
     def __init__(self, server: web.Server) -> None:
         self._server = server
@@ -220,45 +220,42 @@ class Crowd:
         self._alarm_for: Connection | None = None
 
     def __call__(self) -> Connection:
-        """The protocol for a new connection, as `create_server` wants it."""
+        """Make the protocol of a new connection. This makes the pool a protocol factory for `create_server`."""
         return Connection(self, self._server, self._loop)
 
     def enter(self, connection: Connection) -> None:
-        """Count a new connection, and make room for it."""
+        """Add a new connection. If there are too many, close the one that has been idle longest.
+
+        If none is idle, close the oldest whose call changes nothing, so that calls which wait do not keep all others
+        out; if there is none either, the new one. A stream is never closed here: it would always be the oldest.
+        """
+        others = list(self._members)
         self._members[connection] = None
         if len(self._members) > MOST_CONNECTIONS:
-            self._cut(self._least_wanted(connection))
+            idle = (each for each in others if not each.is_at_work)
+            reading = (each for each in others if not each.is_changing and not each.is_stream)
+            self._cut(next(idle, None) or next(reading, connection))
         self.watch(connection)
 
-    def _least_wanted(self, newcomer: Connection) -> Connection:
-        """The one at rest longest, else the oldest that only reads: calls that wait must not keep all others out.
-
-        Never a stream: it reads as long as it lives, and would always be the oldest.
-        """
-        others = [each for each in self._members if each is not newcomer]
-        resting = (each for each in others if not each.is_at_work)
-        reading = (each for each in others if not each.is_changing and not each.is_stream)
-        return next(resting, None) or next(reading, newcomer)
-
     def touch(self, connection: Connection) -> None:
-        """Note that this one was served just now."""
+        """Note that this connection was served just now: move it to the end of the order."""
         if connection in self._members:
             del self._members[connection]
             self._members[connection] = None
 
     def leave(self, connection: Connection) -> None:
-        """Forget one that is closed."""
+        """Remove a closed connection."""
         self._members.pop(connection, None)
         self.unwatch(connection)
 
     def close(self) -> None:
-        """Watch no more."""
+        """Cancel the timer."""
         if self._alarm:
             self._alarm.cancel()
         self._alarm = self._alarm_for = None
 
     def watch(self, connection: Connection) -> None:
-        """See to it that this one is cut off at its deadline, if it has one and lets it pass."""
+        """Have this connection closed at its deadline, if it has one and does not meet it."""
         deadline = connection.deadline
         if deadline is None or connection not in self._members:
             return
@@ -268,7 +265,7 @@ class Crowd:
             self._alarm_for = connection
 
     def unwatch(self, connection: Connection) -> None:
-        """Note that this one has met its deadline."""
+        """Note that this connection has met its deadline."""
         if self._alarm_for is connection:
             self.close()
             for each in self._members:
@@ -286,9 +283,9 @@ class Crowd:
             self.watch(connection)
 
     def make_room(self, size: int) -> None:
-        """Keep what nobody reads within bounds, with `size` bytes more to come, whoever asks for however much.
+        """Close connections that leave answers unread until these, and `size` bytes more, are below MOST_UNREAD_BYTES.
 
-        Whoever was answered last has had the least time to read, and goes last.
+        The one that was answered last has had the least time to read, and is closed last.
         """
         unread = {each: each.unread_bytes for each in self._members if not each.is_stream}
         excess = sum(unread.values()) + size - MOST_UNREAD_BYTES
@@ -300,6 +297,6 @@ class Crowd:
                 self._cut(each)
 
     def _cut(self, connection: Connection) -> None:
-        # Its end is told later, and until then it must not be picked again.
+        # `connection_lost` is called later; until then this connection must not be chosen again.
         self.leave(connection)
         connection.cut()

@@ -1,6 +1,6 @@
-"""`Expect` (RFC 9110, 10.1.1): met once the guard has let a request in, not before.
+"""`Expect` (RFC 9110, 10.1.1), answered only after a request has passed the access checks.
 
-aiohttp would meet it ahead of every middleware: with a plain 417 of its own, or with `100 Continue` for whoever calls.
+aiohttp would answer it before any middleware runs: by `100 Continue` to every caller, or by a plain 417 of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def keep_from_aiohttp(server: web.Server) -> None:
-    """Have the server's requests come without the header; `refuse` and `invite` know it. Call before the first."""
+    """Hide the header from aiohttp; `refuse` and `invite` act on it instead. Call it before the first request."""
     make = server.request_factory
 
     def make_without(
@@ -28,14 +28,14 @@ def keep_from_aiohttp(server: web.Server) -> None:
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        # What could not be read has a plain dict of no headers.
+        # A request that could not be parsed has a plain, empty dict as headers.
         if hdrs.EXPECT not in message.headers:
             return make(message, payload, protocol, writer, task)
         rest = message.headers.copy()
         expected = ", ".join(rest.popall(hdrs.EXPECT))
         message = message._replace(headers=type(message.headers)(rest))
         request = make(message, payload, protocol, writer, task)
-        # HTTP/1.0 knows no expectations, and its callers do not know what `100 Continue` is.
+        # HTTP/1.0 has no expectations, and its clients do not understand `100 Continue`.
         request[_EXPECTED] = expected.strip().lower() if request.version >= HttpVersion11 else ""
         return request
 
@@ -43,7 +43,7 @@ def keep_from_aiohttp(server: web.Server) -> None:
 
 
 def refuse(request: web.Request) -> web.Response | None:
-    """The answer to a request that expects what we do not know."""
+    """A 417 for an unknown expectation, else None."""
     if request.get(_EXPECTED, "") in {"", "100-continue"}:
         return None
     return problem(
@@ -56,6 +56,6 @@ def refuse(request: web.Request) -> web.Response | None:
 
 
 def invite(request: web.Request) -> None:
-    """Tell a caller that waits for it to send its body."""
+    """Send `100 Continue` to a caller that waits for it before it sends its body."""
     if request.get(_EXPECTED) and request.body_exists and request.transport is not None:
         request.transport.write(_CONTINUE)

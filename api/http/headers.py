@@ -1,7 +1,7 @@
-"""Our headers' names, and what every answer bears.
+"""Names of our headers, and the headers that every answer has.
 
-It is put in when an answer is *prepared*, just before its head is sent: the head of a stream is sent long before its
-handler returns, and a middleware that waits for that would come too late.
+They are set when an answer is *prepared*, just before its head is sent. A middleware would be too late for a stream,
+whose head is sent long before its handler returns.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ CORRELATION = "X-Correlation-ID"
 TOKEN = "X-Aura-Token"  # noqa: S105 - a name, no secret
 LAST_EVENT_ID = "Last-Event-ID"
 READER = web.RequestKey("reader", str)
-"""The Origin whose pages may read the answer, whatever it is. The guard sets it; without it no other page may."""
+"""The Origin whose pages may read the answer, whatever it is. Set by the access checks; if unset, no page may."""
 _IDENTITY = web.RequestKey("identity", str)
 _CORRELATION_SHAPE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 def identity(request: web.BaseRequest) -> str:
-    """The correlation id of a request and its answer: the caller's own, if it is one."""
+    """The correlation id of a request and its answer: the caller's own if it has a valid form, else a new one."""
     if _IDENTITY not in request:
         offered = request.headers.get(CORRELATION, "")
         request[_IDENTITY] = offered if _CORRELATION_SHAPE.fullmatch(offered) else uuid.uuid4().hex
@@ -29,7 +29,7 @@ def identity(request: web.BaseRequest) -> str:
 
 
 def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Put in what every answer bears: its correlation id, what keeps it out of caches, and which page may read it."""
+    """Set the headers that every answer has: correlation id, no caching, no sniffing, and whose pages may read it."""
     response.headers[CORRELATION] = identity(request)
     response.headers[hdrs.CACHE_CONTROL] = "no-store"
     response.headers[hdrs.SERVER] = "aura-ollama"
@@ -41,5 +41,5 @@ def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
 
 
 async def on_prepare(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """The same as a signal of aiohttp's, which is sent for each answer of an application."""
+    """`stamp` as a handler of aiohttp's signal `on_response_prepare`, which is sent for each answer."""
     stamp(request, response)

@@ -1,4 +1,4 @@
-"""What a request may bear beside its path: read strictly, and refused in words."""
+"""Query parameters, read strictly. A wrong value is refused with its name, the value and what would do."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from aiohttp import web
 from api.errors import BadValue
 
 DEFAULT_LINES, MOST_LINES = 200, 10_000
-"""Of the log, in one answer or at the beginning of a stream."""
+"""How many log lines one answer, or the beginning of a stream, may have."""
 E = TypeVar("E", bound=StrEnum)
 
 
 def whole_number(request: web.Request, name: str, *, least: int, most: int, default: int) -> int:
-    """That parameter of the query. Raises BadValue unless it is absent, or there once and within its limits."""
+    """That query parameter, else `default`. Raises BadValue if it occurs twice or is not from `least` to `most`."""
     found = request.query.getall(name, [str(default)])
     if len(found) == 1 and re.fullmatch("[0-9]{1,9}", found[0]) and least <= int(found[0]) <= most:
         return int(found[0])
@@ -25,7 +25,7 @@ def whole_number(request: web.Request, name: str, *, least: int, most: int, defa
 
 
 def one_of_each(request: web.Request, name: str, offered: Collection[E], default: Collection[E]) -> frozenset[E]:
-    """The names in that parameter of the query, divided by commas. Raises BadValue for any that is not offered."""
+    """The names in that query parameter, divided by commas. Raises BadValue for a name that is not in `offered`."""
     found = request.query.getall(name, [])
     if not found:
         return frozenset(default)

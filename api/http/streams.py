@@ -1,9 +1,10 @@
-"""Answers that go on: server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-How a stream works: a route makes a `Source` and has `Streams.serve` send what it brings. Each part is awaited, then
-sent, and must be taken by the reader before the source is asked for the next one: who does not read costs no memory and
-holds nobody up. Who takes nothing for 10 s loses the stream. Whatever ends a stream, other than the reader itself, is
-told in a last event `end`. A browser then comes back by itself, and says which `id` it had last.
+How a stream works: a route makes a `Source`, and `Streams.serve` sends what it brings. Each part is awaited, sent, and
+must be taken by the reader before the source is asked for the next part. So a reader that does not read costs no memory
+and delays nobody; one that takes nothing for 10 s loses the stream. If anything but the reader ends a stream, a last
+event `end` tells the reason. Events have an `id`, the reader's place: a browser reconnects by itself and sends the last
+one as `Last-Event-ID`, and the source goes on from there.
 """
 
 from __future__ import annotations
@@ -29,18 +30,18 @@ log = logging.getLogger(__name__)
 
 MOST_STREAMS = 32
 COMMENT_SECONDS = 15.0
-"""How often a silent stream says something, so that neither end, nor what lies between, takes it for dead."""
+"""How often a silent stream sends a comment, so that neither end, nor a proxy in between, takes it for dead."""
 SLOW_SECONDS = 10.0
 _RETRY_SECONDS = 5
 _KERNEL_BYTES = 128 << 10
-"""What the kernel keeps for a reader that does not read. It would make that megabytes by itself."""
-# A browser waits for 1 s before it comes back.
+"""The kernel's send buffer per stream (SO_SNDBUF). By default it grows to megabytes for a reader that does not read."""
+# A browser waits 1 s before it reconnects.
 _GREETING = b"retry: 1000\n\n"
 _COMMENT = b":\n\n"
 
 
 class End(Enum):
-    """Why a stream ends, and what its reader is told of that."""
+    """Why a stream ends, with the text for its reader."""
 
     LEFT = "The reader has left."
     SLOW = f"The stream was not read for {SLOW_SECONDS:g} s."
@@ -52,48 +53,56 @@ class Source(Protocol):
     """What a stream sends. Belongs to the loop."""
 
     async def next(self) -> bytes:
-        """The next events, framed, once there are any. May be cancelled and called again, and loses nothing by that."""
+        """Wait for the next events, and return them framed. May be cancelled and called again without losing any."""
 
 
 def framed(data: str, *, event: str | None = None, id: str | None = None) -> str:
-    """One event, with `data` on one line. What would end that line, and begin a field of its own, is spelt out."""
+    """One event, with `data` on one line. Line ends in it, which would begin another field, are escaped."""
     data = data.replace("\r", "\\x0d").replace("\n", "\\x0a")
     head = (f"id: {id}\n" if id else "") + (f"event: {event}\n" if event else "")
     return f"{head}data: {data}\n\n"
 
 
 def place_only(id: str) -> str:
-    """What tells the reader a new place to come back to, and is no event."""
+    """A block with an `id` only: it tells the reader a new place to come back to, and is no event."""
     return f"id: {id}\n\n"
 
 
 class Streams:
-    """All streams of the sidecar, so that they are counted and can be ended. Belongs to the loop."""
+    """All streams of the sidecar, to count and to end them. Belongs to the loop."""
 
     def __init__(self) -> None:
         self._enders: set[Callable[[End], None]] = set()
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many streams are open."""
         return len(self._enders)
 
     async def close(self, app: web.Application) -> None:
-        """End them all, with a word to each. For aiohttp's `on_shutdown`."""
+        """End all streams, each with an event `end`. For aiohttp's `on_shutdown`."""
         for end in list(self._enders):
             end(End.CLOSING)
 
     async def serve(self, request: web.Request, source: Source) -> web.StreamResponse:
         """Send what the source brings until the reader leaves or is too slow, or the sidecar ends.
 
-        429 if there are 32 streams already.
+        Answers 429 if MOST_STREAMS are open.
         """
         if self.count >= MOST_STREAMS:
-            return _refusal()
-        # Our server makes no other.
+            refusal = problem(
+                429,
+                "too_many_streams",
+                "Too many streams",
+                f"{MOST_STREAMS} streams are open, and there cannot be more.",
+                f"Close one, or try again in {_RETRY_SECONDS} s.",
+            )
+            refusal.headers["Retry-After"] = str(_RETRY_SECONDS)
+            return refusal
+        # Our server makes connections of this class only.
         connection = cast(Connection, request.protocol)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        # Nothing follows a stream on its connection.
+        # A stream is the last answer on its connection.
         response.force_close()
         ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
@@ -112,7 +121,7 @@ class Streams:
                     level = logging.INFO if why is End.SLOW else logging.DEBUG
                     log.log(level, "stream %s ended: %s", identity(request), why.value)
         except ConnectionError:
-            # It has left before the head could be sent.
+            # The reader left before the head was sent.
             pass
         finally:
             self._enders.discard(end)
@@ -120,8 +129,8 @@ class Streams:
 
 
 async def _send_until(ended: asyncio.Future[End], request: web.Request, connection: Connection, source: Source) -> End:
-    """Send until `ended` says why that is over, or the sending itself does; then leave a last word."""
-    # The one kind that aiohttp has.
+    """Send until `ended` is resolved or sending fails; then send the event `end`. Returns why the stream ended."""
+    # aiohttp has no other class of writer.
     writer = cast(StreamWriter, request.writer)
     sending = asyncio.create_task(_send(writer, connection, source))
     either: list[asyncio.Future[Any]] = [sending, ended]
@@ -144,19 +153,19 @@ async def _send_until(ended: asyncio.Future[End], request: web.Request, connecti
         return why
     word = {"type": "end", "reason": why.name.lower(), "message": why.value}
     with suppress(ConnectionError):
-        # A slow reader has the time that any reader has to read what is left.
+        # A slow reader may still read this later, like the rest of any answer.
         await writer.write(framed(json.dumps(word), event="end").encode(), drain=False)
     if why is End.CLOSING and connection.unread_bytes:
-        # The end of the sidecar waits for nobody.
+        # The end of the sidecar does not wait for a reader.
         connection.cut()
     return why
 
 
 async def _send(writer: StreamWriter, connection: Connection, source: Source) -> None:
-    """Send for ever. Raises TimeoutError once the reader takes nothing any more, ConnectionError if it has left."""
+    """Send for ever. Raises TimeoutError if the reader takes nothing for SLOW_SECONDS, ConnectionError if it left."""
     part = _GREETING
     while True:
-        # Nothing waits in here, so that a cancellation leaves no event half sent.
+        # With `drain=False` this does not wait, so a cancellation never cuts an event in two.
         await writer.write(part, drain=False)
         async with asyncio.timeout(SLOW_SECONDS):
             await connection.taken()
@@ -165,15 +174,3 @@ async def _send(writer: StreamWriter, connection: Connection, source: Source) ->
                 part = await source.next()
         except TimeoutError:
             part = _COMMENT
-
-
-def _refusal() -> web.Response:
-    refusal = problem(
-        429,
-        "too_many_streams",
-        "Too many streams",
-        f"{MOST_STREAMS} streams are open, and there cannot be more.",
-        f"Close one, or try again in {_RETRY_SECONDS} s.",
-    )
-    refusal.headers["Retry-After"] = str(_RETRY_SECONDS)
-    return refusal

@@ -166,7 +166,7 @@ CLOSE = "Connection: close"
 
 @pytest.mark.parametrize("first", KNOWN_AND_UNKNOWN)
 @pytest.mark.parametrize("wanted", ["tea", "100-continue, tea", "100-continue\r\nExpect: tea", "\xff"])
-async def test_what_cannot_be_expected_is_refused_by_the_guard_first_and_then_as_a_problem(
+async def test_what_cannot_be_expected_is_refused_by_the_access_checks_first_and_then_as_a_problem(
     rig: Rig, first: str, wanted: str
 ) -> None:
     async with serving(rig) as served:
@@ -177,7 +177,7 @@ async def test_what_cannot_be_expected_is_refused_by_the_guard_first_and_then_as
         assert rig.starts == 0
 
 
-async def test_nobody_is_told_to_go_on_before_the_guard_has_let_the_request_in(rig: Rig) -> None:
+async def test_nobody_is_told_to_go_on_before_the_access_checks_have_let_the_request_in(rig: Rig) -> None:
     """No route of today reads a body, but each waits for it, so that nothing is done for half a request."""
     asks = ("Content-Length: 2", "Expect: 100-continue", CLOSE)
     async with serving(rig) as served:

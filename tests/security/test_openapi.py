@@ -90,7 +90,7 @@ def test_a_route_that_says_nothing_of_itself_cannot_be_served() -> None:
         document([*table(), web.get("/silent", silent)])
 
 
-def test_it_is_served_to_those_only_whom_the_guard_lets_in(sidecar: Sidecar) -> None:
+def test_it_is_served_to_those_only_whom_the_access_checks_let_in(sidecar: Sidecar) -> None:
     assert call("GET", f"{sidecar.url}/openapi.json").json == json.loads(document(table()))
     for headers in ({"Origin": "http://evil.com"}, {"Host": "evil.com"}, {"Sec-Fetch-Site": "cross-site"}):
         assert call("GET", f"{sidecar.url}/openapi.json", headers=headers).status == 403

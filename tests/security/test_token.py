@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from api.guard.throttle import BURST
+from api.access.throttle import BURST
 from api.hooks import HEADLESS
 from api.openapi import operation
 from api.routes.calls import Routes

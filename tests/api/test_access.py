@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from api.access.checks import MOST_BODY_BYTES
 from api.app import build
-from api.guard.checks import MOST_BODY_BYTES
 from api.hooks import HEADLESS, Hooks
 from api.routes.calls import Routes
 from core import token
@@ -109,7 +109,7 @@ NO_ORIGINS_OF_OURS = (
 @pytest.fixture
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     """A data folder with a stand-in that would start at once."""
-    root = tmp_path_factory.mktemp("guard")
+    root = tmp_path_factory.mktemp("access")
     return Rig(root, fake_ollama.install(root / "bin"))
 
 
@@ -298,7 +298,7 @@ async def test_what_is_not_there_is_a_problem_too(rig: Rig) -> None:
         ("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site", "site_refused"),
     ],
 )
-async def test_no_method_leads_past_the_guard_on_any_route_the_application_has(
+async def test_no_method_leads_past_the_access_checks_on_any_route_the_application_has(
     rig: Rig, headers: str, code: str
 ) -> None:
     shown = []
