@@ -16,7 +16,7 @@ from api.hooks import HEADLESS, Hooks
 from api.http import expect, headers
 from api.http.call_log import CallLog
 from api.http.connection import Connection
-from api.routes.calls import Routes
+from api.routes.table import Routes
 from core.sidecar import Sidecar
 
 log = logging.getLogger(__name__)

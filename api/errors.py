@@ -1,4 +1,4 @@
-"""From what can go wrong to what goes over the wire: the only place that gives a core error an HTTP status."""
+"""From errors to answers: the only place that gives a core error an HTTP status."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core import errors
 from core.errors import CoreError
 from core.text import in_sentences
 
-# The Aura app retries each 5xx three times and logs its user out on 401: 5xx is for real faults, and 401 is never sent.
+# The Aura app retries each 5xx three times and logs its user out on 401: 5xx is for faults only, and 401 is never sent.
 STATUS_OF = {
     errors.ConfigError.code: 400,
     errors.PathNotConfigured.code: 400,
@@ -35,7 +35,7 @@ STATUS_OF = {
 
 
 def problem(status: int, code: str, title: str, message: str, action: str | None = None) -> web.Response:
-    """An RFC 9457 problem response that also bears what the Aura app reads."""
+    """An RFC 9457 problem response that also has the fields which the Aura app reads."""
     detail = in_sentences(message, action)
     body = ProblemBody(f"urn:aura-ollama:{code}", title, status, detail, code, message, action=action)
     return web.Response(status=status, body=encoded(body), content_type="application/problem+json")
@@ -47,7 +47,7 @@ def core_problem(error: CoreError) -> web.Response:
 
 
 class BadValue(Exception):
-    """A value in the request cannot be used: the field, what was found, and what would do."""
+    """A value in the request cannot be used. Names the field, the value, and what would be accepted (`wanted`)."""
 
     def __init__(self, field: str, found: str, wanted: str) -> None:
         super().__init__(f"{field} is {found!r}.")
@@ -55,7 +55,7 @@ class BadValue(Exception):
 
 
 def explanation(error: Exception, path: str) -> web.Response | None:
-    """The response for whatever a handler raises on a call of `path`; None for a fault of ours."""
+    """The response for an exception of a handler, on a call of `path`; None for a fault of ours."""
     match error:
         case CoreError():
             return core_problem(error)

@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 description, made from the one route table and the wire's own types, so that it cannot drift.
+"""The OpenAPI 3.1 description, made from the route table and the types of the bodies, so that it always matches them.
 
-A handler says with `@answers` what it returns; one that does not has no place in the table.
+A handler declares with `@answers` what it returns. A handler without it must not be in the table.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOKEN = "auraToken"  # noqa: S105 - a name, no secret
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A body that is no JSON but text, of that media type; `item` is the shape of each event, if it is a stream."""
+    """A body that is text of that media type, not JSON. `item` is the type of each event, if it is a stream."""
 
     media_type: str
     item: type[msgspec.Struct] | None = None
@@ -34,14 +34,14 @@ class Text:
 
 EVENT_STREAM = Text("text/event-stream", ServerEventBody)
 Body = type[msgspec.Struct] | Text | None
-"""What an answer holds: JSON of that shape, text, or nothing."""
+"""What an answer has as its body: JSON of that type, text, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a handler promises: its successes by status, and which `errors` are its own.
+    """What a handler declares: bodies by status of success, and the statuses of its own `errors`.
 
-    `query` and `headers` give the JSON Schema of each parameter.
+    `query` and `headers` hold the JSON Schema of each parameter.
     """
 
     successes: Mapping[int, Body]
@@ -64,13 +64,13 @@ def answers(
     needs_token: bool = False,
     is_private: bool = False,
 ) -> Callable[[_F], _F]:
-    """Describe a handler: by the body of its 200, or by the body of each status that is a success.
+    """Describe a handler by the body of its 200, or by the body of each status of success.
 
     `@answers(StatusBody)`, `@answers({200: PulledBody, 202: JobBody})`, `@answers({204: None})`,
     `@answers(EVENT_STREAM)`, `@answers(Text("text/plain"))`.
 
-    `needs_token` is a must for whatever can decide which program is run, or with what environment. `is_private` is for
-    what only this user's programs may read, or whoever bears the token, as is so of every call that changes something.
+    Set `needs_token` for every call that can decide which program is run, or with which environment. Set `is_private`
+    for a read that is allowed only to this user's programs, or with the token; every mutation is anyway.
     """
     successes = success if isinstance(success, Mapping) else {200: success}
 
@@ -82,25 +82,30 @@ def answers(
 
 
 def operation(handler: Any) -> Operation | None:
-    """What a handler, bound or not, promises; None for one that nobody described, such as aiohttp's own."""
+    """What a handler, bound or not, declares; None for one without `@answers`, such as aiohttp's own."""
     return _OPERATIONS.get(getattr(handler, "__func__", handler))
 
 
 def needs_token(handler: Any) -> bool:
-    """Whether a handler is marked so."""
+    """Whether a handler is declared with `needs_token`."""
     known = operation(handler)
     return known is not None and known.needs_token
 
 
 def is_private(handler: Any) -> bool:
-    """Whether a handler is marked so."""
+    """Whether a handler is declared with `is_private`."""
     known = operation(handler)
     return known is not None and known.is_private
 
 
 def document(routes: Iterable[web.RouteDef]) -> bytes:
     """The description as JSON. Raises LookupError for a handler without `@answers`."""
-    table = [(route, _known(route)) for route in routes]
+    table: list[tuple[web.RouteDef, Operation]] = []
+    for route in routes:
+        declared = operation(route.handler)
+        if declared is None:
+            raise LookupError(f"{route.method} {route.path} has a handler without @answers")
+        table.append((route, declared))
     shapes = {_shape(body) for _, known in table for body in known.successes.values()} | {ProblemBody}
     ordered = sorted(filter(None, shapes), key=lambda shape: shape.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
@@ -132,13 +137,6 @@ def document(routes: Iterable[web.RouteDef]) -> bytes:
     )
 
 
-def _known(route: web.RouteDef) -> Operation:
-    known = operation(route.handler)
-    if known is None:
-        raise LookupError(f"{route.method} {route.path} has a handler without @answers")
-    return known
-
-
 def _operation(route: web.RouteDef, known: Operation) -> _Json:
     failures = {*_ANY_CALL, *known.errors} | ({*_MUTATION} if route.method != "GET" else set())
     parameters = [("query", *each) for each in known.query.items()]
@@ -162,7 +160,7 @@ def _success(status: int, body: Body) -> _Json:
 
 
 def _response(status: int, media_type: str, body: Body) -> _Json:
-    # OpenAPI 3.1 has no word for what a stream is made of. Its tools take the schema for that of one event.
+    # OpenAPI 3.1 cannot describe the items of a stream. Its tools take the schema as that of one event.
     shape = _shape(body)
     schema = {"$ref": f"#/components/schemas/{shape.__name__}"} if shape else {"type": "string"}
     return {"description": HTTPStatus(status).phrase, "content": {media_type: {"schema": schema}}}

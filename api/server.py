@@ -1,4 +1,4 @@
-"""Runs the sidecar: one instance a data folder, one socket, until told to end. Blocks on nothing."""
+"""Runs the sidecar: one per data folder, one socket, until told to end. Never blocks the loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from core.errors import CoreError
 from core.ollama.listener import find_listener
 from core.platform import disown, make_private_dir, unlink_private, who_else_may_write
 from core.settings.paths import Paths
-from core.settings.reader import SettingsReader
 from core.sidecar import Sidecar
 from core.threads.single_flight import within
 
@@ -33,13 +32,13 @@ ADDRESS = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0
 _DISK_SECONDS = 5.0
 _GOODBYE_SECONDS = 1.0
-# So many are accepted at once, before any can be cut off: they must not use up our descriptors.
+# So many connections may be accepted in one iteration of the loop, before any is closed, so keep it below our limit.
 _BACKLOG = 128
 T = TypeVar("T")
 
 
 class AlreadyServed(CoreError):
-    """Another sidecar serves this data folder, at `url` if it could be learnt."""
+    """Another sidecar serves this data folder; `url` is its address, None if unknown."""
 
     code = "already_served"
     title = "Already running"
@@ -72,7 +71,7 @@ class DataOutOfReach(CoreError):
 
 @asynccontextmanager
 async def only_instance(paths: Paths) -> AsyncIterator[Path]:
-    """Hold the data folder's lock. Yields the file that tells a second instance whom it met.
+    """Hold the data folder's lock. Yields the path of the file in which a second instance finds our URL.
 
     Raises AlreadyServed, DataOutOfReach, or OSError if the folder cannot be used.
     """
@@ -81,7 +80,7 @@ async def only_instance(paths: Paths) -> AsyncIterator[Path]:
     try:
         yield note
     finally:
-        # If the disk does not answer, the lock goes with this process.
+        # If the disk does not answer, the system releases the lock at the end of this process.
         with suppress(TimeoutError):
             await within(_GOODBYE_SECONDS, "unlock", lambda: _unlock(lock, note))
 
@@ -100,20 +99,20 @@ async def _on_disk(paths: Paths, work: Callable[[], T]) -> T:
 def _lock(paths: Paths, note: Path) -> BaseFileLock:
     make_private_dir(str(paths.run))
     if who := who_else_may_write(str(paths.data), paths.data.stat()):
-        # The settings in it could have us run any program of somebody else's choice.
+        # The settings in it name the program to run, so nobody else may write them.
         raise PermissionError(errno.EPERM, f"This folder is not used: {who}", str(paths.data))
     disown(str(paths.run / "sidecar.lock"))
-    # Worker threads come and go, so the lock must not belong to one.
+    # Locked and released on different threads.
     lock = FileLock(paths.run / "sidecar.lock", timeout=0, thread_local=False)
     try:
         lock.acquire()
     except NotImplementedError:
         raise OSError(errno.ENOTSUP, "Its file system keeps no locks", str(paths.run)) from None
     except Timeout:
-        url, pid = _who(note)
+        url, pid = _read_note(note)
         where = f": {url} (pid {pid})" if url else ""
         raise AlreadyServed(f"Another sidecar serves {paths.data}{where}.", url) from None
-    # Whoever met a killed sidecar's note would bring the token to whatever listens there now.
+    # The note of a killed sidecar would have a second instance send the token to whatever listens at that URL by now.
     unlink_private(str(note))
     return lock
 
@@ -123,7 +122,8 @@ def _unlock(lock: BaseFileLock, note: Path) -> None:
     lock.release()
 
 
-def _who(note: Path) -> tuple[str | None, int | None]:
+def _read_note(note: Path) -> tuple[str | None, int | None]:
+    """The URL and the pid of the sidecar that holds the lock; None for both if they cannot be read."""
     try:
         found = json.loads(files.read(str(note)))
         return str(found["url"]), int(found["pid"])
@@ -136,7 +136,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     """Serve at an IP address; yields the URL. Raises AddressTaken, naming the holder, or AddressUnusable."""
     runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
-    # From `setup` to `cleanup` there is one.
+    # Not None between `setup` and `cleanup`.
     http = cast(web.Server, runner.server)
     expect.keep_from_aiohttp(http)
     pool = ConnectionPool(http)
@@ -152,7 +152,7 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
 
 
 def url_of(host: str, port: int) -> str:
-    """Where a program on this machine reaches what is bound there: a wildcard is reached on its own loopback."""
+    """The URL by which programs of this machine reach a server bound to `host`; for a wildcard it is on loopback."""
     return Endpoint.parse(f"http://{f'[{host}]' if ':' in host else host}:{port}").base_url
 
 
@@ -160,7 +160,7 @@ async def _bind(pool: ConnectionPool, host: str, port: int) -> asyncio.Server:
     try:
         return await asyncio.get_running_loop().create_server(pool, host, port, backlog=_BACKLOG)
     except OSError as error:
-        # From Python 3.11.9 on asyncio puts an error without a number in its place.
+        # From Python 3.11.9 on, asyncio raises an OSError without errno in place of EADDRNOTAVAIL.
         if error.errno in (errno.EADDRNOTAVAIL, None):
             raise AddressUnusable(
                 f"The sidecar cannot listen on {host}: this machine has no such address.",
@@ -178,28 +178,25 @@ async def _bind(pool: ConnectionPool, host: str, port: int) -> asyncio.Server:
 
 @asynccontextmanager
 async def sidecar(core: Sidecar, port: int, hooks: Hooks = HEADLESS, host: str = ADDRESS) -> AsyncIterator[str]:
-    """Everything that must be up while the sidecar serves: lock, token, socket. Yields the URL.
+    """Hold all that the sidecar needs while it serves: lock, token, socket. Yields the URL.
 
     Raises AlreadyServed, AddressTaken, AddressUnusable, DataOutOfReach, or OSError if the data folder cannot be used.
     """
     if not ipaddress.ip_address(host).is_loopback:
-        await _demand_token(core.settings, host)
+        reading = await core.settings.fresh()
+        if not reading.settings.sidecar.require_token:
+            raise AddressUnusable(
+                f"The sidecar does not listen on {host}, where other machines can reach it, without a token.",
+                action='Set "requireToken": true in ollama-sidecar.json, or stay on 127.0.0.1.',
+            )
+
+    def write_note(url: str) -> None:
+        # Without it a second instance still finds the lock, but not our URL.
+        with suppress(OSError):
+            files.write(str(note), json.dumps({"url": url, "pid": os.getpid()}))
+
     async with only_instance(core.paths) as note:
         await _on_disk(core.paths, lambda: token.read_or_create(core.paths.run))
         async with listening(build(core, hooks), host, port) as url:
-            await _on_disk(core.paths, lambda: _introduce(note, url))
+            await _on_disk(core.paths, lambda: write_note(url))
             yield url
-
-
-async def _demand_token(settings: SettingsReader, host: str) -> None:
-    if not (await settings.fresh()).settings.sidecar.require_token:
-        raise AddressUnusable(
-            f"The sidecar does not listen on {host}, where other machines can reach it, without a token.",
-            action='Set "requireToken": true in ollama-sidecar.json, or stay on 127.0.0.1.',
-        )
-
-
-def _introduce(note: Path, url: str) -> None:
-    # Without it a second instance still sees the lock, only not whom it met.
-    with suppress(OSError):
-        files.write(str(note), json.dumps({"url": url, "pid": os.getpid()}))

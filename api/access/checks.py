@@ -232,7 +232,7 @@ class AccessCheck:
         await self._read_token(_FIRST_TOKEN_SECONDS)
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse, answer a preflight, or call the handler. Pages of an allowed Origin may read the answer, whatever it is."""
+        """Refuse, answer a preflight, or call the handler. Pages of an allowed Origin may read any of these answers."""
         # If the connection is closed there is no address, and nobody gets the answer.
         own, peer = (request.get_extra_info(name) or ("", 0) for name in ("sockname", "peername"))
         settings = (await self._settings.fresh(max_age=_FRESH_SECONDS)).settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
 from core.text import spelt_out
 
@@ -27,3 +28,13 @@ def _spelt_out(value: Any) -> Any:
         case dict():
             return {name: _spelt_out(each) for name, each in value.items()}
     return value
+
+
+def json_answer(body: msgspec.Struct) -> web.Response:
+    """A 200 with that body."""
+    return json_bytes_answer(encoded(body))
+
+
+def json_bytes_answer(content: bytes) -> web.Response:
+    """A 200 with JSON that is encoded already."""
+    return web.Response(body=content, content_type="application/json")

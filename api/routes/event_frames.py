@@ -1,7 +1,7 @@
-"""What one reader of `GET /api/ollama/events` gets: a greeting, what it missed since it was here last, then the news.
+"""What one reader of `GET /api/ollama/events` gets: a `hello`, the events it has missed, then new ones.
 
-Each event bears the id by which a reader comes back (`EPOCH-N`). A reader that is new, or has missed more than the
-history keeps, gets the present status beside, so that it can go on from there.
+Each event has an `id` (`EPOCH-N`), from which a reader goes on when it reconnects. A reader that is new, or that has
+missed more than the history keeps, gets the present status first, and so knows the whole state again.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class EventFrames:
     """The source of one reader's stream. Belongs to the loop."""
 
     def __init__(self, core: Sidecar, types: Collection[EventType], last: str | None) -> None:
-        """`last` is the id of the last event that the reader had. Raises ValueError if it can be none."""
+        """`last` is the id of the last event that the reader has. Raises ValueError if it is no id."""
         self._supervisor = core.ollama
         self._history = core.events
         self._types = types
         self._is_back = last is not None
         self._last = self._history.number_of(last) if last is not None else None
         self._number: int | None = None
-        """Of the event up to which the reader has been told; None before the greeting."""
+        """The number of the last event that the reader was sent; None before `hello`."""
 
     async def next(self) -> bytes:
-        """The next events, framed, once there are any. May be cancelled and called again, and loses nothing by that."""
+        """Wait for the next events, and return them framed. May be cancelled and called again without losing any."""
         if self._number is None:
             frames, self._number = await self._greeting()
         else:
@@ -50,7 +50,7 @@ class EventFrames:
         newest = self._history.newest
         frames = self._framed("hello", newest, is_place=False)
         if self._is_back:
-            # Its last event was of another run, of which nothing is known any more.
+            # The reader's last event was of an earlier run of the sidecar, whose history is gone.
             frames += self._framed("gap", newest, {"lost": None}, is_place=False)
         return frames + self._present(status, newest), newest
 
@@ -66,12 +66,12 @@ class EventFrames:
                 frames += self._framed(event.type, event.number, event.data, event.instance, event.at)
         last = batch.events[-1]
         if last.type not in self._types:
-            # A reader that is told little must not come back to where nothing is kept any more.
+            # A reader of rare types needs a new place too, or it would come back to a place that was dropped long ago.
             frames += place_only(self._history.id_of(last.number))
         return frames, last.number
 
     def _present(self, status: Status, number: int) -> str:
-        """What is now, for a reader that goes on after that event."""
+        """The present status, for a reader that goes on after that event."""
         if EventType.STATUS not in self._types:
             return place_only(self._history.id_of(number))
         return self._framed(EventType.STATUS, number, status, DEFAULT_INSTANCE)
@@ -86,7 +86,7 @@ class EventFrames:
         *,
         is_place: bool = True,
     ) -> str:
-        """One event; `is_place` says whether a reader that has had it may come back to it."""
+        """One event. `is_place`: it has an `id`, so that a reader may go on from it."""
         moment = datetime.fromtimestamp(time.time() if at is None else at, UTC)
         body: dict[str, Any] = {
             "id": self._history.id_of(number),

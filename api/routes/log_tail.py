@@ -1,4 +1,4 @@
-"""The last lines of Ollama's log as an answer: one read at a time, and none that a disk can hold up for good."""
+"""The last lines of Ollama's log as an answer: one read at a time, with a deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOG_SECONDS = 5.0
 class LogTail:
     """Answers from the logs of one instance. Belongs to the loop; reads and encodes in a thread.
 
-    One caller at a time has its turn, since each answer may take a hundred megabytes for a moment.
+    One caller at a time, because an answer may take a hundred megabytes of memory for a moment.
     """
 
     def __init__(self, logs: Logs) -> None:
@@ -27,16 +27,16 @@ class LogTail:
         self._reading = SingleFlight("log tail", self._read)
 
     async def body(self, most_lines: int, is_still_wanted: Callable[[], bool]) -> bytes:
-        """A `LogsBody` with the last lines; empty if nobody wants it any more when its turn has come.
+        """A `LogsBody` with the last lines; empty if `is_still_wanted` is false when the caller's turn comes.
 
-        If the disk does not answer within 5 s, that is its `error`, at once for those whose turn comes meanwhile.
+        If the disk does not answer within 5 s, `error` says so; for callers whose turn comes meanwhile, at once.
         """
         async with self._turn:
             if not is_still_wanted():
                 return b""
             self._most_lines = most_lines
             try:
-                # A read that is under way had its turn, and hangs: what is left of its time is not worth waiting for.
+                # A read that is still under way hangs. Its time counts, so that callers do not wait 5 s each.
                 return await self._reading.run(LOG_SECONDS - self._reading.running_for)
             except (TimeoutError, OSError):
                 return encoded(LogsBody([], 0, f"{self._logs.place} cannot be read: its disk does not answer."))

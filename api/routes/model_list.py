@@ -1,4 +1,4 @@
-"""The list of installed models as an answer, made once for all who ask."""
+"""The list of installed models as an answer, encoded once for all callers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from api.schemas import models_body
 from core.supervision.state import ModelsNews
 
 _MOST_ON_LOOP = 500
-"""So many rows take 5 ms; the ten thousand that a list may have would hold up every other call."""
+"""Encoding so many rows takes 5 ms; the 10,000 that a list may have would delay every other call."""
 
 
 class ModelList:
-    """The bytes of the newest list. Belongs to the loop; a long one is put together in a thread."""
+    """The bytes of the newest list. Belongs to the loop; a long list is encoded in a thread."""
 
     def __init__(self) -> None:
         self._news: ModelsNews | None = None
@@ -21,16 +21,14 @@ class ModelList:
         self._making = asyncio.Lock()
 
     async def body(self, news: ModelsNews) -> bytes:
-        """A `ModelsBody` as JSON. Whoever brings the same news while it is made waits for that one."""
+        """A `ModelsBody` as JSON. Callers with the same news share one encoding."""
         async with self._making:
-            if not self._has(news):
+            last = self._news
+            # Models are compared by identity: comparing their values takes as long as encoding them.
+            if last is None or last.models is not news.models or last.error != news.error:
                 self._body = await asyncio.to_thread(_made, news) if len(news.models) > _MOST_ON_LOOP else _made(news)
                 self._news = news
             return self._body
-
-    def _has(self, news: ModelsNews) -> bool:
-        # Not whether the models are equal: to compare them takes as long as to make a body.
-        return self._news is not None and self._news.models is news.models and self._news.error == news.error
 
 
 def _made(news: ModelsNews) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 from api.access.checks import MOST_BODY_BYTES
 from api.app import build
 from api.hooks import HEADLESS, Hooks
-from api.routes.calls import Routes
+from api.routes.table import Routes
 from core import token
 from core.settings.paths import Paths
 from core.sidecar import Sidecar

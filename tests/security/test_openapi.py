@@ -14,7 +14,7 @@ from aiohttp import web
 
 from api.hooks import HEADLESS
 from api.openapi import Text, answers, document
-from api.routes.calls import Routes
+from api.routes.table import Routes
 from api.schemas import StartedBody, StoppedBody
 from core import sidecar as core_of
 from core.settings.paths import Paths

@@ -134,12 +134,12 @@ def test_a_run_folder_that_is_not_ours_is_refused_in_words(tmp_path: Path, how: 
 
 def test_a_planted_note_does_not_get_the_token(tmp_path: Path) -> None:
     """A second instance tells the first one to show itself, and bears the token; it must know whom it tells."""
-    from api.server import _who
+    from api.server import _read_note
 
     make_private_dir(str(Paths(tmp_path).run))
     note = Paths(tmp_path).run / "sidecar.json"
     plant(note, "another user's", json.dumps({"url": f"http://127.0.0.1:{free_port()}", "pid": 1}))
-    assert _who(note) == (None, None)
+    assert _read_note(note) == (None, None)
 
 
 def test_what_is_written_is_for_this_user_alone(run_dir: Path) -> None:

@@ -20,7 +20,7 @@ from aiohttp import web
 from api.access.throttle import BURST
 from api.hooks import HEADLESS
 from api.openapi import operation
-from api.routes.calls import Routes
+from api.routes.table import Routes
 from api.schemas import ShownBody
 from core import token
 from core.owners.run_record import record_path
@@ -314,17 +314,17 @@ async def test_an_answer_that_does_not_say_whether_it_shows_itself_is_none(tmp_p
 
 def test_a_killed_sidecars_note_does_not_send_the_token_to_whoever_has_its_port_now(tmp_path: Path) -> None:
     """Between its lock and its greeting a new sidecar could be met with the old one's note."""
-    from api.server import _lock, _unlock, _who
+    from api.server import _lock, _read_note, _unlock
 
     paths = Paths(tmp_path)
     token.rotate(paths.run)
     note = paths.run / "sidecar.json"
     note.write_text(f'{{"url": "http://127.0.0.1:{free_port()}", "pid": 1}}')
     note.chmod(0o600)
-    assert _who(note)[1] == 1
+    assert _read_note(note)[1] == 1
     lock = _lock(paths, note)
     try:
-        assert _who(note) == (None, None)
+        assert _read_note(note) == (None, None)
     finally:
         _unlock(lock, note)
 

@@ -1,0 +1,30 @@
+"""The JSON that goes over the wire, by resource. Documented fields keep their names and meaning; others are additions.
+
+Sources: the feature document's "API Endpoints", and RFC 9457 for errors. Nulls are sent. A new body is a
+`msgspec.Struct` in the module of its resource, named here.
+"""
+
+from __future__ import annotations
+
+from api.schemas.app import DescriptionBody, HealthBody, ShownBody
+from api.schemas.common import ProblemBody, ServerEventBody
+from api.schemas.lifecycle import StartedBody, StatusBody, StoppedBody, status_body
+from api.schemas.logs import LogsBody
+from api.schemas.models import ModelBody, ModelsBody, models_body, utc_text
+
+__all__ = [
+    "DescriptionBody",
+    "HealthBody",
+    "LogsBody",
+    "ModelBody",
+    "ModelsBody",
+    "ProblemBody",
+    "ServerEventBody",
+    "ShownBody",
+    "StartedBody",
+    "StatusBody",
+    "StoppedBody",
+    "models_body",
+    "status_body",
+    "utc_text",
+]

@@ -1,0 +1,87 @@
+"""The bodies of status, start and stop."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from core.endpoint import write_instead
+from core.supervision.state import State, Status
+
+
+class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
+    """GET /api/ollama/status. `age_ms` is how old the news is, `reason` why things are not as wished."""
+
+    running: bool
+    pid: int | None
+    managed_by_app: bool
+    model: str | None
+    error: str | None
+    installed: bool
+    version: str | None
+    install_path: str | None
+    state: str
+    wanted: str
+    base_url: str
+    owner: str | None
+    reason: str | None
+    settings_error: str | None
+    adopted: bool
+    restarts: int
+    age_ms: int
+
+
+class StartedBody(msgspec.Struct, frozen=True):
+    """POST /api/ollama/start."""
+
+    success: bool
+    message: str
+    pid: int | None
+
+
+class StoppedBody(msgspec.Struct, frozen=True):
+    """POST /api/ollama/stop. There is no process any more, so `pid` is null."""
+
+    success: bool
+    message: str
+    pid: None = None
+
+
+def status_body(status: Status) -> StatusBody:
+    """The wire's view of a snapshot."""
+    return StatusBody(
+        running=status.is_running,
+        pid=status.pid,
+        managed_by_app=status.is_managed,
+        model=status.loaded[0] if status.loaded else None,
+        error=status.error,
+        installed=status.install_path is not None or status.state is State.EXTERNAL,
+        version=status.version,
+        install_path=str(status.install_path) if status.install_path else None,
+        state=status.state,
+        wanted=status.wanted,
+        base_url=status.url,
+        owner=status.owner,
+        reason=_reason(status),
+        settings_error=status.settings_problem,
+        adopted=status.adopted,
+        restarts=status.restarts,
+        age_ms=max(0, round((time.monotonic() - status.seen_at) * 1000)),
+    )
+
+
+def _reason(status: Status) -> str | None:
+    if status.failure:
+        return status.failure.message
+    if status.waits_for:
+        return status.waits_for
+    if status.is_managed and status.wanted_url not in (None, status.url):
+        return f"ollamaUrl is now {status.wanted_url}; Ollama runs at {status.url} until it is stopped."
+    if status.is_running:
+        return status.cause
+    if status.meant_url:
+        return f"No Ollama answers at {status.wanted_url}. {write_instead(status.meant_url)}"
+    if status.owner:
+        return f"The port is held by {status.owner}, which does not answer as an Ollama."
+    return status.settings_problem or status.path_problem or status.cause
