@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 SIZES = (16, 20, 22, 24, 28, 32, 36, 40, 44, 48, 64, 128, 256)
-LOOKS = ("up", "down", "busy", "trouble")
+LOOKS = ("up", "external", "down", "failed", "busy", "trouble")
 APP = "aura-ollama"
 
 

@@ -93,6 +93,46 @@ def down(canvas: Canvas) -> None:
     canvas.box(middle - long, middle - thick / 2, middle + long, middle + thick / 2, _corner(thick), WHITE)
 
 
+def external(canvas: Canvas) -> None:
+    """The green disc with two links of a chain: an Ollama that is somebody else's."""
+    _rimmed_disc(canvas, GREEN)
+    size, middle = canvas.size, canvas.size / 2
+    thick = max(2, round(0.08 * size))
+    bar, gap = _even(thick), max(1, round(0.045 * size))
+    high, wide = bar + 2 * (gap + thick), 2 * round(0.35 * size)
+    links = Canvas(size)
+    for grown, fill in ((0, WHITE), (-thick, GREEN)):
+        links.box(
+            middle - wide / 2 - grown,
+            middle - high / 2 - grown,
+            middle + wide / 2 + grown,
+            middle + high / 2 + grown,
+            0.36 * high + grown,
+            fill,
+        )
+    # Each link is open towards the other, and a bar goes through both.
+    opening, reach = max(1, round(0.08 * size)), round(0.17 * size)
+    links.box(middle - opening, middle - high / 2, middle + opening, middle + high / 2, 0, GREEN)
+    links.box(middle - reach, middle - bar / 2, middle + reach, middle + bar / 2, _corner(bar), WHITE)
+    canvas.image.alpha_composite(links.image)
+
+
+def failed(canvas: Canvas) -> None:
+    """A red square with a cross: something went wrong, and nothing runs."""
+    size, rims = canvas.size, _rims(canvas.size)
+    inset = max(0, round(0.03 * size))
+    for grown, fill in _layers(rims, RED):
+        edge = inset + sum(rims) - grown
+        canvas.box(edge, edge, size - edge, size - edge, 0.14 * size + grown, fill)
+    near, far = 0.315 * size, 0.685 * size
+    stroke = Canvas(size)
+    stroke.stroke([(near, near), (far, far)], max(2.0, 0.135 * size), WHITE)
+    # Pillow draws a slanting line a little to one side.
+    for turned in (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270):
+        canvas.image.alpha_composite(stroke.image.transpose(turned))
+    canvas.image.alpha_composite(stroke.image)
+
+
 def busy(canvas: Canvas) -> None:
     """An amber disc with three dots."""
     _rimmed_disc(canvas, AMBER)
@@ -191,7 +231,7 @@ def save(draw: Callable[[Canvas], None], name: str, folder: Path) -> None:
 
 def main(folder: Path = Path(__file__).parent) -> None:
     """Write everything that `icons` ships."""
-    for look in (up, down, busy, trouble):
+    for look in (up, external, down, failed, busy, trouble):
         save(look, look.__name__, folder)
     save(app, APP, folder)
 

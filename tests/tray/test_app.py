@@ -97,7 +97,7 @@ async def test_a_status_that_cannot_be_shown_or_told_is_said_to_be_so_and_the_ne
         app.post(Command(Act.SHOW_STATUS))
         assert "log" in (await screen.toasts.get()).text
         said.hub.publish(Status(State.EXTERNAL, version="0.9.4"))
-        assert "0.9.4" in (await screen.until(Look.UP)).tooltip
+        assert "0.9.4" in (await screen.until(Look.EXTERNAL)).tooltip
         app.post(Command(Act.QUIT))
         async with asyncio.timeout(tied.seconds(5)):
             while not screen.closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import combinations, groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import icons
 from icons import APP, LOOKS, SIZES, draw
 
 NAMES = (*LOOKS, APP)
-MOST_BYTES = 330_000
+MOST_BYTES = 450_000
 PANELS = [(246, 246, 246), (43, 43, 43)]
 ALIKE = 12
 """Mean difference in grey levels, of 255, below which two small images might be taken for each other."""
@@ -54,6 +54,7 @@ def test_an_icon_file_holds_each_size_as_it_was_drawn(name: str) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("panel", PANELS)
 def test_the_looks_differ_without_colour_on_any_panel(size: int, panel: tuple[int, int, int]) -> None:
+    """By their outlines on a light panel, and on a dark one by the white signs alone, so whatever colours one sees."""
     grey = {}
     for look in LOOKS:
         tile = Image.new("RGBA", (size, size), panel)
@@ -81,6 +82,20 @@ def test_the_bar_of_down_lies_on_whole_pixels_in_every_tray_size() -> None:
         column = [image.getpixel((size // 2, y)) for y in range(size)]
         edges = [pair for pair in pairwise(column[size // 4 : -size // 4]) if pair[0] != pair[1]]
         assert edges == [(draw.RED, draw.WHITE), (draw.WHITE, draw.RED)]
+
+
+@pytest.mark.parametrize("size", [16, 22, 24, 32, 44, 48, 64])
+def test_the_links_of_external_and_the_cross_of_failed_have_their_holes_in_every_tray_size(size: int) -> None:
+    links = pixels(icons.path("external", size))
+    row = [links.crop((x, size // 2, x + 1, size // 2 + 1)).tobytes() for x in range(size // 16, size - size // 16)]
+    # From left to right: a link, its hole, the bar, the other's hole, the other link.
+    assert [key for key, _ in groupby(colour[0] > 225 for colour in row)][1:-1] == [True, False, True, False, True]
+    cross = pixels(icons.path("failed", size))
+    middle, arm = size // 2, round(0.39 * size)
+    assert {cross.getpixel(place) for place in ((middle, middle), (arm, arm), (size - 1 - arm, arm))} == {draw.WHITE}
+    whites = {(x, y) for x in range(size) for y in range(size) if cross.getpixel((x, y)) == draw.WHITE}
+    assert whites == {(size - 1 - x, y) for x, y in whites} == {(y, x) for x, y in whites}
+    assert cross.getpixel((middle, round(0.25 * size))) == draw.RED
 
 
 def test_the_nearest_size_that_is_not_smaller_is_given_and_the_largest_at_most() -> None:

@@ -48,14 +48,14 @@ def find(items: tuple[Item, ...], *starts: str) -> Item:
 
 LOOKS = {
     State.UNKNOWN: Look.BUSY,
-    State.NOT_INSTALLED: Look.DOWN,
+    State.NOT_INSTALLED: Look.FAILED,
     State.STOPPED: Look.DOWN,
     State.STARTING: Look.BUSY,
     State.RUNNING: Look.UP,
-    State.EXTERNAL: Look.UP,
+    State.EXTERNAL: Look.EXTERNAL,
     State.STOPPING: Look.BUSY,
     State.BACKOFF: Look.BUSY,
-    State.FAILED: Look.DOWN,
+    State.FAILED: Look.FAILED,
 }
 CAN = {
     State.UNKNOWN: "",
@@ -82,9 +82,9 @@ def test_each_state_has_its_look_and_only_what_can_act_is_enabled_and_the_rest_s
     assert shown.items[0].label in shown.tooltip
 
 
-@pytest.mark.parametrize("state", [State.RUNNING, State.EXTERNAL])
-def test_green_is_for_an_ollama_that_answers(state: State) -> None:
-    assert view(facts(status(state))).look is Look.UP
+@pytest.mark.parametrize(("state", "look"), [(State.RUNNING, Look.UP), (State.EXTERNAL, Look.EXTERNAL)])
+def test_green_is_for_an_ollama_that_answers_and_tells_whose_it_is(state: State, look: Look) -> None:
+    assert view(facts(status(state))).look is look
     assert view(facts(status(state, error="Connection timeout"))).look is Look.TROUBLE
     assert view(facts(status(state, error="Not reachable"))).look is Look.DOWN
 

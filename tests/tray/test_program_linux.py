@@ -58,7 +58,7 @@ async def test_the_walk_of_a_user_through_the_menu(rig: Rig, desk: Desk) -> None
 
         psutil.Process(rig.record.pid).kill()
         assert "was ended by SIGKILL" in (await desk.host.toast("Ollama Crashed")).text
-        await until_look(tray, "down")
+        await until_look(tray, "failed")
 
         await tray.click("Start")
         await desk.host.toast("Ollama Started")
@@ -171,7 +171,7 @@ async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, des
         await until_look(tray, "down")
         await program.url()
         with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
-            await until_look(tray, "up")
+            await until_look(tray, "external")
             await until_entry(tray, "Ollama 0.9.3 is running")
         await until_look(tray, "down")
         await until_entry(tray, "Open logs (none yet)")
@@ -179,7 +179,7 @@ async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, des
         (rig.paths.logs / "ollama-20240101-000000.log").write_text("x\n")
         disk.heal()
         with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
-            await until_look(tray, "up")
+            await until_look(tray, "external")
             await until_entry(tray, "Open logs", "Newest log")
         disk.hang()
         program.process.send_signal(signal.SIGINT)
@@ -325,7 +325,7 @@ async def test_a_stranger_that_answers_without_measure_ends_neither_tray_nor_sid
     }
     with stranger(rig.port, bodies):
         async with running(rig, desk) as (program, tray):
-            await until_look(tray, "up")
+            await until_look(tray, "external")
             await until_entry(tray, "Models", "and ")
             await tray.click("Show status")
             await desk.host.toast("Aura Ollama")
