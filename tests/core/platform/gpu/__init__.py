@@ -1,0 +1,1 @@
+"""Graphics processors, by made-up drivers: this machine need not have any."""
