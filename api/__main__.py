@@ -143,7 +143,7 @@ def _stop_signals() -> Iterator[asyncio.Future[int]]:
     def note(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(resolve, number)
 
-    old = {number: signal.signal(number, note) for number in stop_signals.heard()}
+    old = {number: signal.signal(number, note) for number in stop_signals.handled()}
     try:
         yield stopped
     finally:

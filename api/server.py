@@ -23,7 +23,7 @@ from core import files, token
 from core.endpoint import Endpoint
 from core.errors import CoreError
 from core.ollama.listener import find_listener
-from core.platform import disown, make_private_dir, unlink_private, who_else_may_write
+from core.platform import delete_if_foreign, make_private_dir, unlink_private, who_else_may_write
 from core.settings.paths import Paths
 from core.sidecar import Sidecar
 from core.threads.single_flight import within
@@ -101,7 +101,7 @@ def _lock(paths: Paths, note: Path) -> BaseFileLock:
     if who := who_else_may_write(str(paths.data), paths.data.stat()):
         # The settings in it name the program to run, so nobody else may write them.
         raise PermissionError(errno.EPERM, f"This folder is not used: {who}", str(paths.data))
-    disown(str(paths.run / "sidecar.lock"))
+    delete_if_foreign(str(paths.run / "sidecar.lock"))
     # Locked and released on different threads.
     lock = FileLock(paths.run / "sidecar.lock", timeout=0, thread_local=False)
     try:

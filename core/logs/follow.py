@@ -159,7 +159,7 @@ class Follower(Generic[T]):
                 break
             # What was read in the last round serves whoever comes to the same place only now.
             before, found = found, {}
-            waiting = [one for one in waiting if not (one.has_left or self._has_served(one, found, before))]
+            waiting = [one for one in waiting if not (one.has_left or self._serve(one, found, before))]
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(self._on_thread_end)
 
@@ -168,7 +168,7 @@ class Follower(Generic[T]):
         if self._readers:
             self._begin()
 
-    def _has_served(self, reader: LogReader[T], found: _Found[T], before: _Found[T]) -> bool:
+    def _serve(self, reader: LogReader[T], found: _Found[T], before: _Found[T]) -> bool:
         """Whether there was something for a reader; what was looked for in its stead is in `found`."""
         try:
             if isinstance(reader.start, int):

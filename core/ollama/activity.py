@@ -11,7 +11,7 @@ import psutil
 from core.logs import tail
 from core.threads.single_flight import SingleFlight
 
-LOOK_SECONDS = 0.4
+SAMPLE_SECONDS = 0.4
 _BUSY_SHARE = 0.1
 _DISK_SECONDS = 1.0
 
@@ -72,8 +72,8 @@ def is_busy(pid: int) -> bool:
     A runner that waits for a graphics card polls it, and so counts as busy too; an idle one uses next to nothing.
     """
     before = _seconds_used(pid)
-    time.sleep(LOOK_SECONDS)
-    return _seconds_used(pid) - before >= LOOK_SECONDS * _BUSY_SHARE
+    time.sleep(SAMPLE_SECONDS)
+    return _seconds_used(pid) - before >= SAMPLE_SECONDS * _BUSY_SHARE
 
 
 def _seconds_used(pid: int) -> float:

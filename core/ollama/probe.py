@@ -7,7 +7,7 @@ from enum import Enum
 
 from core.ollama.call import BadAnswer, CallFailed, Complaint, HttpStatus, HungUp, NotAsked, NotConnected, TimedOut
 from core.ollama.client import Client
-from core.ollama.words import NOT_REACHABLE, TIMED_OUT
+from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
 
 PROBE_SECONDS = 2.0
 _GREETING_SECONDS = 2.0

@@ -17,12 +17,12 @@ from core.logs.lines import clean
 from core.logs.redact import Redactor, secrets_of
 from core.logs.segments import open_log
 from core.output.outlet import DRAIN_SECONDS, Outlet, loss_line
-from core.platform import close_to_others, disown, make_private_dir, replace_file
+from core.platform import close_to_others, delete_if_foreign, make_private_dir, replace_file
 from core.settings.paths import Paths
 
 _MOST_BYTES = 1 << 20
 _OLD_FILES = 3
-_SPARING_SECONDS = 1.0
+_ACCEPT_ERROR_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ FILE_ONLY: Mapping[str, object] = {"is_for_file_only": True}
 """What is logged with this as `extra` is not repeated on stderr, where it has been said already."""
 
 
-class _Discreet(logging.Formatter):
+class _RedactingFormatter(logging.Formatter):
     """Formats without what a URL holds in secret, or any environment that it was told to conceal, or our own.
 
     Control characters are shown as in Ollama's log.
@@ -56,7 +56,7 @@ class _Discreet(logging.Formatter):
         return clean(self._redact(super().format(record).encode("utf-8", "backslashreplace"))).decode("utf-8")
 
 
-class _Files:
+class _RotatingFile:
     """`sidecar.log` and the three before it, of 1 MiB each, for this user's eyes only. Of one thread alone."""
 
     def __init__(self, path: Path) -> None:
@@ -93,7 +93,7 @@ class _Files:
         # A file system that keeps no modes, or a folder that is not ours, is no reason to log nothing.
         with suppress(OSError):
             make_private_dir(str(folder), parents=False)
-        disown(str(self._path))
+        delete_if_foreign(str(self._path))
         for old in self._old:
             with suppress(OSError), os.fdopen(open_log(str(old), os.O_RDONLY), "rb") as file:
                 close_to_others(file.fileno())
@@ -111,12 +111,12 @@ class _Files:
                     replace_file(str(newer), str(older))
 
 
-class _File(logging.Handler):
+class _QueuedFileHandler(logging.Handler):
     """The log file. Neither a full disk nor one that hangs holds anybody up; what it misses it tells later."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._outlet = Outlet("sidecar log", _Files(path).write, _loss_text)
+        self._outlet = Outlet("sidecar log", _RotatingFile(path).write, _loss_text)
         # Opened at once, while the data folder is certain to be the one that was meant.
         self._outlet.put("")
 
@@ -136,18 +136,18 @@ def _loss_text(lost: int) -> str:
     return loss_line(lost, "the disk did not take them")
 
 
-class _Sparing(logging.Filter):
+class _AcceptErrorFilter(logging.Filter):
     """Lets one of these through a second: asyncio logs each connection that it cannot accept, with a traceback."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._last = -_SPARING_SECONDS
+        self._last = -_ACCEPT_ERROR_SECONDS
 
     def filter(self, record: logging.LogRecord) -> bool:
         if "out of system resource" not in record.getMessage():
             return True
         now = time.monotonic()
-        if now - self._last < _SPARING_SECONDS:
+        if now - self._last < _ACCEPT_ERROR_SECONDS:
             return False
         self._last = now
         return True
@@ -159,9 +159,9 @@ def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], N
     It waits for no disk. What ends the program or a thread uncaught is logged too. Our own environment's secrets are
     starred. So are, for good, those of each environment that the returned function is told of, from any thread.
     """
-    form = _Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    form = _RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
     form.converter = time.gmtime
-    handlers: list[logging.Handler] = [_File(paths.logs.parent / "sidecar.log")]
+    handlers: list[logging.Handler] = [_QueuedFileHandler(paths.logs.parent / "sidecar.log")]
     # A windowed program on Windows has no stderr.
     if sys.stderr is not None:
         handlers.append(logging.StreamHandler())
@@ -170,7 +170,7 @@ def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], N
         handler.setFormatter(form)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").addFilter(_Sparing())
+    logging.getLogger("asyncio").addFilter(_AcceptErrorFilter())
     # It logs each request that is no HTTP with a traceback, and so would let any caller fill the log.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     sys.excepthook = log_end
@@ -179,7 +179,7 @@ def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], N
     return form.conceal
 
 
-class _LastWords:
+class _FatalErrorLogger:
     """Logs an exception that ends the program, once: where it is caught first, or as `sys.excepthook`."""
 
     def __init__(self) -> None:
@@ -191,7 +191,7 @@ class _LastWords:
             log.critical("the program ends: %s", kind.__name__, exc_info=(kind, error, trace))
 
 
-log_end = _LastWords()
+log_end = _FatalErrorLogger()
 """To be called with the arguments of `sys.excepthook`, from any thread."""
 
 

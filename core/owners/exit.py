@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
-from core.logs.last_words import in_short
+from core.logs.failure_cause import in_short
 
 UNRECORDED = "not recorded"
 """The reason of an `Exit` whose shim ended by itself and could not write down why."""

@@ -22,18 +22,18 @@ from core.owners.exit import UNRECORDED, Exit
 from core.owners.logs import FolderLogs
 from core.owners.run_record import NewerVersion, RunRecord, read_record, sweep_drafts
 from core.platform import GUARDED, ask_shim, birth, end_orphans, has_guard, kill, members, watch_end
-from core.shim.record import SHIM_KILLED, bury
+from core.shim.record import SHIM_KILLED, record_killed_shim
 from core.shim.successor import WATCHERS_KILLED
 from core.threads.single_flight import SingleFlight, within
 
 log = logging.getLogger(__name__)
 
 _STOP_MARGIN_SECONDS = 6.0
-_BURIAL_SECONDS = 5.0
+_RECORD_SECONDS = 5.0
 _DISK_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 1.0
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 _RETRY_SECONDS = 0.25
 # How long an empty tree's shim may take to end: the first while the record cannot be read, the second in any case. It
 # waits some seconds for a pipe that a process outside the tree holds, and for the log.
@@ -42,7 +42,7 @@ _EPILOGUE_SECONDS = 12.0
 
 
 class Managed:
-    """A live shim, spawned or adopted, and its Ollama. Only `spawn` and `adopt` make one.
+    """A live shim, spawned or adopted, and its Ollama. Only `shim_start` and `adopt` make one.
 
     Contract: `protocol.Running`. `record` is what the shim wrote when it started.
     """
@@ -176,7 +176,7 @@ class Managed:
         A killed shim's guard needs a moment to stop the tree and to say so. If it was killed too, its work is done
         here.
         """
-        deadline = time.monotonic() + _BURIAL_SECONDS
+        deadline = time.monotonic() + _RECORD_SECONDS
         pause = _POLL_SECONDS
         while True:
             record = await self._newest_record()
@@ -184,7 +184,7 @@ class Managed:
                 break
             is_guarding = time.monotonic() < deadline or bool(record.unkillable)
             if not await asyncio.to_thread(self._is_anything_left, is_guarding):
-                record = await self._bury()
+                record = await self._end_leftovers()
                 break
             await self._tell(on_outlasted)
             await asyncio.sleep(pause)
@@ -223,13 +223,13 @@ class Managed:
         self._orphans = left
         return bool(left)
 
-    async def _bury(self) -> RunRecord:
+    async def _end_leftovers(self) -> RunRecord:
         """Do what the guard of a killed shim should have done: it was killed too."""
         if GUARDED and self._was_killed and not (await self._newest_record()).ended_at:
             log.warning("shim %d and its guard were killed; ended what they had left", self.record.shim_pid)
             words = str(self._path), self.record.shim_pid, str(Path(self.record.log).parent), WATCHERS_KILLED
             with suppress(TimeoutError, OSError):
-                await within(_DISK_SECONDS, "bury", lambda: bury(*words))
+                await within(_DISK_SECONDS, "record_killed_shim", lambda: record_killed_shim(*words))
         return await self._newest_record()
 
     async def stop(self) -> None:
@@ -255,7 +255,7 @@ class Managed:
     async def gone_within(self, timeout: float) -> bool:
         """Wait for the end; False if it does not come. Raises StopFailed if it cannot come at present."""
         deadline = time.monotonic() + timeout
-        while not await self.gone(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
+        while not await self.gone(min(_CHECK_SECONDS, max(0.0, deadline - time.monotonic()))):
             if left := await self._left():
                 raise await _cannot_be_ended(left)
             if time.monotonic() >= deadline:

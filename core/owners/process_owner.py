@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from core.owners import spawn
+from core.owners import shim_start
 from core.owners.adopt import Adoption, adopt, adopt_late
 from core.owners.logs import Logs, logs_of
 from core.owners.process import Managed
@@ -54,11 +54,11 @@ class ProcessOwner:
 
     async def check(self, plan: Plan) -> None:
         """Contract: `Owner.check`. Refuses to write over the record of an Ollama that lives."""
-        await spawn.check(plan)
+        await shim_start.check(plan)
 
     async def start(self, plan: Plan) -> Managed:
         """Contract: `Owner.start`. Within 18 s."""
-        return await spawn.spawn(plan)
+        return await shim_start.start_shim(plan)
 
     def logs(self, instance: str) -> Logs:
         """Contract: `Owner.logs`."""

@@ -7,7 +7,7 @@ with the same pid repeats. What finds out about a process raises OSError if it c
 descriptor: that a process could not be seen does not mean that it is gone.
 
 - `birth(pid)`: that text, or None if no such process lives (a zombie does not live) or it may not be looked at.
-- `Tree(argv, env, cwd, stdout, stderr, stop_event, heir)`: spawn a program and own all it starts.
+- `Tree(argv, env, cwd, stdout, stderr, stop_event, successor)`: spawn a program and own all it starts.
 - `watch_end(pid, birth, on_end)`: call `on_end`, from another thread, when that process has ended. Undone by a call of
   what it returns.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
@@ -26,7 +26,7 @@ descriptor: that a process could not be seen does not mean that it is gone.
   file there that nobody but this user (or root) can have written.
 - `replace_private(source, target)`, `unlink_private(path)`: as `replace_file` and `unlink_file`, in such a folder. None
   of the four follows a link that has taken the folder's place.
-- `disown(path)`: delete a file that another user made there, or a link; one of ours stays.
+- `delete_if_foreign(path)`: delete a file that another user made there, or a link; one of ours stays.
 - `close_to_others(file)`: take others' rights to an open file away; False if they could have read it until now.
 - `who_else_may_write(path, status)`: which other users may change that file or folder, in words; None if none may.
 - `replace_file(source, target)`: atomic rename over `target`, waiting out readers where the system refuses.
@@ -53,7 +53,7 @@ if sys.platform == "win32":
         birth,
         close_to_others,
         create_private,
-        disown,
+        delete_if_foreign,
         end_orphans,
         forbids_programs,
         has_guard,
@@ -83,7 +83,7 @@ else:
         birth,
         close_to_others,
         create_private,
-        disown,
+        delete_if_foreign,
         end_orphans,
         forbids_programs,
         has_guard,
@@ -113,7 +113,7 @@ __all__ = [
     "birth",
     "close_to_others",
     "create_private",
-    "disown",
+    "delete_if_foreign",
     "end_orphans",
     "forbids_programs",
     "has_guard",

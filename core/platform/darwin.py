@@ -24,7 +24,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _GONE = (0, errno.ESRCH, errno.EPERM, errno.EACCES, errno.EINVAL)
 
 
-def look(pid: int) -> Process | None:
+def read_process(pid: int) -> Process | None:
     """The live process with that pid, or None if there is none (a zombie is not alive) or it may not be looked at.
 
     Raises OSError where nothing can be looked at.
@@ -56,7 +56,7 @@ def table() -> list[Process]:
     # The first call returns how many there are; some may be born before the second.
     pids = (ctypes.c_int * (_LIBC.proc_listallpids(None, 0) + 64))()
     count = _LIBC.proc_listallpids(pids, ctypes.sizeof(pids))
-    rows = (look(pid) for pid in pids[:count])
+    rows = (read_process(pid) for pid in pids[:count])
     return [row for row in rows if row is not None]
 
 
@@ -67,7 +67,7 @@ def children(pid: int) -> list[int]:
     return list(pids[: max(0, count)])
 
 
-def bears(pid: int, mark: bytes) -> bool | None:
+def has_mark(pid: int, mark: bytes) -> bool | None:
     """macOS does not show environments; there the session has to do."""
     return False
 
@@ -81,8 +81,11 @@ def keep_one_heap() -> None:
 
 
 def send_signal(pid: int, birth: str, number: int) -> bool:
-    """Signal exactly that process; False if it is gone or may not be signalled. Raises OSError as `look` does."""
-    process = look(pid)
+    """Signal exactly that process; False if it is gone or may not be signalled.
+
+    Raises OSError as `read_process` does.
+    """
+    process = read_process(pid)
     if process is None or process.birth != birth:
         return False
     try:
@@ -93,7 +96,7 @@ def send_signal(pid: int, birth: str, number: int) -> bool:
 
 
 class EndPoll:
-    """Waits for the ends of several processes by a kqueue. Contract: `core.platform.ends.EndPoll`."""
+    """Waits for the ends of several processes by a kqueue. Contract: `core.platform.exit_watcher.EndPoll`."""
 
     def __init__(self) -> None:
         self._births: dict[int, str] = {}
@@ -109,14 +112,14 @@ class EndPoll:
         self._queue.control([select.kevent(self._woken, select.KQ_FILTER_READ, select.KQ_EV_ADD)], 0)
 
     def add(self, pid: int, birth: str) -> bool:
-        """Wait for that process too; False if it has ended already. Raises OSError as `look` does."""
+        """Wait for that process too; False if it has ended already. Raises OSError as `read_process` does."""
         try:
             self._change(pid, select.KQ_EV_ADD | select.KQ_EV_ONESHOT)
         except ProcessLookupError:
             return False
         # Asked for first: an end after the look is told.
         self._births[pid] = birth
-        process = look(pid)
+        process = read_process(pid)
         if process is None or process.birth != birth:
             self.remove(pid, birth)
             return False

@@ -29,7 +29,7 @@ def _read_boot_id() -> str:
 _BOOT_ID = _read_boot_id()
 
 
-def look(pid: int) -> Process | None:
+def read_process(pid: int) -> Process | None:
     """The live process with that pid, or None if there is none (a zombie is not alive) or it may not be looked at.
 
     Raises OSError where nothing can be looked at, for want of a descriptor.
@@ -52,7 +52,7 @@ def look(pid: int) -> Process | None:
 
 def table() -> list[Process]:
     """Every live process that may be looked at."""
-    rows = (look(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    rows = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return [row for row in rows if row is not None]
 
 
@@ -75,10 +75,10 @@ def _list_threads(pid: int) -> list[str]:
         return []
 
 
-def bears(pid: int, mark: bytes) -> bool | None:
+def has_mark(pid: int, mark: bytes) -> bool | None:
     """Whether that process was given `mark`, a `NAME=value`, in its environment: proc(5), `environ`.
 
-    None if it shows none, as in the middle of an execve(2). Raises OSError as `look` does.
+    None if it shows none, as in the middle of an execve(2). Raises OSError as `read_process` does.
     """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -108,7 +108,7 @@ def keep_one_heap() -> None:
 
 
 def send_signal(pid: int, birth: str, number: int) -> bool:
-    """Signal exactly that process; False if it is gone or may not be signalled. Raises OSError as `look` does.
+    """Signal exactly that process; False if it is gone or may not be signalled. Raises OSError as `read_process` does.
 
     The pidfd closes the gap between the look and the signal: a pid reused in between cannot be hit.
     """
@@ -116,7 +116,7 @@ def send_signal(pid: int, birth: str, number: int) -> bool:
     if fd is None:
         return False
     try:
-        process = look(pid)
+        process = read_process(pid)
         if process is None or process.birth != birth:
             return False
         signal.pidfd_send_signal(fd, number)
@@ -128,7 +128,7 @@ def send_signal(pid: int, birth: str, number: int) -> bool:
 
 
 class EndPoll:
-    """Waits for the ends of several processes by their pidfds. Contract: `core.platform.ends.EndPoll`."""
+    """Waits for the ends of several processes by their pidfds. Contract: `core.platform.exit_watcher.EndPoll`."""
 
     def __init__(self) -> None:
         self._fds: dict[tuple[int, str], int] = {}
@@ -137,12 +137,12 @@ class EndPoll:
         self._poll.register(self._wake, select.POLLIN)
 
     def add(self, pid: int, birth: str) -> bool:
-        """Wait for that process too; False if it has ended already. Raises OSError as `look` does."""
+        """Wait for that process too; False if it has ended already. Raises OSError as `read_process` does."""
         fd = _open(pid)
         if fd is None:
             return False
         try:
-            process = look(pid)
+            process = read_process(pid)
         except OSError:
             os.close(fd)
             raise

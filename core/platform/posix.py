@@ -9,10 +9,10 @@ import sys
 
 assert sys.platform != "win32"
 
-from core.platform.ends import Ends  # noqa: E402 - on Windows the type checker stops above
+from core.platform.exit_watcher import ExitWatcher  # noqa: E402 - on Windows the type checker stops above
 from core.platform.posix_files import close_to_others as close_to_others  # noqa: E402
 from core.platform.posix_files import create_private as create_private  # noqa: E402
-from core.platform.posix_files import disown as disown  # noqa: E402
+from core.platform.posix_files import delete_if_foreign as delete_if_foreign  # noqa: E402
 from core.platform.posix_files import make_private_dir as make_private_dir  # noqa: E402
 from core.platform.posix_files import open_private as open_private  # noqa: E402
 from core.platform.posix_files import replace_private as replace_private  # noqa: E402
@@ -53,7 +53,7 @@ def forbids_programs(path: str) -> bool:
 
 def birth(pid: int) -> str | None:
     """What tells this process from any other that had or will have its pid; None if no such process lives."""
-    process = kernel.look(pid)
+    process = kernel.read_process(pid)
     return None if process is None else process.birth
 
 
@@ -122,4 +122,4 @@ def unlink_file(path: str) -> bool:
     return True
 
 
-watch_end = Ends(kernel.EndPoll).watch
+watch_end = ExitWatcher(kernel.EndPoll).watch

@@ -162,7 +162,7 @@ def unlink_private(path: str) -> bool:
     return True
 
 
-def disown(path: str) -> None:
+def delete_if_foreign(path: str) -> None:
     """Delete a file that another user made there, or a link; one of ours stays. Raises OSError."""
     try:
         status = os.lstat(path)

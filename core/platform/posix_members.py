@@ -49,7 +49,7 @@ class Members:
         """Those that live. Reads the whole process table; raises OSError if that cannot be read."""
         rows = kernel.table()
         known = {(row.pid, row.birth) for row in rows}
-        self._bears = {process: bears for process, bears in self._bears.items() if process in known}
+        self._bears = {process: has_mark for process, has_mark in self._bears.items() if process in known}
         inside = _with_descendants(rows, {row.pid for row in rows if row.session == self._session})
         marked = {row.pid for row in rows if row.pid not in inside and self._has_mark(row)}
         inside = _with_descendants(rows, inside | marked)
@@ -58,11 +58,11 @@ class Members:
     def _has_mark(self, row: Process) -> bool:
         process = row.pid, row.birth
         if process not in self._bears:
-            bears = kernel.bears(row.pid, self._mark)
-            if bears is None:
+            has_mark = kernel.has_mark(row.pid, self._mark)
+            if has_mark is None:
                 # It shows no environment at this moment: look again next time.
                 return False
-            self._bears[process] = bears
+            self._bears[process] = has_mark
         return self._bears[process]
 
     def kill(self, seconds: float) -> list[int]:
@@ -98,7 +98,7 @@ def _with_descendants(rows: list[Process], inside: set[int]) -> set[int]:
 def has_guard(shim_pid: int, shim_birth: str) -> bool:
     """Whether the guard of a shim that has ended still lives. Raises OSError if that cannot be known."""
     mark = mark_of(shim_pid, shim_birth)
-    return any(row.session == shim_pid and not kernel.bears(row.pid, mark) for row in kernel.table())
+    return any(row.session == shim_pid and not kernel.has_mark(row.pid, mark) for row in kernel.table())
 
 
 def members(shim_pid: int, shim_birth: str) -> list[int]:
@@ -112,5 +112,5 @@ def end_orphans(shim_pid: int, shim_birth: str) -> list[int]:
     Raises OSError if that cannot be known.
     """
     # A pid stays taken while a session bears it; should it be somebody's again, then no such session is left.
-    session = shim_pid if kernel.look(shim_pid) is None else -1
+    session = shim_pid if kernel.read_process(shim_pid) is None else -1
     return Members(session, mark_of(shim_pid, shim_birth)).kill(_ORPHAN_SECONDS)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from core.platform.event import Event
-from core.platform.successor import Heir
+from core.platform.successor import Successor
 from core.platform.table import Process
 
 assert sys.platform != "win32"
@@ -44,27 +44,27 @@ def _ask(process: Process) -> None:
     kernel.send_signal(process.pid, process.birth, signal.SIGCONT)
 
 
-def _guard(lifeline: int, session: int, mark: bytes, heir: Heir) -> None:
+def _run_guard(lifeline: int, session: int, mark: bytes, successor: Successor) -> None:
     """Wait until the shim lets go of the lifeline. If it did so by dying, stop the tree: TERM, 1 s, KILL."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # Whatever else the shim had open (log, hand-over) must end with the shim, not with its guard.
-    _close_all_but([lifeline, *heir.descriptors])
+    _close_all_but([lifeline, *successor.descriptors])
     if os.read(lifeline, 1) == _RELEASED:
         return
-    heir.begin()
+    successor.begin()
     tree = Members(session, mark, [os.getpid()])
     _ask_all(tree)
     left = _kill(tree, _KILL_SECONDS)
     while left != []:
         # The record must not say that all has ended, and nobody else watches any more.
         if left:
-            heir.outlasted_by(left)
+            successor.on_unkillable(left)
         time.sleep(_OUTLAST_SECONDS)
         left = _kill(tree, 0)
-    heir.end()
+    successor.end()
 
 
 def _ask_all(tree: Members) -> None:
@@ -111,21 +111,21 @@ class Tree:
         stdout: int,
         stderr: int,
         stop_event: str,
-        heir: Heir,
+        successor: Successor,
     ) -> None:
         """Spawn `argv`. Raises OSError, or ValueError for a text that no process can be given; nothing is left then.
 
-        `heir` is called in the guard of a shim that was killed. `stop_event` is Windows' way; here the stop is
+        `successor` is called in the guard of a shim that was killed. `stop_event` is Windows' way; here the stop is
         SIGTERM, SIGINT or SIGHUP.
         """
         self.exit_code: int | None = None
-        self._heir = heir
+        self._heir = successor
         self._stop_asked = False
         self._exit_told = False
         self._asked: set[tuple[int, str]] = set()
         self._guards = 0
         self._guard_pid = 0
-        own = kernel.look(os.getpid())
+        own = kernel.read_process(os.getpid())
         self._mark = mark_of(os.getpid(), own.birth if own else "")
         self._members = Members(os.getpid(), self._mark)
         env = {**env, MARK: self._mark.decode().partition("=")[2]}
@@ -139,7 +139,7 @@ class Tree:
         except (OSError, ValueError):
             self.close()
             raise
-        process = kernel.look(self.pid)
+        process = kernel.read_process(self.pid)
         self.birth = process.birth if process else ""
 
     def _listen_to_signals(self) -> None:
@@ -164,7 +164,7 @@ class Tree:
             self._members.spared = {os.getpid(), self._guard_pid}
             return
         try:
-            _guard(lifeline, session, self._mark, self._heir)
+            _run_guard(lifeline, session, self._mark, self._heir)
         finally:
             os._exit(0)
 
@@ -230,7 +230,7 @@ class Tree:
         What cannot be looked up at the moment is asked by a later call.
         """
         with contextlib.suppress(OSError):
-            root = kernel.look(self.pid)
+            root = kernel.read_process(self.pid)
             found = [root] if root and root.birth == self.birth else self._members.find()
             for process in found:
                 if (process.pid, process.birth) not in self._asked:
@@ -240,7 +240,7 @@ class Tree:
     def empty(self) -> bool:
         """Whether no process of the tree is alive. While one of our children lives, looking is cheap."""
         try:
-            children = (kernel.look(pid) for pid in kernel.children(os.getpid()) if pid != self._guard_pid)
+            children = (kernel.read_process(pid) for pid in kernel.children(os.getpid()) if pid != self._guard_pid)
             return not any(children) and not self._members.find()
         except OSError:
             # That nothing can be looked up does not mean that there is nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Heir:
+class Successor:
     """One who does nothing. Where the kernel ends the tree with its shim, nobody is called at all."""
 
     def __init__(self, descriptors: list[int]) -> None:
@@ -13,7 +13,7 @@ class Heir:
     def begin(self) -> None:
         """Called when the shim is gone and its tree is about to be stopped."""
 
-    def outlasted_by(self, pids: list[int]) -> None:
+    def on_unkillable(self, pids: list[int]) -> None:
         """Called, perhaps more than once, when these members of the tree live on though they were killed."""
 
     def end(self) -> None:

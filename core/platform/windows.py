@@ -9,7 +9,7 @@ import sys
 import time
 
 from core.platform import _win32api as win32
-from core.platform.ends import Ends
+from core.platform.exit_watcher import ExitWatcher
 from core.platform.windows_console import send_console_stop
 from core.platform.windows_tree import Tree as Tree
 
@@ -23,7 +23,7 @@ _KNOWN_EXECUTABLES = (
     ("LOCALAPPDATA", r"Programs\Ollama\ollama.exe"),
     ("LOCALAPPDATA", r"Ollama\ollama.exe"),
 )
-_LOOK = win32.PROCESS_QUERY_LIMITED_INFORMATION | win32.SYNCHRONIZE
+_QUERY_ACCESS = win32.PROCESS_QUERY_LIMITED_INFORMATION | win32.SYNCHRONIZE
 # MAXIMUM_WAIT_OBJECTS, for one call of WaitForMultipleObjects.
 _MOST_WAITED_FOR = 64
 _REPLACE_SECONDS = 2.0
@@ -54,7 +54,7 @@ def _open_live(pid: int) -> win32.Handle | None:
     Raises OSError if that cannot be known, as when the system is short of memory.
     """
     try:
-        process = win32.open_process(pid, _LOOK)
+        process = win32.open_process(pid, _QUERY_ACCESS)
     except OSError as error:
         if not says_gone(error):
             raise
@@ -210,7 +210,7 @@ def make_private_dir(path: str, *, parents: bool = True) -> None:
         raise
 
 
-def disown(path: str) -> None:
+def delete_if_foreign(path: str) -> None:
     """Nothing: nobody else makes a file in a folder that is closed to him."""
 
 
@@ -283,7 +283,7 @@ def who_else_may_write(path: str, status: os.stat_result) -> str | None:
 
 
 class EndPoll:
-    """Waits for the ends of several processes by their handles. Contract: `core.platform.ends.EndPoll`."""
+    """Waits for the ends of several processes by their handles. Contract: `core.platform.exit_watcher.EndPoll`."""
 
     def __init__(self) -> None:
         self._processes: dict[tuple[int, str], win32.Handle] = {}
@@ -320,4 +320,4 @@ class EndPoll:
         self._wake.close()
 
 
-watch_end = Ends(EndPoll, _MOST_WAITED_FOR - 1).watch
+watch_end = ExitWatcher(EndPoll, _MOST_WAITED_FOR - 1).watch

@@ -14,7 +14,7 @@ import time
 
 from core.platform import _win32api as win32
 from core.platform.event import Event
-from core.platform.successor import Heir
+from core.platform.successor import Successor
 from core.platform.windows_console import heed_console_stop
 
 if sys.platform != "win32":
@@ -42,11 +42,11 @@ class Tree:
         stdout: int,
         stderr: int,
         stop_event: str,
-        heir: Heir,
+        successor: Successor,
     ) -> None:
         r"""Spawn `argv`, and create the event `stop_event` (`Local\…`). Raises OSError, with nothing left behind.
 
-        `heir` is never called: the tree of a shim that is killed is ended by the kernel.
+        `successor` is never called: the tree of a shim that is killed is ended by the kernel.
         """
         self.exit_code: int | None = None
         self._exit_told = False

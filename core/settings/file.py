@@ -31,7 +31,7 @@ _SETTLED_NS = 2_000_000_000
 _ATTEMPTS = 5
 _BUSY_SECONDS = 0.1
 _BUSY_POLL_SECONDS = 0.005
-_PASSING = (BlockingIOError, FileNotFoundError, PermissionError)
+_TRANSIENT = (BlockingIOError, FileNotFoundError, PermissionError)
 _WRITING = threading.Lock()
 
 
@@ -61,7 +61,7 @@ class File(NamedTuple):
     text: str
 
 
-def is_still(path: Path, stamp: Stamp) -> bool:
+def has_stamp(path: Path, stamp: Stamp) -> bool:
     """Whether the file bears that stamp; False if it cannot be looked at."""
     try:
         return _stamp(path) == stamp
@@ -95,7 +95,7 @@ def read(path: Path) -> tuple[Stamp | None, bytes]:
             if time.monotonic() > deadline:
                 raise
         except OSError as error:
-            if not isinstance(error, _PASSING) or time.monotonic() > deadline:
+            if not isinstance(error, _TRANSIENT) or time.monotonic() > deadline:
                 raise _unreadable(path, error.strerror or str(error)) from None
         time.sleep(_BUSY_POLL_SECONDS)
 

@@ -62,7 +62,7 @@ class Reading:
 
 
 # Whoever asked for the token must not lose it because the settings cannot be read.
-_UNKNOWN = Settings(sidecar=SidecarSettings(require_token=True))
+_UNREAD = Settings(sidecar=SidecarSettings(require_token=True))
 
 
 class SettingsReader:
@@ -72,8 +72,8 @@ class SettingsReader:
         """`conceal` is told of each `env` that is read, by the thread that reads it and before anybody can use it."""
         self._paths = paths
         self._conceal = conceal
-        self._aura = _Source(paths.settings, AuraSettings)
-        self._sidecar = _Source(paths.sidecar, SidecarSettings)
+        self._aura = _SettingsFile(paths.settings, AuraSettings)
+        self._sidecar = _SettingsFile(paths.sidecar, SidecarSettings)
         self._lock = threading.Lock()
         self._flight = SingleFlight("settings", self._read)
         self._last: Reading | None = None
@@ -94,9 +94,9 @@ class SettingsReader:
             reading = await self._flight.run(seconds)
         except (TimeoutError, OSError):
             if self._last is None:
-                return Reading(_UNKNOWN, self._silence(), is_unknown=True)
+                return Reading(_UNREAD, self._disk_is_silent(), is_unknown=True)
             is_hanging = self._flight.running_for >= HANGING_SECONDS
-            return replace(self._last, problem=self._silence()) if is_hanging else self._last
+            return replace(self._last, problem=self._disk_is_silent()) if is_hanging else self._last
         self.hub.publish((reading.settings, str(reading.problem) if reading.problem else None))
         return reading
 
@@ -126,14 +126,14 @@ class SettingsReader:
             self._last, self._last_at = reading, began
             return reading
 
-    def _silence(self) -> ConfigError:
+    def _disk_is_silent(self) -> ConfigError:
         return ConfigError(
             f"{self._paths.data} cannot be read: its disk does not answer",
             action="See to that disk or network drive; until then the last settings that were read stay in force.",
         )
 
 
-class _Source(Generic[_T]):
+class _SettingsFile(Generic[_T]):
     """One file: its last good values, and what is wrong with it now."""
 
     def __init__(self, path: Path, kind: type[_T]) -> None:
@@ -148,7 +148,7 @@ class _Source(Generic[_T]):
 
     def read(self) -> _T:
         known, self._stamp = self._stamp, None
-        if known is not None and settings_file.is_still(self._path, known):
+        if known is not None and settings_file.has_stamp(self._path, known):
             self._stamp = known
             return self._good
         try:

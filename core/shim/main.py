@@ -1,6 +1,6 @@
 """The small process that owns one `ollama serve`: its pipes, its log, its exit code and its whole tree.
 
-Run by `core.owners.spawn` with the command line that `core.owners.bundle` makes, whose last words are `core.shim SPEC`
+Run by `core.owners.shim_start` with the command line that `core.owners.bundle` makes, which ends in `core.shim SPEC`
 (frozen: `--shim SPEC`), detached, so that a sidecar that crashes or is upgraded takes nothing with it. Standard library
 only: it must be small and start at once.
 
@@ -32,7 +32,7 @@ from core.shim.pump import Pump
 from core.shim.record import VERSION, cannot_be_ended, now, update_record, write_record
 from core.shim.spec import NewerVersion, Spec
 from core.shim.spool import Spool
-from core.shim.successor import LogHeir
+from core.shim.successor import LogSuccessor
 from core.shim.writer import LogWriter
 
 TYPE_CHECKING = False
@@ -118,8 +118,8 @@ def _spawn(spec: Spec, log: LogWriter) -> tuple[Tree, list[Pump]]:
     env = merged_environment(spec.env)
     # Ollama itself prints its environment, proxies included, when it starts.
     redactor = Redactor(secrets_of(env))
-    heir = LogHeir(log, spec.logs, Caps(**spec.caps), spec.record, redactor, pipes)
-    tree = Tree(spec.argv, env, spec.cwd, out[1], err[1], spec.stop_event, heir)
+    successor = LogSuccessor(log, spec.logs, Caps(**spec.caps), spec.record, redactor, pipes)
+    tree = Tree(spec.argv, env, spec.cwd, out[1], err[1], spec.stop_event, successor)
     for writer in (out[1], err[1]):
         os.close(writer)
     return tree, [Pump(reader, stream, log, redactor, spool) for reader, stream, spool in pipes]
@@ -152,10 +152,10 @@ def _words(error: Exception) -> str:
 
 
 def run(spec: Spec, on_recorded: Callable[[], object]) -> None:
-    """Own one child from spawn to burial. Raises OSError if it cannot be spawned or recorded, ValueError if
-    no process can be given such arguments; nothing is left then.
+    """Own one child from its start to its final record. `on_recorded` is called once the run record names the child.
 
-    `on_recorded` is called once the run record says who runs.
+    Raises OSError if it cannot be spawned or recorded, ValueError if no process can be given such arguments. Nothing is
+    left then.
     """
     log = LogWriter(spec.logs, Caps(**spec.caps))
     log.note(f"Starting {' '.join(spec.argv)} for {spec.url}")

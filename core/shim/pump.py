@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.logs.redact import Redactor
 
     Settle = Callable[[int, int], None]
-_GIVEN_UP = "Lines may be lost here: the killed shim had read more than it could leave to its guard."
+_MAY_BE_LOST = "Lines may be lost here: the killed shim had read more than it could leave to its guard."
 
 
 class Pump:
@@ -58,7 +58,7 @@ class Pump:
 
     def _run(self) -> None:
         cutter = LineCutter(redactor=self._redactor)
-        self._go_on(cutter)
+        self._write_unsettled(cutter)
         with open(self._fd, "rb", buffering=0, closefd=False) as pipe:
             while chunk := self._read(pipe):
                 for block in cutter.feed(chunk):
@@ -66,11 +66,11 @@ class Pump:
         for block in cutter.flush():
             self._write(block, 0)
 
-    def _go_on(self, cutter: LineCutter) -> None:
+    def _write_unsettled(self, cutter: LineCutter) -> None:
         """Write what another pump had read and no more written; how far it came, the log itself tells."""
         unsettled = self._spool.unsettled()
         if unsettled is None:
-            self._writer.note(_GIVEN_UP)
+            self._writer.note(_MAY_BE_LOST)
         if not unsettled:
             return
         written = self._writer.count_after(self._stream, self._spool)

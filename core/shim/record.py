@@ -54,7 +54,7 @@ def update_record(path: str, record: Record) -> None:
     write_record(path, record)
 
 
-def bury(record_path: str, shim_pid: int, log_folder: str | None, words: str) -> None:
+def record_killed_shim(record_path: str, shim_pid: int, log_folder: str | None, words: str) -> None:
     """In place of a killed shim, once its tree has ended: say how in its record, and in these words in the newest log.
 
     A record that is an earlier shim's stays as it is. Without a folder nothing is said in a log. Nothing is said at all

@@ -1,4 +1,4 @@
-"""What a shim is told to do: the spec, a file that `core.owners.spawn` writes and `core.shim.main` reads.
+"""What a shim is told to do: the spec, a file that `core.owners.shim_start` writes and `core.shim.main` reads.
 
 The one place for its keys and their types. Standard library only, since the shim imports it.
 

@@ -11,9 +11,9 @@ import threading
 import time
 
 from core.logs.segments import Caps
-from core.platform.successor import Heir
+from core.platform.successor import Successor
 from core.shim.pump import Pump
-from core.shim.record import bury, cannot_be_ended, record_of, write_record
+from core.shim.record import cannot_be_ended, record_killed_shim, record_of, write_record
 from core.shim.writer import LogWriter
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what th
 _DRAIN_SECONDS = 0.5
 
 
-class LogHeir(Heir):
+class LogSuccessor(Successor):
     """Takes the place of a shim that is killed, in its guard. Made by the shim, before it starts its program."""
 
     def __init__(
@@ -63,7 +63,7 @@ class LogHeir(Heir):
             for pump in self._pumps:
                 pump.start()
 
-    def outlasted_by(self, pids: list[int]) -> None:
+    def on_unkillable(self, pids: list[int]) -> None:
         """Say in the record and in the log that these cannot be ended, once for each list of them."""
         if pids == self._unkillable:
             return
@@ -80,7 +80,7 @@ class LogHeir(Heir):
         if self._opening:
             self._opening.join(_DRAIN_SECONDS)
             if self._opening.is_alive():
-                bury(self._record_path, self._shim_pid, None, GUARD_STOPPED_IT)
+                record_killed_shim(self._record_path, self._shim_pid, None, GUARD_STOPPED_IT)
                 return
         # A process outside the tree may still hold a pipe.
         for pump in self._pumps:
@@ -88,4 +88,4 @@ class LogHeir(Heir):
         if self._log:
             self._log.note(GUARD_STOPPED_IT)
             self._log.close(_DRAIN_SECONDS)
-        bury(self._record_path, self._shim_pid, None if self._log else self._folder, GUARD_STOPPED_IT)
+        record_killed_shim(self._record_path, self._shim_pid, None if self._log else self._folder, GUARD_STOPPED_IT)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 
-from core.logs.last_words import cause_in
+from core.logs.failure_cause import cause_in
 from core.logs.lines import clean
 from core.logs.segments import PREFIX_BYTES, Caps, SegmentedFile, line_prefix
 from core.logs.tail import count_after

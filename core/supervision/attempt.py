@@ -1,21 +1,21 @@
-"""One start of an Ollama, from the wish to its one result: look, preflight, spawn, ready.
+"""One start of an Ollama, from the wish to its one result: observe, preflight, start the process, wait until ready.
 
 How a start goes, hop by hop:
 
 1. `Supervisor.start` posts a `Start`; `Machine` moves to `starting` and begins an `Attempt`. Whoever wishes for a start
    while one is under way waits for the same result.
-2. The attempt looks at the settings, the executable and the port. `preflight.plan` says what to run, or why nothing may
+2. The attempt observes the settings, the executable and the port. `preflight.plan` says what to run, or why nothing may
    be run; a start that failed less than 10 s ago, with the same settings, gets the same answer again.
 3. `core.owners.process_owner` starts the shim, which starts Ollama. `Progress` hands the process over to the machine,
    which has it watched: from here on its end is a message of its own, `Ended`, upon which the attempt is cancelled.
 4. `core.supervision.readiness` asks for `/api/version` until the process answers. `Attempted` brings the result.
 
-While an Ollama is up, ours or not, a start is a look at first and the state stays what it is. If nobody is there any
+While an Ollama is up, ours or not, a start begins by observing and the state stays what it is. If nobody is there any
 more, the result is `Gone`, and the machine begins another attempt, from `starting`.
 
 An attempt writes no state, and is a task of the supervisor's group. The machine cancels it when a stop comes, and then
-nothing of it is left. Only while it spawns is it waited for instead: the process that comes of it is ended like any
-other, so that "stopped" is said only once nothing of it lives.
+nothing of it is left. Only while it starts a process is it waited for instead: that process is ended like any other, so
+that "stopped" is said only once nothing of it lives.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from core.errors import CoreError, SpawnFailed, StopFailed
+from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.probe import Answer, Probe
-from core.ollama.words import NOT_REACHABLE
 from core.owners.process import Managed
 from core.owners.protocol import Plan
 from core.supervision import preflight
-from core.supervision.look import Look
-from core.supervision.once import Do, unforeseen
-from core.supervision.preflight import Memory
+from core.supervision.observer import Observation
+from core.supervision.preflight import FailureMemory
+from core.supervision.shared_task import CreateTask, unexpected
 from core.supervision.state import State, Status
 
 # An Ollama whose output something else holds on to needs about 9 s from its death to the end of its shim.
@@ -57,18 +57,18 @@ class AlreadyUp:
 class Gone:
     """The Ollama that was up when the start was wished is there no more.
 
-    `look` found nobody where somebody else's had been. None: ours has ended, of which `Ended` tells.
+    `observation` found nobody where somebody else's had been. None: ours has ended, of which `Ended` tells.
     """
 
-    look: Look | None
+    observation: Observation | None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Something stood against the start, and no process was made. `look` is None if the look itself broke."""
+    """The start was not possible, and no process was made. `observation` is None if observing itself failed."""
 
     error: CoreError
-    look: Look | None
+    observation: Observation | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Progress:
 
     attempt: Attempt
     managed: Managed
-    look: Look
+    observation: Observation
     waits_for: str | None = None
 
 
@@ -100,64 +100,64 @@ class Attempted:
 
 
 class Steps(Protocol):
-    """What a start has done outside: `tasks.Errands`, or a test's made-up outside."""
+    """What a start has done outside: `tasks.Tasks`, or a test's made-up outside."""
 
-    memory: Memory
+    memory: FailureMemory
 
     def post(self, message: Progress | Attempted, /) -> None:
         """Put a message into the supervisor's mailbox."""
 
     async def adopt_late(self) -> None:
-        """Contract: `tasks.Errands.adopt_late`."""
+        """Contract: `tasks.Tasks.adopt_late`."""
 
-    async def look(self, managed_url: str | None) -> Look:
-        """Contract: `look.Looker.look`."""
+    async def observe(self, managed_url: str | None) -> Observation:
+        """Contract: `observer.Observer.observe`."""
 
-    def plan(self, look: Look, before: Status) -> Plan:
+    def plan(self, observation: Observation, before: Status) -> Plan:
         """Contract: `preflight.plan`."""
 
-    async def spawn(self, plan: Plan) -> Managed:
+    async def start_process(self, plan: Plan) -> Managed:
         """Contract: `core.owners.protocol.Owner.start`."""
 
     async def ready(self, managed: Managed, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
         """Contract: `readiness.Readiness.reached`."""
 
-    async def lives(self, managed: Managed) -> bool:
+    async def is_alive(self, managed: Managed) -> bool:
         """Whether the process of a managed Ollama is there now. One that may not be looked at counts as alive."""
 
 
 class Attempt:
     """One start. `before` is the status in which it was wished, `managed` our Ollama if that is up already.
 
-    `epoch` is the one in which its look begins, `look` what was seen, once it was. `has_spawned` says that there is, or
-    is about to be, a process of it.
+    `epoch` is the one in which its observation begins; `observation` is None until that has been made. `has_process`
+    says that a process of it exists or is about to.
     """
 
     def __init__(self, steps: Steps, before: Status, managed: Managed | None, epoch: int) -> None:
         self.before = before
         self.epoch = epoch
-        self.look: Look | None = None
-        self.has_spawned = False
+        self.observation: Observation | None = None
+        self.has_process = False
         self._steps = steps
         self._managed = managed
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, do: Do) -> None:
+    def begin(self, create_task: CreateTask) -> None:
         """Run in the background. Posts `Progress`, and `Attempted` at the end."""
-        self._task = do(self._go())
+        self._task = create_task(self._run())
 
     def cancel(self) -> None:
         """Give up; nothing more is posted. A process that is being spawned is ended in the background, unwatched."""
         if self._task:
             self._task.cancel()
 
-    async def _go(self) -> None:
+    async def _run(self) -> None:
         result: Result
         try:
-            result = await (self._beside(self._managed) if self._managed else self._start())
+            result = await (self._check_managed(self._managed) if self._managed else self._start())
         except Exception as fault:
-            error = fault if isinstance(fault, CoreError) else unforeseen(fault, SpawnFailed)
-            result = Failed(error) if self.has_spawned else Refused(error, self.look)
+            error = fault if isinstance(fault, CoreError) else unexpected(fault, SpawnFailed)
+            result = Failed(error) if self.has_process else Refused(error, self.observation)
         self._steps.post(Attempted(self, result))
 
     async def _start(self) -> Result:
@@ -165,36 +165,36 @@ class Attempt:
         if self.before.state is State.EXTERNAL:
             # If it turns out to be ours, another attempt takes the place of this one.
             await self._steps.adopt_late()
-        look = self.look = await self._steps.look(None)
-        plan = self._steps.plan(look, self.before)
-        if known := self._steps.memory.recall(look):
-            return Refused(known, look)
+        observation = self.observation = await self._steps.observe(None)
+        plan = self._steps.plan(observation, self.before)
+        if known := self._steps.memory.recall(observation):
+            return Refused(known, observation)
         if self.before.state is State.EXTERNAL:
-            return Gone(look)
-        self.has_spawned = True
-        managed = await self._steps.spawn(plan)
-        self._steps.post(Progress(self, managed, look))
-        timeout = look.setup.settings.sidecar.ready_timeout
+            return Gone(observation)
+        self.has_process = True
+        managed = await self._steps.start_process(plan)
+        self._steps.post(Progress(self, managed, observation))
+        timeout = observation.setup.settings.sidecar.ready_timeout
         probe = await self._steps.ready(
-            managed, timeout, lambda waits_for: self._steps.post(Progress(self, managed, look, waits_for))
+            managed, timeout, lambda waits_for: self._steps.post(Progress(self, managed, observation, waits_for))
         )
         return Started(managed, probe)
 
-    async def _beside(self, managed: Managed) -> Result:
+    async def _check_managed(self, managed: Managed) -> Result:
         """Find out whether the managed Ollama is as up as it is said to be."""
-        look = self.look = await self._steps.look(managed.record.url)
-        probe = look.probe
+        observation = self.observation = await self._steps.observe(managed.record.url)
+        probe = observation.probe
         # A connection that is dropped is one to a process that ends with its port still open.
         is_dropped = probe.answer is Answer.SOMETHING_ELSE and probe.error == NOT_REACHABLE
         # One that answered may have died since, or the answer may be that of its port's next holder.
-        if probe.answer is Answer.NOBODY or is_dropped or not await self._steps.lives(managed):
+        if probe.answer is Answer.NOBODY or is_dropped or not await self._steps.is_alive(managed):
             why = None
             try:
                 if await managed.gone_within(_END_SECONDS):
                     return Gone(None)
             except StopFailed as failed:
                 why = failed
-            return Refused(preflight.still_ending(managed.record, why), look)
-        if error := preflight.why_not_managed(look, managed.record):
-            return Refused(error, look)
+            return Refused(preflight.still_ending(managed.record, why), observation)
+        if error := preflight.why_not_managed(observation, managed.record):
+            return Refused(error, observation)
         return AlreadyUp()

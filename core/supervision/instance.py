@@ -11,7 +11,7 @@ from core.settings.paths import DEFAULT_INSTANCE, instance_id
 class Instance:
     """Raises ConfigError if no instance may have that id.
 
-    `url` is its own address. None: `ollamaUrl` of Aura's settings, read anew with each look.
+    `url` is its own address. None: `ollamaUrl` of Aura's settings, read anew with each observation.
     """
 
     id: str = DEFAULT_INSTANCE

@@ -13,28 +13,30 @@ from typing import assert_never
 from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
 from core.owners.process import Managed
 from core.shim.main import STOPPED
-from core.supervision import attempt, conclusions, messages, preflight
+from core.supervision import attempt, interpret, messages, preflight
 from core.supervision.attempt import Attempt
 from core.supervision.backoff import Backoff
-from core.supervision.look import Look
-from core.supervision.lookout import LOOK_SECONDS, Lookout
-from core.supervision.once import Do
-from core.supervision.published import Published, Waiters, goodbye
+from core.supervision.observer import Observation
+from core.supervision.published import Published, Waiters, shutting_down
+from core.supervision.refresher import OBSERVE_SECONDS, Refresher
+from core.supervision.shared_task import CreateTask
 from core.supervision.state import RESTING, TRANSIENT, UP, State, Wish
-from core.supervision.tasks import Errands
+from core.supervision.tasks import Tasks
 
 
 class Machine:
     """The state of one supervised Ollama. `do` runs a coroutine in the background."""
 
-    def __init__(self, errands: Errands, do: Do) -> None:
+    def __init__(self, tasks: Tasks, create_task: CreateTask) -> None:
         self.managed: Managed | None = None
         self.is_closing = False
-        self._now = Published(lambda: self.lookout.begin_epoch())
+        self._now = Published(lambda: self.refresher.begin_epoch())
         self.hub, self.moved = self._now.hub, self._now.moved
-        self.lookout = Lookout(errands, do, self._now, lambda: self.managed.record.url if self.managed else None)
-        self._errands = errands
-        self._do = do
+        self.refresher = Refresher(
+            tasks, create_task, self._now, lambda: self.managed.record.url if self.managed else None
+        )
+        self._tasks = tasks
+        self._create_task = create_task
         self._attempt: Attempt | None = None
         """The start that is under way: always in `starting`, and in `running` and `external` while it looks."""
         self._up: Waiters = []
@@ -44,13 +46,13 @@ class Machine:
         self._restart_on_crash = False
         self._is_ending_ollama = False
 
-    def begin(self, managed: Managed | None, look: Look) -> None:
-        """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first look."""
+    def begin(self, managed: Managed | None, observation: Observation) -> None:
+        """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first observation."""
         if managed:
             self._take_over(managed)
-        self._see(look, self.lookout.epoch)
-        self.lookout.look.news_at = time.monotonic()
-        if look.setup.settings.sidecar.start_on_launch and not self._now.status.is_running:
+        self._apply(observation, self.refresher.epoch)
+        self.refresher.observe.updated_at = time.monotonic()
+        if observation.setup.settings.sidecar.start_on_launch and not self._now.status.is_running:
             self._now.change(wanted=Wish.UP)
             self._start()
 
@@ -59,16 +61,18 @@ class Machine:
         self._ready_at = time.monotonic()
         ours = {"pid": managed.pid, "url": managed.url, "adopted": True, "owner": None, "by_hand": None}
         self._now.move(State.RUNNING, wanted=Wish.UP, **ours)
-        self._do(self._errands.watch(managed))
+        self._create_task(self._tasks.watch(managed))
 
     @property
     def may_end(self) -> bool:
         """Whether all that was asked for before closing is done."""
-        return self.is_closing and not self._is_spawning and (self.managed is None or not self._is_ending_ollama)
+        return (
+            self.is_closing and not self._is_starting_process and (self.managed is None or not self._is_ending_ollama)
+        )
 
     def end(self) -> None:
         """Refuse whoever still waits, and let go of an Ollama that lives on."""
-        self._now.answer(self._up + self._down, goodbye())
+        self._now.answer(self._up + self._down, shutting_down())
         if self.managed:
             self.managed.let_go()
 
@@ -94,7 +98,7 @@ class Machine:
             case messages.Found():
                 self._on_found(message)
             case messages.Retry():
-                if message.epoch == self.lookout.epoch:
+                if message.epoch == self.refresher.epoch:
                     self._start()
             case _:
                 assert_never(message)
@@ -103,7 +107,7 @@ class Machine:
         self._up.append(wish.done)
         self._now.change(wanted=Wish.UP)
         if wish.by_user:
-            self._errands.memory.forget()
+            self._tasks.memory.forget()
             self._backoff.reset()
         if wish.is_restart and self._now.status.is_managed:
             self._begin_stop()
@@ -112,7 +116,7 @@ class Machine:
 
     def _on_stop(self, wish: messages.Stop) -> None:
         self._now.change(wanted=Wish.DOWN)
-        self._errands.memory.forget()
+        self._tasks.memory.forget()
         self._now.answer(self._up, Superseded("The start was interrupted by a stop."))
         status = self._now.status
         if status.is_managed:
@@ -126,15 +130,15 @@ class Machine:
         if is_something_called_off:
             self._now.answer([wish.done])
         else:
-            self._do(self._refuse_stop(wish))
+            self._create_task(self._refuse_stop(wish))
 
     async def _refuse_stop(self, wish: messages.Stop) -> None:
         if self._now.status.state is State.EXTERNAL:
-            await self._errands.adopt_late()
+            await self._tasks.adopt_late()
             if self.managed:
                 self._on_stop(wish)
                 return
-        await asyncio.wait([self.lookout.look()], timeout=LOOK_SECONDS)
+        await asyncio.wait([self.refresher.observe()], timeout=OBSERVE_SECONDS)
         self._now.answer([wish.done], preflight.nothing_to_stop(self._now.status))
 
     def _on_adopted(self, news: messages.Adopted) -> None:
@@ -145,12 +149,12 @@ class Machine:
             if is_starting:
                 # It was looking at somebody else's.
                 self._start()
-        news.conclude()
+        news.resolve()
 
     def _on_close(self, wish: messages.Close) -> None:
         self.is_closing = True
         self._is_ending_ollama = wish.stop_ollama
-        self._now.answer(self._up, goodbye())
+        self._now.answer(self._up, shutting_down())
         if wish.stop_ollama:
             self._now.change(wanted=Wish.DOWN)
             if self._now.status.is_managed:
@@ -163,13 +167,13 @@ class Machine:
         before = self._now.status
         if before.state not in UP:
             self._now.move(State.STARTING, failure=None)
-        self._attempt = Attempt(self._errands, before, self.managed, self.lookout.epoch)
-        self._attempt.begin(self._do)
+        self._attempt = Attempt(self._tasks, before, self.managed, self.refresher.epoch)
+        self._attempt.begin(self._create_task)
 
     @property
-    def _is_spawning(self) -> bool:
+    def _is_starting_process(self) -> bool:
         """Whether a process of ours is about to come: it is waited for, so that it can be ended."""
-        return self._attempt is not None and self._attempt.has_spawned and self.managed is None
+        return self._attempt is not None and self._attempt.has_process and self.managed is None
 
     def _drop_attempt(self) -> None:
         if self._attempt:
@@ -183,13 +187,13 @@ class Machine:
             self._now.change(waits_for=news.waits_for)
             return
         self.managed = news.managed
-        self._do(self._errands.watch(news.managed))
+        self._create_task(self._tasks.watch(news.managed))
         if self._now.status.state is State.STOPPING:
             self._drop_attempt()
-            self._do(self._errands.stop(news.managed))
+            self._create_task(self._tasks.stop(news.managed))
             return
-        self._restart_on_crash = news.look.setup.settings.sidecar.restart_on_crash
-        self._now.change(**conclusions.spawned(news.managed.record, news.look))
+        self._restart_on_crash = news.observation.setup.settings.sidecar.restart_on_crash
+        self._now.change(**interpret.process_started(news.managed.record, news.observation))
 
     def _on_attempted(self, news: attempt.Attempted) -> None:
         if news.attempt is not self._attempt:
@@ -199,16 +203,16 @@ class Machine:
         match news.result:
             case attempt.Started(_, probe):
                 self._ready_at = time.monotonic()
-                self._now.move(State.RUNNING, **conclusions.answered(probe))
+                self._now.move(State.RUNNING, **interpret.answered(probe))
                 self._now.answer(self._up)
             case attempt.AlreadyUp():
                 self._now.answer(self._up)
-            case attempt.Gone(look):
-                if look:
-                    self._see(look, news.attempt.epoch)
+            case attempt.Gone(observation):
+                if observation:
+                    self._apply(observation, news.attempt.epoch)
                     self._start()
-            case attempt.Refused(error, look):
-                self._refuse(news.attempt, error, look)
+            case attempt.Refused(error, observation):
+                self._refuse(news.attempt, error, observation)
             case attempt.Failed() if self._now.status.state is State.STOPPING:
                 self._stopped()
             case attempt.Failed(error):
@@ -216,23 +220,23 @@ class Machine:
             case _:
                 assert_never(news.result)
 
-    def _refuse(self, start: Attempt, error: CoreError, look: Look | None) -> None:
-        """Answer a start that made no process; the state is what it was before, or what its look says."""
-        if start.epoch != self.lookout.epoch:
+    def _refuse(self, start: Attempt, error: CoreError, observation: Observation | None) -> None:
+        """Answer a start that made no process; the state is what it was before, or what its observation says."""
+        if start.epoch != self.refresher.epoch:
             # Somebody else's Ollama has come or gone since it looked.
             self._start()
             return
         if self._now.status.state is State.STARTING:
-            self._now.move(**conclusions.after_refusal(start.before, error, look))
-        elif look:
-            self._see(look, start.epoch)
+            self._now.move(**interpret.after_refusal(start.before, error, observation))
+        elif observation:
+            self._apply(observation, start.epoch)
         if self._now.status.state in RESTING - {State.FAILED}:
             self._now.change(wanted=Wish.DOWN)
         self._now.answer(self._up, error)
 
     def _begin_stop(self) -> None:
         """End what is ours: a start under way, its process, or both. `STOPPED` follows, or a `failure`."""
-        if self.managed is None and not self._is_spawning:
+        if self.managed is None and not self._is_starting_process:
             self._stopped()
         elif self._now.status.state is State.STOPPING:
             # An Ollama that did not answer in time is being ended: now that is what is wanted.
@@ -241,7 +245,7 @@ class Machine:
             self._now.move(State.STOPPING, failure=None)
             if self.managed:
                 self._drop_attempt()
-                self._do(self._errands.stop(self.managed))
+                self._create_task(self._tasks.stop(self.managed))
 
     def _on_ended(self, news: messages.Ended) -> None:
         if self.managed is not news.managed:
@@ -285,7 +289,7 @@ class Machine:
             self._now.move_down(State.FAILED, CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}"))
         else:
             self._now.move_down(State.BACKOFF, crash, restarts=self._now.status.restarts + 1)
-            self._do(self._errands.retry_after(delay, self.lookout.epoch))
+            self._create_task(self._tasks.retry_after(delay, self.refresher.epoch))
         if is_wanted_anew:
             self._start()
 
@@ -293,10 +297,10 @@ class Machine:
         """End what a start that failed has made, if anything, and answer once nothing of it is left."""
         if self.managed:
             self._now.move(State.STOPPING, failure=error)
-            self._do(self._errands.stop(self.managed))
+            self._create_task(self._tasks.stop(self.managed))
             return
-        if self._attempt and self._attempt.look:
-            self._errands.memory.keep(self._attempt.look, error)
+        if self._attempt and self._attempt.observation:
+            self._tasks.memory.keep(self._attempt.observation, error)
         self._drop_attempt()
         self._now.move_down(State.FAILED, error.fresh())
         self._now.answer(self._up, error)
@@ -315,23 +319,23 @@ class Machine:
         self._is_ending_ollama = False
 
     def _on_found(self, news: messages.Found) -> None:
-        if news.epoch == self.lookout.epoch:
-            if isinstance(news.answer, Look):
-                self._see(news.answer, news.epoch)
+        if news.epoch == self.refresher.epoch:
+            if isinstance(news.answer, Observation):
+                self._apply(news.answer, news.epoch)
                 if self._attempt and self._now.status.state in RESTING - UP:
                     # Somebody else's has gone while a start was looking at it.
                     self._drop_attempt()
                     self._start()
             else:
-                self.lookout.listed(news.answer)
-        news.conclude()
+                self.refresher.on_listed(news.answer)
+        news.resolve()
 
-    def _see(self, look: Look, epoch: int) -> None:
-        """Draw the conclusions of a look that began in `epoch`; one from an earlier epoch says nothing."""
-        if epoch != self.lookout.epoch:
+    def _apply(self, observation: Observation, epoch: int) -> None:
+        """Draw the conclusions of an observation that began in `epoch`; one from an earlier epoch says nothing."""
+        if epoch != self.refresher.epoch:
             return
-        self._restart_on_crash = look.setup.settings.sidecar.restart_on_crash
-        self._now.see(look)
+        self._restart_on_crash = observation.setup.settings.sidecar.restart_on_crash
+        self._now.apply(observation)
         if self._now.status.state is State.EXTERNAL and not self._attempt:
             # Nobody starts ours when it goes, so that would be a wish without end. A start under way has its own.
             self._now.change(wanted=Wish.DOWN)

@@ -13,7 +13,7 @@ from core.ollama.client import Model
 from core.owners.exit import Exit
 from core.owners.process import Managed
 from core.supervision.attempt import Attempted, Progress
-from core.supervision.look import Look
+from core.supervision.observer import Observation
 from core.supervision.state import Status
 
 
@@ -45,13 +45,13 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A run record that could not be read at first proves that Ollama to be ours. `done` is set once that counts."""
+    """A run record that could not be read at first proves that Ollama to be ours. `done` is set once it is adopted."""
 
     managed: Managed
     done: Future[None]
 
-    def conclude(self) -> None:
-        """Tell that it counts; nobody waits any more for an errand that was given up meanwhile."""
+    def resolve(self) -> None:
+        """Set `done`, unless the task that waits for it has been cancelled."""
         if not self.done.done():
             self.done.set_result(None)
 
@@ -74,7 +74,7 @@ class Unstoppable:
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class InstalledModels:
     """The models that an Ollama has; None if it did not list them, and then `error` says why."""
 
     models: tuple[Model, ...] | None
@@ -82,7 +82,7 @@ class Installed:
 
 
 @dataclass(frozen=True, slots=True)
-class InMemory:
+class LoadedModels:
     """The names of the models that an Ollama has in memory; None if it did not tell."""
 
     names: tuple[str, ...] | None
@@ -92,15 +92,15 @@ class InMemory:
 class Found:
     """The answer to a question about the Ollama of `epoch`; it says nothing about a later one.
 
-    `done` is set once the conclusions have been drawn.
+    `done` is set once it has been applied to the status.
     """
 
-    answer: Look | Installed | InMemory
+    answer: Observation | InstalledModels | LoadedModels
     epoch: int
     done: Future[None]
 
-    def conclude(self) -> None:
-        """Tell that the conclusions have been drawn; nobody may wait for that any more."""
+    def resolve(self) -> None:
+        """Set `done`, unless the task that waits for it has been cancelled."""
         if not self.done.done():
             self.done.set_result(None)
 

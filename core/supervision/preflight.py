@@ -28,10 +28,10 @@ from core.ollama.probe import Answer
 from core.owners.exit import Exit
 from core.owners.process import WAYS_OUT
 from core.owners.run_record import RunRecord
-from core.owners.spawn import Plan
+from core.owners.shim_start import Plan
 from core.settings.paths import Paths
-from core.supervision.conclusions import is_hanging_external
-from core.supervision.look import Look
+from core.supervision.interpret import is_hanging_external
+from core.supervision.observer import Observation
 from core.supervision.state import State, Status
 
 SAME_FAILURE_SECONDS = 10.0
@@ -41,20 +41,20 @@ _NO_HOME = ("$HOME is not defined", "%userprofile% is not defined")
 _PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage of each socket address")
 
 
-def plan(look: Look, status: Status, paths: Paths, instance: str) -> Plan:
+def plan(observation: Observation, status: Status, paths: Paths, instance: str) -> Plan:
     """The plan for an instance, by what was looked at and was known before. Acts on nothing.
 
     Raises the CoreError that says why nothing may be started.
     """
-    setup = look.setup
+    setup = observation.setup
     if isinstance(setup.endpoint, ConfigError):
         raise setup.endpoint.fresh()
-    if look.probe.answer is Answer.NOT_ASKED:
-        raise not_asked(look)
-    if look.probe.answer is Answer.OLLAMA:
-        raise already_running(look.listener)
-    if is_hanging_external(status, look):
-        raise already_running(look.listener, is_hanging=True)
+    if observation.probe.answer is Answer.NOT_ASKED:
+        raise not_asked(observation)
+    if observation.probe.answer is Answer.OLLAMA:
+        raise already_running(observation.listener)
+    if is_hanging_external(status, observation):
+        raise already_running(observation.listener, is_hanging=True)
     if isinstance(setup.problem, DataFolderGone):
         raise setup.problem.fresh()
     if setup.problem and (setup.is_unknown or isinstance(setup.executable, CoreError)):
@@ -62,14 +62,14 @@ def plan(look: Look, status: Status, paths: Paths, instance: str) -> Plan:
         raise setup.problem.fresh()
     if not setup.endpoint.is_manageable:
         raise _remote(setup.endpoint)
-    if look.probe.answer is not Answer.NOBODY:
-        raise port_in_use(setup.endpoint.port, look.listener)
+    if observation.probe.answer is not Answer.NOBODY:
+        raise port_in_use(setup.endpoint.port, observation.listener)
     if isinstance(setup.executable, CoreError):
         raise setup.executable.fresh()
     sidecar = setup.settings.sidecar
     return Plan(
         executable=setup.executable,
-        url=look.url,
+        url=observation.url,
         port=setup.endpoint.port,
         env={**sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
         run_dir=paths.run,
@@ -89,17 +89,17 @@ def _remote(endpoint: Endpoint) -> RemoteOllama:
     )
 
 
-def why_not_managed(look: Look, record: RunRecord) -> CoreError | None:
+def why_not_managed(observation: Observation, record: RunRecord) -> CoreError | None:
     """Why a start cannot be called a success though our Ollama runs; None if it can."""
-    if look.probe.answer is Answer.NOT_ASKED:
-        return not_asked(look)
-    if look.probe.answer is not Answer.OLLAMA:
+    if observation.probe.answer is Answer.NOT_ASKED:
+        return not_asked(observation)
+    if observation.probe.answer is not Answer.OLLAMA:
         return NotAnswering(
             f"Ollama runs (pid {record.pid}) but does not answer.", action="Wait for it, or stop it and start it again."
         )
-    if isinstance(look.setup.endpoint, Endpoint) and look.setup.url != record.url:
+    if isinstance(observation.setup.endpoint, Endpoint) and observation.setup.url != record.url:
         return RunsElsewhere(
-            f"ollamaUrl is now {look.setup.url}, but Ollama runs at {record.url}.",
+            f"ollamaUrl is now {observation.setup.url}, but Ollama runs at {record.url}.",
             action="Stop it when its work is done; the next start uses the new address.",
         )
     return None
@@ -118,11 +118,11 @@ def still_ending(record: RunRecord, why: StopFailed | None) -> NotAnswering:
     )
 
 
-def not_asked(look: Look) -> SpawnFailed:
-    """The error for a look that could not be had."""
-    reason = look.probe.reason or "It could not be asked."
+def not_asked(observation: Observation) -> SpawnFailed:
+    """The error for an observation that could not be had."""
+    reason = observation.probe.reason or "It could not be asked."
     way_out = next((way for number, way in WAYS_OUT.items() if os.strerror(number) in reason), None)
-    return SpawnFailed(f"{look.url}: {reason}", action=way_out)
+    return SpawnFailed(f"{observation.url}: {reason}", action=way_out)
 
 
 def already_running(listener: Listener | None, *, is_hanging: bool = False) -> AlreadyRunning:
@@ -156,22 +156,22 @@ def is_port_taken(exit: Exit) -> bool:
 
 
 @dataclass(slots=True)
-class Memory:
+class FailureMemory:
     """The last failed start, so that a client that repeats it at once gets the same answer without a new process."""
 
     _key: Hashable = None
     _error: CoreError | None = None
     _at: float = 0.0
 
-    def recall(self, look: Look) -> CoreError | None:
+    def recall(self, observation: Observation) -> CoreError | None:
         """The failure of the same settings and executable, if it is at most 10 s old."""
-        if time.monotonic() - self._at > SAME_FAILURE_SECONDS or self._key != look.setup.fingerprint:
+        if time.monotonic() - self._at > SAME_FAILURE_SECONDS or self._key != observation.setup.fingerprint:
             return None
         return self._error.fresh() if self._error else None
 
-    def keep(self, look: Look, error: CoreError) -> None:
-        """Remember how a start for this look failed."""
-        self._key, self._error, self._at = look.setup.fingerprint, error.fresh(), time.monotonic()
+    def keep(self, observation: Observation, error: CoreError) -> None:
+        """Remember how a start for this observation failed."""
+        self._key, self._error, self._at = observation.setup.fingerprint, error.fresh(), time.monotonic()
 
     def forget(self) -> None:
         """Let the next start try anew."""

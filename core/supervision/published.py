@@ -11,9 +11,9 @@ from typing import Any
 
 from core.errors import CoreError, ShuttingDown
 from core.events.snapshots import Broadcast
-from core.ollama.words import NOT_REACHABLE
-from core.supervision import conclusions
-from core.supervision.look import Look
+from core.ollama.error_texts import NOT_REACHABLE
+from core.supervision import interpret
+from core.supervision.observer import Observation
 from core.supervision.state import State, Status, check_move
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 Waiters = list[asyncio.Future[Status]]
 
 
-def goodbye() -> ShuttingDown:
+def shutting_down() -> ShuttingDown:
     """The error for whoever wishes for something at the end."""
     return ShuttingDown("The sidecar is shutting down.")
 
@@ -56,16 +56,16 @@ class Published:
             changes |= {"since": time.monotonic(), "waits_for": None}
             self.moved.set()
         self.change(fresh=True, state=state, **changes)
-        if old.state is not state or conclusions.is_another(old, self.hub.current):
+        if old.state is not state or interpret.is_another(old, self.hub.current):
             self._on_epoch()
 
     def move_down(self, state: State, failure: CoreError | None, **changes: Any) -> None:
         """Enter a state in which no Ollama answers."""
-        self.move(state, **conclusions.NOBODY, failure=failure, error=NOT_REACHABLE, **changes)
+        self.move(state, **interpret.NOBODY, failure=failure, error=NOT_REACHABLE, **changes)
 
-    def see(self, look: Look) -> None:
-        """Draw the conclusions of a look."""
-        news = conclusions.conclude(self.hub.current, look)
+    def apply(self, observation: Observation) -> None:
+        """Draw the conclusions of an observation."""
+        news = interpret.interpret(self.hub.current, observation)
         if news.state is None:
             self.change(fresh=news.is_fresh, **news.changes)
         else:

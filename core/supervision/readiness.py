@@ -17,7 +17,7 @@ from core.ollama.listener import Listener
 from core.ollama.probe import PROBE_SECONDS, Answer, Probe
 from core.owners.process import Managed
 from core.supervision import preflight
-from core.supervision.look import Looker
+from core.supervision.observer import Observer
 
 EXTRA_SECONDS = 30.0
 """How much longer than `readyTimeout` a child may take that prints, or has taken its port, and does not answer yet:
@@ -35,9 +35,9 @@ _ROUND_SECONDS = 1.0
 class Readiness:
     """One wait for one start. `timeout` is `readyTimeout`, in seconds; the wait begins now."""
 
-    def __init__(self, managed: Managed, looker: Looker, log: LogGrowth, timeout: float) -> None:
+    def __init__(self, managed: Managed, observer: Observer, log: LogGrowth, timeout: float) -> None:
         self._managed = managed
-        self._looker = looker
+        self._observer = observer
         self._log = log
         self._endpoint = Endpoint.parse(managed.record.url)
         self._timeout = timeout
@@ -81,7 +81,7 @@ class Readiness:
         pause = _FIRST_RETRY_SECONDS
         while True:
             left = self._timeout + EXTRA_SECONDS - self._elapsed
-            probe = await self._looker.probe(self._endpoint, is_ours=True, seconds=max(left, PROBE_SECONDS))
+            probe = await self._observer.probe(self._endpoint, is_ours=True, seconds=max(left, PROBE_SECONDS))
             self._last = probe.answer
             if probe.answer is Answer.OLLAMA and not await self._stranger():
                 return probe
@@ -106,12 +106,12 @@ class Readiness:
             return None
         if self._printed_at is not None and time.monotonic() - self._printed_at <= self._silence:
             return STILL_PRINTS if await self._stranger() is None else None
-        listener = await self._looker.listener(self._endpoint, known_will_do=True)
+        listener = await self._observer.listener(self._endpoint, allow_cached=True)
         return HAS_ITS_PORT if listener and await self._is_ours(listener) else None
 
     async def _stranger(self) -> Listener | None:
         """Who listens there, if that is known not to be ours."""
-        listener = await self._looker.listener(self._endpoint)
+        listener = await self._observer.listener(self._endpoint)
         return None if listener is None or await self._is_ours(listener) else listener
 
     async def _is_ours(self, listener: Listener) -> bool:

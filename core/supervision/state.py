@@ -2,16 +2,16 @@
 
 From state to state, each legal move and what makes it. `MOVES` holds the same for `check_move`; any other is a bug.
 
-    unknown        running          the first look: an Ollama that an earlier sidecar left is adopted
-                   external         the first look: somebody else's Ollama answers
-                   stopped          the first look: nobody answers
-                   not_installed    the first look: nobody answers, and there is no executable
-    not_installed  starting         a start was wished: its look may find an executable
-                   stopped          a look found an executable
-                   external         a look found somebody else's Ollama
+    unknown        running          the first observation: an Ollama that an earlier sidecar left is adopted
+                   external         the first observation: somebody else's Ollama answers
+                   stopped          the first observation: nobody answers
+                   not_installed    the first observation: nobody answers, and there is no executable
+    not_installed  starting         a start was wished: its observation may find an executable
+                   stopped          an observation found an executable
+                   external         an observation found somebody else's Ollama
     stopped        starting         a start was wished
-                   not_installed    a look found no executable any more
-                   external         a look found somebody else's Ollama
+                   not_installed    an observation found no executable any more
+                   external         an observation found somebody else's Ollama
     external       running          its run record could not be read at first, and proves it to be ours
                    stopped          it is gone
                    not_installed    it is gone, and there is no executable
@@ -31,10 +31,10 @@ From state to state, each legal move and what makes it. `MOVES` holds the same f
                    running          it outlived everything that was done to end it
     backoff        starting         the delay is over, or a start was wished
                    stopped          a stop was wished
-                   external         a look found somebody else's Ollama
+                   external         an observation found somebody else's Ollama
     failed         starting         a start was wished
                    stopped          a stop was wished
-                   external         a look found somebody else's Ollama
+                   external         an observation found somebody else's Ollama
 
 A start is `starting` from its first moment, except while an Ollama is up, ours or not. Then it looks first, and the
 state stays; only if nobody is there any more it becomes what that means, and `starting` at once after that.
@@ -48,7 +48,7 @@ from pathlib import Path
 
 from core.errors import CoreError
 from core.ollama.client import Model
-from core.ollama.words import NOT_REACHABLE
+from core.ollama.error_texts import NOT_REACHABLE
 from core.owners.exit import Exit
 
 
@@ -80,7 +80,7 @@ UP = frozenset({State.RUNNING, State.EXTERNAL})
 """States in which an Ollama is there, answering or not."""
 
 TRANSIENT = frozenset({State.STARTING, State.STOPPING})
-"""States that end by themselves, by an event; a look has nothing to say about them."""
+"""States that end by themselves, by an event; an observation has nothing to say about them."""
 
 _FOUND = frozenset({State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL})
 

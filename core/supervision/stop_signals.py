@@ -10,7 +10,7 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _TERMINATIONS = frozenset({"SIGTERM", "SIGHUP"})
 
 
-def heard() -> list[int]:
+def handled() -> list[int]:
     """Those that this system has. A SIGHUP that we were started to ignore, as by nohup(1), is not one of them."""
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     return [

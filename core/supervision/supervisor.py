@@ -18,7 +18,7 @@ from core.endpoint import Endpoint
 from core.events.history import EventHistory
 from core.events.snapshots import Subscription
 from core.ollama.client import Client
-from core.ollama.words import NOT_REACHABLE, TIMED_OUT
+from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
 from core.owners.process import Managed
 from core.owners.process_owner import ProcessOwner
 from core.settings.paths import Paths
@@ -26,12 +26,12 @@ from core.settings.reader import SettingsReader
 from core.supervision import messages
 from core.supervision.instance import Instance
 from core.supervision.machine import Machine
-from core.supervision.once import contained
-from core.supervision.published import goodbye
+from core.supervision.poller import Poller
+from core.supervision.published import shutting_down
 from core.supervision.report import SettingsReporter, StatusReporter
-from core.supervision.rounds import Rounds
+from core.supervision.shared_task import log_failure
 from core.supervision.state import TRANSIENT, UP, ModelsNews, Status
-from core.supervision.tasks import Errands
+from core.supervision.tasks import Tasks
 
 
 class Supervisor:
@@ -50,15 +50,15 @@ class Supervisor:
         owner: ProcessOwner | None = None,
     ) -> None:
         self.instance = instance or Instance()
-        self._mail: asyncio.Queue[messages.Message] = asyncio.Queue()
+        self._messages: asyncio.Queue[messages.Message] = asyncio.Queue()
         self.settings = reader or SettingsReader(paths)
         self.events = EventHistory() if events is None else events
-        self._errands = Errands(paths, self._mail.put_nowait, self.settings, self.instance, owner)
-        self._machine = Machine(self._errands, self._do)
+        self._tasks = Tasks(paths, self._messages.put_nowait, self.settings, self.instance, owner)
+        self._machine = Machine(self._tasks, self._create_task)
         self._machine.hub.tell(StatusReporter(self.events, self._log_of_start, self.instance.id).on_status)
         if events is None:
             self.settings.hub.tell(SettingsReporter(self.events).on_settings)
-        self._looked = asyncio.Event()
+        self._observed = asyncio.Event()
         self._is_over = False
         self._background: set[asyncio.Task[None]] = set()
 
@@ -68,22 +68,22 @@ class Supervisor:
         `found` is what an earlier sidecar left running for this instance; None: find it.
         """
         try:
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                self._machine.begin(*await self._errands.adopt(found))
-                self._looked.set()
-                self._do(Rounds(self._machine, self._errands).go())
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._machine.begin(*await self._tasks.adopt(found))
+                self._observed.set()
+                self._create_task(Poller(self._machine, self._tasks).run())
                 while not self._machine.may_end:
-                    self._machine.handle(await self._mail.get())
+                    self._machine.handle(await self._messages.get())
                 self._is_over = True
                 for task in self._background:
                     task.cancel()
         finally:
             self._is_over = True
-            self._looked.set()
+            self._observed.set()
             self._machine.end()
             self._refuse_what_is_left()
-            await self._errands.close()
+            await self._tasks.close()
 
     def subscribe(self) -> AbstractContextManager[Subscription[Status]]:
         """Snapshots as they change: the current one first."""
@@ -92,14 +92,14 @@ class Supervisor:
     async def status(self) -> Status:
         """The state of now: never `unknown`, and looked at within the last 250 ms unless Ollama takes its time.
 
-        Waits for the first look; after that 300 ms at most, and then the last snapshot stands, as old as it is.
+        Waits for the first observation; after that 300 ms at most, and then the last snapshot stands, as old as it is.
         """
-        await self._looked.wait()
+        await self._observed.wait()
         current = self._machine.hub.current
         if current.state in TRANSIENT:
             return replace(current, seen_at=time.monotonic())
         if not self._is_over:
-            await self._machine.lookout.freshen()
+            await self._machine.refresher.refresh()
         return self._machine.hub.current
 
     async def start(self, *, by_user: bool = False) -> Status:
@@ -129,8 +129,8 @@ class Supervisor:
 
         All who ask at the same time share one call. Does not raise for what Ollama does.
         """
-        await self._looked.wait()
-        is_fresh = not self._is_over and await self._machine.lookout.freshen_models()
+        await self._observed.wait()
+        is_fresh = not self._is_over and await self._machine.refresher.refresh_models()
         status = self._machine.hub.current
         if status.state not in UP:
             is_misplaced = status.wanted_url is None and status.settings_problem
@@ -139,34 +139,34 @@ class Supervisor:
 
     async def client(self) -> Client:
         """A client for the endpoint that `status` describes. Raises ConfigError if that is no valid URL."""
-        await self._looked.wait()
-        return self._errands.looker.client(Endpoint.parse(self._machine.hub.current.url))
+        await self._observed.wait()
+        return self._tasks.observer.client(Endpoint.parse(self._machine.hub.current.url))
 
     def close(self, *, stop_ollama: bool) -> None:
         """Make `run` return, with the managed Ollama stopped or left running. Wishes are refused from now on."""
-        self._mail.put_nowait(messages.Close(stop_ollama))
+        self._messages.put_nowait(messages.Close(stop_ollama))
 
     async def _wish(self, make: Callable[[asyncio.Future[Status]], messages.Message]) -> Status:
-        await self._looked.wait()
+        await self._observed.wait()
         if self._is_over or self._machine.is_closing:
-            raise goodbye()
+            raise shutting_down()
         done: asyncio.Future[Status] = asyncio.get_running_loop().create_future()
-        self._mail.put_nowait(make(done))
+        self._messages.put_nowait(make(done))
         return await done
 
     def _log_of_start(self) -> str | None:
         return self._machine.managed.record.log if self._machine.managed else None
 
     def _refuse_what_is_left(self) -> None:
-        while not self._mail.empty():
-            message = self._mail.get_nowait()
+        while not self._messages.empty():
+            message = self._messages.get_nowait()
             if isinstance(message, messages.Start | messages.Stop) and not message.done.done():
-                message.done.set_exception(goodbye())
+                message.done.set_exception(shutting_down())
 
-    def _do(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._tasks.create_task(contained(errand))
+    def _create_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._group.create_task(log_failure(coroutine))
         # One that is cancelled before its first step would be reported as never awaited.
-        task.add_done_callback(lambda _: errand.close())
+        task.add_done_callback(lambda _: coroutine.close())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task

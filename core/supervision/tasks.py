@@ -1,7 +1,7 @@
-"""What the supervisor has done outside while it goes on: look, spawn, wait, stop. Each errand posts what it found.
+"""The supervisor's work outside, done while it goes on: observe, start, wait, stop. Each task posts what it found.
 
-Errands write no state. They run on the supervisor's loop, as tasks of its group, and may be cancelled at any time.
-Whatever goes wrong in one is news like any other: each ends with a message, since somebody may wait for it.
+Tasks write no state. They run on the supervisor's loop, in its task group, and may be cancelled at any time. A task
+that fails posts its message all the same, since somebody may wait for it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from core.errors import CoreError, StopFailed
 from core.ollama.activity import LogGrowth
 from core.ollama.call import CallFailed
 from core.ollama.client import Client, Model, ModelList
+from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.probe import Answer, Probe, list_error_text
-from core.ollama.words import NOT_REACHABLE
 from core.owners.exit import Exit
 from core.owners.process import Managed, wait_end
 from core.owners.process_owner import ProcessOwner
@@ -27,10 +27,10 @@ from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages, preflight
 from core.supervision.instance import Instance
-from core.supervision.look import Look, Looker
-from core.supervision.once import unforeseen
-from core.supervision.preflight import Memory
+from core.supervision.observer import Observation, Observer
+from core.supervision.preflight import FailureMemory
 from core.supervision.readiness import Readiness
+from core.supervision.shared_task import unexpected
 from core.supervision.state import Status
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ _LIST_SECONDS = 30.0
 _LOADED_SECONDS = 2.0
 
 
-class Errands:
-    """Runs errands for the supervisor of one instance; `post` puts a message into its mailbox."""
+class Tasks:
+    """Runs tasks for the supervisor of one instance; `post` puts a message into its mailbox."""
 
     def __init__(
         self,
@@ -55,22 +55,22 @@ class Errands:
         owner: ProcessOwner | None = None,
     ) -> None:
         self.instance = instance or Instance()
-        self.looker = Looker(reader or SettingsReader(paths), self.instance.url)
-        self.memory = Memory()
+        self.observer = Observer(reader or SettingsReader(paths), self.instance.url)
+        self.memory = FailureMemory()
         self.post = post
         self._paths = paths
         self._owner = owner or ProcessOwner(paths)
 
     async def close(self) -> None:
         """Drop the connections to Ollama."""
-        await self.looker.close()
+        await self.observer.close()
 
-    async def adopt(self, found: Sequence[Managed] | None) -> tuple[Managed | None, Look]:
-        """The managed Ollama of this instance among those that were found running, if any, and a first look.
+    async def adopt(self, found: Sequence[Managed] | None) -> tuple[Managed | None, Observation]:
+        """The managed Ollama of this instance among those that were found running, if any, and a first observation.
 
         None: find them. Whatever else there is goes on as it is, and is logged.
         """
-        setup = await self.looker.setup()
+        setup = await self.observer.setup()
         if found is None:
             found = await self._owner.find(setup.settings.sidecar.stop_timeout)
         # The release before this had a record for each port that ollamaUrl ever named.
@@ -82,7 +82,7 @@ class Errands:
         for other in found:
             if other is not managed:
                 log.warning("Ollama (pid %d) at %s, of an earlier sidecar, is left alone", other.pid, other.url)
-        return managed, await self.looker.look(managed.url if managed else None)
+        return managed, await self.observer.observe(managed.url if managed else None)
 
     async def adopt_late(self) -> None:
         """Look again at what could not be known at the start, if anything: Adopted, if it proves an Ollama to be ours.
@@ -94,53 +94,55 @@ class Errands:
             self.post(messages.Adopted(managed, done))
             await done
 
-    async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
-        """Contract: `look.Looker.look`."""
-        return await self.looker.look(managed_url, is_glance=is_glance)
+    async def observe(self, managed_url: str | None, *, allow_cached: bool = False) -> Observation:
+        """Contract: `observer.Observer.observe`."""
+        return await self.observer.observe(managed_url, allow_cached=allow_cached)
 
-    async def see(self, managed_url: str | None, epoch: int, *, is_glance: bool = False) -> None:
-        """Look: Found. Returns once the supervisor has drawn its conclusions."""
-        await self._conclusions(await self.look(managed_url, is_glance=is_glance), epoch)
+    async def post_observation(self, managed_url: str | None, epoch: int, *, allow_cached: bool = False) -> None:
+        """Observe: Found. Returns once the supervisor has drawn its conclusions."""
+        await self._post_found(await self.observe(managed_url, allow_cached=allow_cached), epoch)
 
     async def list_models(self, url: str, epoch: int) -> None:
         """Ask for the installed models: Found. Returns once the supervisor has drawn its conclusions."""
         models, error = await self._listed(url, lambda client: client.tags(_LIST_SECONDS))
-        await self._conclusions(messages.Installed(models, error), epoch)
+        await self._post_found(messages.InstalledModels(models, error), epoch)
 
     async def list_loaded(self, url: str, epoch: int) -> None:
         """Ask for the models in memory: Found. Returns once the supervisor has drawn its conclusions."""
         models, _ = await self._listed(url, lambda client: client.loaded(_LOADED_SECONDS))
         names = None if models is None else tuple(model.name for model in models)
-        await self._conclusions(messages.InMemory(names), epoch)
+        await self._post_found(messages.LoadedModels(names), epoch)
 
     async def _listed(
         self, url: str, ask: Callable[[Client], Awaitable[ModelList]]
     ) -> tuple[tuple[Model, ...] | None, str | None]:
         try:
-            return (await ask(self.looker.lister(Endpoint.parse(url)))).models, None
+            return (await ask(self.observer.lister(Endpoint.parse(url)))).models, None
         except CallFailed as error:
             return None, list_error_text(error)
         except Exception:
             log.debug("%s cannot be asked for models", url, exc_info=True)
             return None, NOT_REACHABLE
 
-    async def _conclusions(self, answer: Look | messages.Installed | messages.InMemory, epoch: int) -> None:
+    async def _post_found(
+        self, answer: Observation | messages.InstalledModels | messages.LoadedModels, epoch: int
+    ) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.post(messages.Found(answer, epoch, done))
         await done
 
-    def plan(self, look: Look, before: Status) -> Plan:
+    def plan(self, observation: Observation, before: Status) -> Plan:
         """What a start would run. Raises the CoreError that says why nothing may be run."""
-        return preflight.plan(look, before, self._paths, self.instance.id)
+        return preflight.plan(observation, before, self._paths, self.instance.id)
 
-    async def lives(self, managed: Managed) -> bool:
+    async def is_alive(self, managed: Managed) -> bool:
         """Whether the process of a managed Ollama is there now. One that may not be looked at counts as alive."""
         try:
             return await asyncio.to_thread(birth, managed.record.pid) == managed.record.birth
         except OSError:
             return True
 
-    async def spawn(self, plan: Plan) -> Managed:
+    async def start_process(self, plan: Plan) -> Managed:
         """Contract: `core.owners.protocol.Owner.start`."""
         return await self._owner.start(plan)
 
@@ -149,7 +151,7 @@ class Errands:
 
         `on_overtime` is told what is waited for, once, when it takes longer than `timeout` seconds.
         """
-        return await Readiness(managed, self.looker, self.log_growth(), timeout).reached(on_overtime)
+        return await Readiness(managed, self.observer, self.log_growth(), timeout).reached(on_overtime)
 
     def log_growth(self) -> LogGrowth:
         """A fresh measure of whether the managed Ollama prints."""
@@ -176,8 +178,8 @@ class Errands:
 
     async def _who_took_the_port(self, managed: Managed, otherwise: CoreError) -> CoreError:
         endpoint = Endpoint.parse(managed.record.url)
-        probe = await self.looker.probe(endpoint)
-        listener = await self.looker.listener(endpoint)
+        probe = await self.observer.probe(endpoint)
+        listener = await self.observer.listener(endpoint)
         if probe.answer is Answer.OLLAMA:
             return preflight.already_running(listener)
         return preflight.port_in_use(endpoint.port, listener) if listener else otherwise
@@ -189,7 +191,7 @@ class Errands:
         except StopFailed as error:
             self.post(messages.Unstoppable(managed, error))
         except Exception as error:
-            self.post(messages.Unstoppable(managed, unforeseen(error, StopFailed)))
+            self.post(messages.Unstoppable(managed, unexpected(error, StopFailed)))
 
     async def retry_after(self, delay: float, epoch: int) -> None:
         """Let `delay` seconds pass: Retry."""

@@ -15,7 +15,7 @@ import pytest
 
 from api.http.streams import MOST_STREAMS
 from core.events.history import MOST_EVENTS, EventType
-from core.supervision.rounds import LOOK_SECONDS
+from core.supervision.poller import OBSERVE_SECONDS
 from core.supervision.state import State
 from tests import fake_ollama, tied
 from tests.api.serving import Served, serving
@@ -251,7 +251,7 @@ async def test_the_end_of_an_ollama_of_somebody_else_is_told_at_once(tmp_path: P
                 pass
             span = await _seconds_until_told(psutil.Process(server.pid), events, "stopped")
     # One whose process the system does not tell is looked at each 5 s.
-    assert span < (0.25 if tied.owner(server.pid) else LOOK_SECONDS + 1)
+    assert span < (0.25 if tied.owner(server.pid) else OBSERVE_SECONDS + 1)
 
 
 async def _seconds_until_told(ollama: psutil.Process, events: AsyncIterator[ServerEvent], state: str) -> float:

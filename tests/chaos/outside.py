@@ -1,6 +1,6 @@
 """A made-up outside for the supervisor's model: what is true there, and the questions that `Machine` has open about it.
 
-The decisions are the real ones: `Attempt`, `Errands.look` and what they call. What would reach outside (a look,
+The decisions are the real ones: `Attempt`, `Tasks.look` and what they call. What would reach outside (a look,
 a process, a delay) is a `Question` here, answered when the test likes, by what is true then or was true when asked.
 """
 
@@ -14,20 +14,20 @@ from pathlib import Path
 from core.endpoint import Endpoint
 from core.errors import PathInvalid, SpawnFailed, StartTimedOut, StopFailed
 from core.ollama.client import Model
+from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
 from core.ollama.listener import Listener
 from core.ollama.probe import Answer, Probe
-from core.ollama.words import NOT_REACHABLE, TIMED_OUT
 from core.owners.exit import Exit
 from core.owners.process import Managed
 from core.owners.run_record import RunRecord
-from core.owners.spawn import Plan
+from core.owners.shim_start import Plan
 from core.settings.paths import Paths
 from core.settings.reader import Settings, SettingsReader
 from core.settings.schema import SidecarSettings
 from core.shim.main import EXITED
 from core.supervision import messages
-from core.supervision.look import Look, Looker, Setup
-from core.supervision.tasks import Errands
+from core.supervision.observer import Observation, Observer, Setup
+from core.supervision.tasks import Tasks
 
 ENDPOINT = Endpoint.parse("http://127.0.0.1:11434")
 THEIR_PID = 1
@@ -64,7 +64,7 @@ class Question:
 
     what: str
     managed: Managed | None
-    look: Look
+    observation: Observation
     answer: asyncio.Future[object]
 
 
@@ -93,19 +93,19 @@ class Outside:
 
     async def ask(self, what: str, managed: Managed | None = None) -> object:
         """The test's answer, when it gives one."""
-        question = Question(what, managed, self.look(None), asyncio.get_running_loop().create_future())
+        question = Question(what, managed, self.observe(None), asyncio.get_running_loop().create_future())
         self.questions.append(question)
         try:
             return await question.answer
         finally:
             self.questions.remove(question)
 
-    def look(self, managed_url: str | None) -> Look:
+    def observe(self, managed_url: str | None) -> Observation:
         """What a look finds now."""
         executable = Path("/ollama") if self.installed else PathInvalid("It is gone.")
         settings = Settings(sidecar=SidecarSettings(restart_on_crash=self.restart_on_crash))
         setup = Setup(settings, ENDPOINT, executable, None, (self.installed, self.restart_on_crash))
-        return Look(setup, ENDPOINT.base_url, ANSWERS[self.answer], None if managed_url else self._listener())
+        return Observation(setup, ENDPOINT.base_url, ANSWERS[self.answer], None if managed_url else self._listener())
 
     @property
     def answer(self) -> Answer:
@@ -125,30 +125,30 @@ class Outside:
         return Listener(pids[0], "us", "") if pids else None
 
 
-class OutsideLooker(Looker):
+class OutsideObserver(Observer):
     """Looks at a made-up outside."""
 
     def __init__(self, outside: Outside) -> None:
         super().__init__(SettingsReader(Paths(Path("/nowhere"))))
         self._outside = outside
 
-    async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
+    async def observe(self, managed_url: str | None, *, allow_cached: bool = False) -> Observation:
         """What is true when the question is answered, or was when it came up, or an error that nobody has foreseen."""
         answer = await self._outside.ask("look")
         if isinstance(answer, Exception):
             raise answer
-        return answer if isinstance(answer, Look) else self._outside.look(managed_url)
+        return answer if isinstance(answer, Observation) else self._outside.observe(managed_url)
 
 
-class OutsideErrands(Errands):
-    """The real errands, but for what reaches outside."""
+class OutsideTasks(Tasks):
+    """The real tasks, but for what reaches outside."""
 
     def __init__(self, outside: Outside, post: Callable[[messages.Message], None]) -> None:
         super().__init__(Paths(Path("/nowhere")), post)
-        self.looker = OutsideLooker(outside)
+        self.observer = OutsideObserver(outside)
         self._outside = outside
 
-    async def lives(self, managed: Managed) -> bool:
+    async def is_alive(self, managed: Managed) -> bool:
         """What is true now."""
         assert isinstance(managed, Ours)
         return managed.is_alive
@@ -156,14 +156,14 @@ class OutsideErrands(Errands):
     async def list_models(self, url: str, epoch: int) -> None:
         """Found, as long as somebody answers."""
         answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
-        await self._conclusions(messages.Installed((MODEL,) if answers else None, None), epoch)
+        await self._post_found(messages.InstalledModels((MODEL,) if answers else None, None), epoch)
 
     async def list_loaded(self, url: str, epoch: int) -> None:
         """Found, as long as somebody answers."""
         answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
-        await self._conclusions(messages.InMemory((MODEL.name,) if answers else None), epoch)
+        await self._post_found(messages.LoadedModels((MODEL.name,) if answers else None), epoch)
 
-    async def spawn(self, plan: Plan) -> Managed:
+    async def start_process(self, plan: Plan) -> Managed:
         """A process if the answer is true."""
         if not await self._outside.ask("spawn"):
             raise SpawnFailed("It could not be executed.")

@@ -23,10 +23,10 @@ from core.errors import CoreError
 from core.supervision import messages
 from core.supervision.attempt import Attempted, Started
 from core.supervision.machine import Machine
-from core.supervision.once import contained
+from core.supervision.shared_task import log_failure
 from core.supervision.state import RESTING, State, Status, Wish
 from tests.chaos.conftest import Chance
-from tests.chaos.outside import Ours, Outside, OutsideErrands, Question
+from tests.chaos.outside import Ours, Outside, OutsideTasks, Question
 
 MOST_ANSWERS = 200
 """Whoever is answered so often and still asks will never come to rest."""
@@ -38,19 +38,19 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.mail: deque[messages.Message] = deque()
+        self.posted: deque[messages.Message] = deque()
         self.outside = Outside()
-        self.errands = OutsideErrands(self.outside, self.mail.append)
-        self.machine = Machine(self.errands, self._do)
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks = OutsideTasks(self.outside, self.posted.append)
+        self.machine = Machine(self.tasks, self._create_task)
+        self.running: set[asyncio.Task[None]] = set()
         self.wishes: list[tuple[Wish, asyncio.Future[Status]]] = []
         self.ready: set[Ours] = set()
         self.since = 0.0
         self.have_they_ever_come = False
 
-    def _do(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self.loop.create_task(contained(errand))
-        self.tasks.add(task)
+    def _create_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(log_failure(coroutine))
+        self.running.add(task)
         return task
 
     def _settle(self) -> None:
@@ -58,15 +58,15 @@ class Model(RuleBasedStateMachine):
 
     async def _handle_all(self) -> None:
         for _ in range(12):
-            while self.mail:
-                message = self.mail.popleft()
+            while self.posted:
+                message = self.posted.popleft()
                 if isinstance(message, Attempted) and isinstance(message.result, Started):
                     assert isinstance(message.result.managed, Ours)
                     self.ready.add(message.result.managed)
                 self.machine.handle(message)
             await asyncio.sleep(0)
-        for task in [task for task in self.tasks if task.done()]:
-            self.tasks.remove(task)
+        for task in [task for task in self.running if task.done()]:
+            self.running.remove(task)
             if not task.cancelled():
                 task.result()
 
@@ -86,7 +86,7 @@ class Model(RuleBasedStateMachine):
             self.ready.add(managed)
 
         async def first() -> None:
-            self.machine.begin(managed, self.outside.look(None))
+            self.machine.begin(managed, self.outside.observe(None))
 
         self.loop.run_until_complete(first())
         self._settle()
@@ -95,27 +95,27 @@ class Model(RuleBasedStateMachine):
     def start(self, *, by_user: bool) -> None:
         done = self.loop.create_future()
         self.wishes.append((Wish.UP, done))
-        self.mail.append(messages.Start(done, by_user))
+        self.posted.append(messages.Start(done, by_user))
         self._settle()
 
     @rule()
     def restart(self) -> None:
         done = self.loop.create_future()
         self.wishes.append((Wish.UP, done))
-        self.mail.append(messages.Start(done, by_user=True, is_restart=True))
+        self.posted.append(messages.Start(done, by_user=True, is_restart=True))
         self._settle()
 
     @rule()
     def stop(self) -> None:
         done = self.loop.create_future()
         self.wishes.append((Wish.DOWN, done))
-        self.mail.append(messages.Stop(done))
+        self.posted.append(messages.Stop(done))
         self._settle()
 
     @rule()
-    def look(self) -> None:
+    def observe(self) -> None:
         async def begin() -> None:
-            self.machine.lookout.look()
+            self.machine.refresher.observe()
 
         self.loop.run_until_complete(begin())
         self._settle()
@@ -176,7 +176,7 @@ class Model(RuleBasedStateMachine):
         ours = question.managed
         match question.what:
             case "look":
-                answer = question.look if is_late else None if is_good else ValueError("a look that broke")
+                answer = question.observation if is_late else None if is_good else ValueError("a look that broke")
             case "ready" if isinstance(ours, Ours):
                 is_possible = is_good and ours.is_alive and (ours.has_port or self.outside.is_port_free)
                 ours.has_port = ours.has_port or is_possible
@@ -280,13 +280,13 @@ class Model(RuleBasedStateMachine):
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()
             self.loop.run_until_complete(asyncio.sleep(0))
-            self.loop.run_until_complete(self.errands.close())
+            self.loop.run_until_complete(self.tasks.close())
             self.loop.close()
 
     def _concludes(self) -> None:
         self.they_go()
         self._rest()
-        self.look()
+        self.observe()
         self._rest()
         assert all(done.done() for _, done in self.wishes), self.status
         self.what_was_answered_was_true()
@@ -297,7 +297,7 @@ class Model(RuleBasedStateMachine):
         else:
             assert living or self.status.failure, f"wanted, and neither there nor said why not: {self.status}"
         assert (self.status.state is State.RUNNING) is bool(living)
-        self.mail.append(messages.Close(stop_ollama=True))
+        self.posted.append(messages.Close(stop_ollama=True))
         self._settle()
         self._rest()
         assert self.machine.may_end
@@ -325,7 +325,7 @@ def test_what_a_start_saw_before_the_state_changed_decides_nothing() -> None:
     (seen_by_start,) = [question for question in model.outside.questions if question.what == "look"]
     assert model.is_in(State.EXTERNAL), "a start beside an Ollama that is up is a look"
     model.they_go()
-    model.look()
+    model.observe()
     model.answer_all("look", but=seen_by_start)
     assert model.is_in(State.STARTING), "nobody is there any more, and a start is under way"
 
@@ -341,7 +341,7 @@ def test_what_others_see_during_a_start_decides_nothing() -> None:
     model.they_come(is_ollama=True)
     model.start(by_user=True)
     (seen_by_start,) = model.outside.questions
-    model.look()
+    model.observe()
     model.answer_all("look", but=seen_by_start)
     assert model.is_in(State.STARTING)
     model.they_go()

@@ -141,7 +141,7 @@ class Desk:
         try:
             answer = await asyncio.wait_for(asyncio.to_thread(self._ask_taskbar, command), DEADLINE)
         except TimeoutError:
-            # Ends the thread as well, for which the loop's end would wait.
+            # ExitWatcher the thread as well, for which the loop's end would wait.
             self._taskbar.kill()
             raise
         assert not answer.startswith("failed: "), f"{command}: {answer}"

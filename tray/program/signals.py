@@ -23,7 +23,7 @@ class SignalWatch:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._thread = threading.Thread(target=self._read, name="signals", daemon=True)
-        self._numbers = stop_signals.heard()
+        self._numbers = stop_signals.handled()
 
     def __enter__(self) -> SignalWatch:
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)

@@ -27,7 +27,7 @@ _NOTIFICATIONS_PATH = "/org/freedesktop/Notifications"
 _WATCHER = "org.kde.StatusNotifierWatcher"
 _WATCHER_PATH = "/StatusNotifierWatcher"
 _NOTIFY_SECONDS = 2.0
-_LOOK_SECONDS = 0.8
+_TRAY_HOST_SECONDS = 0.8
 _SERVER_DECIDES = -1
 _APP_NAME = "Aura Ollama"
 
@@ -81,7 +81,7 @@ def has_tray_host() -> bool:
         )
         return value.value is True
 
-    return _on_session_bus(ask, _LOOK_SECONDS) or False
+    return _on_session_bus(ask, _TRAY_HOST_SECONDS) or False
 
 
 def _on_session_bus(ask: Callable[[MessageBus], Awaitable[_Answer]], seconds: float) -> _Answer | None:

@@ -59,10 +59,10 @@ def test_lines_are_counted_past_what_is_no_plain_file(planted: tuple[SegmentedFi
 
 
 def test_whoever_carries_a_log_on_begins_a_segment_of_his_own_past_it(planted: tuple[SegmentedFile, Path]) -> None:
-    heir = SegmentedFile(str(planted[1].parent), Caps(), time.time(), planted[0].stamp)
-    assert heir.append(b"[OUT] second\n") == 0
-    heir.close()
-    assert heir.path.endswith(".002.log")
+    successor = SegmentedFile(str(planted[1].parent), Caps(), time.time(), planted[0].stamp)
+    assert successor.append(b"[OUT] second\n") == 0
+    successor.close()
+    assert successor.path.endswith(".002.log")
     assert tail(str(planted[1].parent), 9) == ["[OUT] first", "[OUT] second"]
 
 

@@ -47,11 +47,11 @@ def test_who_goes_on_for_a_killed_writer_cuts_its_torn_line_and_keeps_the_caps(
     started.append(b"x" * 79 + b"\n")
     with Path(started.path).open("ab") as torn:
         torn.write(b"tor")
-    heir = SegmentedFile(str(tmp_path), Caps(segment_bytes=100), NOON + 9, started.stamp)
-    assert heir.end == (0, 80)
-    heir.append(b"y" * 9 + b"\n")
-    heir.append(b"z" * 19 + b"\n")
-    heir.close()
+    successor = SegmentedFile(str(tmp_path), Caps(segment_bytes=100), NOON + 9, started.stamp)
+    assert successor.end == (0, 80)
+    successor.append(b"y" * 9 + b"\n")
+    successor.append(b"z" * 19 + b"\n")
+    successor.close()
     assert names(tmp_path) == ["ollama-20241101-120000.log", "ollama-20241101-120000.001.log"]
     assert tail(str(tmp_path), 9) == ["x" * 79, "y" * 9, "z" * 19]
 

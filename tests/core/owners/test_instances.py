@@ -14,10 +14,10 @@ from core.owners.adopt import adopt
 from core.owners.bundle import FrozenShim, PythonShim
 from core.owners.process import Managed
 from core.owners.run_record import record_path, records_in, spec_path
-from core.owners.spawn import Plan, spawn
+from core.owners.shim_start import Plan, start_shim
 from core.platform import EXECUTABLE_NAMES
 from core.settings.paths import Paths, instance_id
-from tests.core.owners.test_spawn import all_gone, plan_for
+from tests.core.owners.test_shim_start import all_gone, plan_for
 
 pytestmark = pytest.mark.timeout(60)  # several starts and stops each
 
@@ -35,7 +35,7 @@ async def start(plans: list[Plan], apart: float = 0.0) -> list[Managed]:
 
     async def later(plan: Plan, delay: float) -> Managed:
         await asyncio.sleep(delay)
-        return await spawn(plan)
+        return await start_shim(plan)
 
     async with asyncio.TaskGroup() as tasks:
         starts = [tasks.create_task(later(plan, number * apart)) for number, plan in enumerate(plans)]
@@ -71,7 +71,7 @@ async def test_a_start_and_a_stop_leave_the_files_of_other_instances_as_they_are
     theirs += [other / f"ollama-20240101-0000{second:02}.log" for second in range(30)]
     for path in theirs:
         path.write_text("theirs")
-    await stop([await spawn(plan)])
+    await stop([await start_shim(plan)])
     assert [path.read_text() for path in theirs] == ["theirs"] * len(theirs)
     assert not spec_path(plan.run_dir, "first").exists()
 
@@ -96,11 +96,11 @@ async def test_all_instances_are_found_again_each_by_its_own_record(tmp_path: Pa
 async def test_a_start_does_not_write_over_the_record_of_an_ollama_that_lives(tmp_path: Path) -> None:
     """One that could not be adopted, because its record could not be read in time."""
     first = plan_for(tmp_path)
-    running = await spawn(first)
+    running = await start_shim(first)
     try:
         before = record_path(first.run_dir).read_text()
         with pytest.raises(SpawnFailed, match=f"{first.url} .pid {running.pid}.") as failure:
-            await spawn(plan_for(tmp_path))
+            await start_shim(plan_for(tmp_path))
         assert failure.value.action
         assert record_path(first.run_dir).read_text() == before
     finally:
@@ -108,10 +108,10 @@ async def test_a_start_does_not_write_over_the_record_of_an_ollama_that_lives(tm
 
 
 async def test_a_shim_whose_record_was_set_aside_does_not_write_over_its_successor_s(tmp_path: Path) -> None:
-    first = await spawn(plan_for(tmp_path))
+    first = await start_shim(plan_for(tmp_path))
     record = record_path(plan_for(tmp_path).run_dir)
     record.unlink()
-    second = await spawn(plan_for(tmp_path))
+    second = await start_shim(plan_for(tmp_path))
     before = record.read_text()
     async with asyncio.TaskGroup() as tasks:
         psutil.Process(first.pid).kill()

@@ -15,7 +15,7 @@ from core.errors import ConfigError, SpawnFailed
 from core.owners.process_owner import ProcessOwner
 from core.owners.protocol import Owner, Plan
 from core.settings.paths import Paths
-from tests.core.owners.test_spawn import DEADLINE, all_gone, plan_for
+from tests.core.owners.test_shim_start import DEADLINE, all_gone, plan_for
 from tests.rig import gone
 
 MakeOwner = Callable[[Paths], Owner]

@@ -20,12 +20,12 @@ from core.owners.adopt import adopt
 from core.owners.bundle import shim_program
 from core.owners.process import Managed
 from core.owners.run_record import read_record, record_path, spec_path
-from core.owners.spawn import Plan, spawn
+from core.owners.shim_start import Plan, start_shim
 from core.platform import birth, make_private_dir, spawn_shim
 from core.shim.spec import NewerVersion, Spec
 from tests.beds.sidecar import CHECKOUT
 from tests.core.owners.test_instances import stop
-from tests.core.owners.test_spawn import all_gone, plan_for
+from tests.core.owners.test_shim_start import all_gone, plan_for
 
 pytestmark = pytest.mark.timeout(60)  # several starts and stops each
 
@@ -90,7 +90,7 @@ async def test_an_ollama_that_the_release_before_this_left_is_adopted_and_stoppe
     assert await all_gone(plan)
     # What has ended is history, and the next start goes by the id.
     assert (await asyncio.to_thread(adopt, plan.run_dir, 1.0)).found == []
-    running = await spawn(plan)
+    running = await start_shim(plan)
     assert record_path(plan.run_dir).exists()
     await stop([running])
 
@@ -102,7 +102,7 @@ async def write(path: Path, content: dict[str, Any]) -> None:
 
 async def of_a_later_version(plan: Plan, **changes: object) -> tuple[Managed, str]:
     """An Ollama that runs, and its record, which a later release is to have written."""
-    running = await spawn(plan)
+    running = await start_shim(plan)
     path = record_path(plan.run_dir, plan.instance)
     await write(path, {**json.loads(path.read_text()), "version": 99, **changes})
     return running, path.read_text()
@@ -120,7 +120,7 @@ async def test_a_record_of_a_later_version_is_reported_and_left_alone(
             assert (await asyncio.to_thread(adopt, plan.run_dir, 1.0)).found == []
         assert caplog.text.count(f"{path} was written by a later version of aura-ollama; left alone") == 1
         with pytest.raises(SpawnFailed, match=f"later version .*pid {running.record.shim_pid}"):
-            await spawn(plan_for(tmp_path))
+            await start_shim(plan_for(tmp_path))
         assert path.read_text() == content
         assert list(plan.run_dir.glob("*.stale")) == []
         assert psutil.Process(running.pid).is_running()
@@ -137,7 +137,7 @@ async def test_a_record_of_a_later_version_whose_shim_is_gone_hinders_no_start(t
     assert (await asyncio.to_thread(adopt, plan.run_dir, 1.0)).found == []
     with pytest.raises(NewerVersion):
         await asyncio.to_thread(read_record, path)
-    await stop([await spawn(plan)])
+    await stop([await start_shim(plan)])
     record = await asyncio.to_thread(read_record, path)
     assert record
     assert (record.version, record.reason) == (1, "stopped")

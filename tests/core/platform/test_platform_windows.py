@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from core.platform.event import Event
-from core.platform.successor import Heir
+from core.platform.successor import Successor
 from tests import tied
 from tests.beds import gguf
 from tests.beds.ollama import ollama as ollama_bed
@@ -96,7 +96,7 @@ class Run:
         reader, writer = os.pipe()
         self.output = os.fdopen(reader, "rb")
         try:
-            self.tree = windows.Tree(argv, env or dict(os.environ), cwd, writer, writer, self.stop_event, Heir([]))
+            self.tree = windows.Tree(argv, env or dict(os.environ), cwd, writer, writer, self.stop_event, Successor([]))
         except BaseException:
             self.output.close()
             raise
@@ -451,8 +451,8 @@ def test_ask_reaches_the_program_also_where_a_launcher_made_its_children_ignore_
         f"import ctypes, os, sys; sys.path.insert(0, {ROOT!r})\n"
         "ctypes.WinDLL('kernel32').SetConsoleCtrlHandler(None, 1)\n"
         "from core.platform import windows\n"
-        "from core.platform.successor import Heir\n"
-        f"tree = windows.Tree({LISTENER!r}, dict(os.environ), {ROOT!r}, 1, 1, {new_event_name()!r}, Heir([]))\n"
+        "from core.platform.successor import Successor\n"
+        f"tree = windows.Tree({LISTENER!r}, dict(os.environ), {ROOT!r}, 1, 1, {new_event_name()!r}, Successor([]))\n"
         "sys.stdin.readline()\n"
         "tree.ask()\n"
         f"tree.next_event({DEADLINE_SECONDS})\n"
@@ -512,8 +512,8 @@ def test_a_tree_ends_when_its_owner_is_terminated() -> None:
     code = (
         f"import os, sys; sys.path.insert(0, {ROOT!r})\n"
         "from core.platform import windows\n"
-        "from core.platform.successor import Heir\n"
-        f"tree = windows.Tree({PARENT!r}, dict(os.environ), {ROOT!r}, 1, 1, {new_event_name()!r}, Heir([]))\n"
+        "from core.platform.successor import Successor\n"
+        f"tree = windows.Tree({PARENT!r}, dict(os.environ), {ROOT!r}, 1, 1, {new_event_name()!r}, Successor([]))\n"
         "print(tree.pid, flush=True)\n"
         "tree.next_event(None)\n"
     )
@@ -530,7 +530,7 @@ def test_a_tree_ends_when_its_owner_is_terminated() -> None:
 def test_a_program_that_cannot_be_spawned_is_an_error_and_its_event_is_gone(tmp_path: Path) -> None:
     name = new_event_name()
     with pytest.raises(FileNotFoundError):
-        windows.Tree([str(tmp_path / "none.exe")], dict(os.environ), ROOT, 1, 1, name, Heir([]))
+        windows.Tree([str(tmp_path / "none.exe")], dict(os.environ), ROOT, 1, 1, name, Successor([]))
     with pytest.raises(FileNotFoundError):
         win32.open_event(name)
 
@@ -539,7 +539,7 @@ def test_a_stop_event_that_somebody_else_made_is_refused_and_nothing_is_spawned(
     before = {process.pid for process in psutil.Process().children()}
     name = new_event_name()
     with win32.create_named_event(name), pytest.raises(OSError, match=r"."):
-        windows.Tree(SLEEPER, dict(os.environ), ROOT, 1, 1, name, Heir([]))
+        windows.Tree(SLEEPER, dict(os.environ), ROOT, 1, 1, name, Successor([]))
     assert {process.pid for process in psutil.Process().children()} == before
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from core.logs.segments import Caps
 from core.shim.main import STOPPED
-from core.shim.record import SHIM_KILLED, bury, write_record
+from core.shim.record import SHIM_KILLED, record_killed_shim, write_record
 from core.shim.successor import GUARD_STOPPED_IT
 from core.shim.writer import LogWriter
 from tests import tied
@@ -37,7 +37,7 @@ def test_a_shim_is_buried_once(
         write_record(str(record), before)
     log = LogWriter(str(tmp_path), Caps())
     assert log.close(8)
-    bury(str(record), os.getpid(), str(tmp_path), GUARD_STOPPED_IT)
+    record_killed_shim(str(record), os.getpid(), str(tmp_path), GUARD_STOPPED_IT)
     assert (json.loads(record.read_text())["reason"] if before else None) == reason
     assert (GUARD_STOPPED_IT in Path(log.path).read_text()) is says
 
@@ -50,6 +50,6 @@ def test_a_fifo_in_the_newest_logs_place_holds_no_burial_up(tmp_path: Path) -> N
     assert log.close(8)
     if sys.platform != "win32":
         os.mkfifo(Path(log.path).with_suffix(".001.log"))
-    bury(str(record), os.getpid(), str(tmp_path), GUARD_STOPPED_IT)
+    record_killed_shim(str(record), os.getpid(), str(tmp_path), GUARD_STOPPED_IT)
     assert json.loads(record.read_text())["reason"] == SHIM_KILLED
     assert GUARD_STOPPED_IT in Path(log.path).read_text()

@@ -11,8 +11,8 @@ import pytest
 from core import token
 from core.errors import ConfigError, SpawnFailed
 from core.logs.segments import Caps, SegmentedFile
-from core.output.sidecar_log import _Files
-from core.owners.spawn import Plan, spawn
+from core.output.sidecar_log import _RotatingFile
+from core.owners.shim_start import Plan, start_shim
 from core.settings.edit import write_settings, write_sidecar
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
@@ -111,7 +111,7 @@ async def test_a_start_whose_folder_goes_at_the_last_moment_says_so(tmp_path: Pa
     paths = Paths(tmp_path)
     plan = Plan(tmp_path / "ollama", "http://127.0.0.1:1", 1, {}, paths.run, paths.logs, {}, 1.0)
     with pytest.raises(SpawnFailed) as failed:
-        await spawn(plan)
+        await start_shim(plan)
     assert f"{paths.data} is gone" in failed.value.message
     assert failed.value.action == "Bring its disk back, or restart aura-ollama."
     assert not any(tmp_path.iterdir())
@@ -120,7 +120,7 @@ async def test_a_start_whose_folder_goes_at_the_last_moment_says_so(tmp_path: Pa
 @tied.posix("Windows lets nobody delete a folder in which a file is open")
 def test_our_log_makes_its_folder_at_first_and_the_data_folder_never_again(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    files = _Files(paths.logs.parent / "sidecar.log")
+    files = _RotatingFile(paths.logs.parent / "sidecar.log")
     files.write("")
     files.write("first\n")
     shutil.rmtree(paths.logs.parent)

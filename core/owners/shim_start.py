@@ -34,7 +34,7 @@ ACCESS_DENIED = "Access denied. Please run as administrator or check file permis
 _REPAIR = "Restart aura-ollama. If that does not help, install it anew."
 _HAND_OVER_SECONDS = 10.0
 _LATE = f"the shim said nothing within {_HAND_OVER_SECONDS:g} s"
-_BURIAL_SECONDS = 5.0
+_END_SECONDS = 5.0
 _CHECK_SECONDS = 5.0
 _OWN_END_SECONDS = 1.0
 _POLL_SECONDS = 0.02
@@ -48,16 +48,16 @@ async def check(plan: Plan) -> None:
         raise _unanswered(plan) from None
 
 
-async def spawn(plan: Plan) -> Managed:
+async def start_shim(plan: Plan) -> Managed:
     """Check, and start a shim with its Ollama, within 18 s. Raises SpawnFailed, with nothing left running.
 
     Raises ConfigError if no instance can have the id in the plan.
 
     If it is cancelled, or the disk that holds `run_dir` hangs, a thread goes on and ends what it may have started.
     """
-    attempt = _Attempt(plan)
+    attempt = _ShimStart(plan)
     try:
-        seconds = _HAND_OVER_SECONDS + 2 * _OWN_END_SECONDS + _BURIAL_SECONDS + 1.0
+        seconds = _HAND_OVER_SECONDS + 2 * _OWN_END_SECONDS + _END_SECONDS + 1.0
         record, popen = await within(seconds, "spawn", attempt.run)
     except TimeoutError:
         attempt.give_up()
@@ -68,7 +68,7 @@ async def spawn(plan: Plan) -> Managed:
     return Managed(record_path(plan.run_dir, plan.instance), record, plan.grace, popen)
 
 
-class _Attempt:
+class _ShimStart:
     """One spawn, in a thread, and the way to end it from another."""
 
     def __init__(self, plan: Plan) -> None:
@@ -245,13 +245,13 @@ def _birth_of(popen: Popen[bytes]) -> str:
 
 def _end(popen: Popen[bytes], born: str) -> str:
     """See a shim end that failed, and its tree with it; kill it if it does not. The pids that are left, as a text."""
-    deadline = time.monotonic() + _BURIAL_SECONDS
+    deadline = time.monotonic() + _END_SECONDS
     try:
         popen.wait(_OWN_END_SECONDS)
     except TimeoutExpired:
         popen.kill()
         with suppress(TimeoutExpired):
-            popen.wait(_BURIAL_SECONDS)
+            popen.wait(_END_SECONDS)
     is_late = False
     while not is_late:
         is_late = time.monotonic() >= deadline

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import SpawnFailed
-from core.logs.last_words import cause_in, in_short
+from core.logs.failure_cause import cause_in, in_short
 from tests import tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _RETRY_SECONDS = 0.25
 
 
-class Ends:
+class ExitWatcher:
     """All that is watched. Use it from any thread."""
 
     def __init__(self, make_poll: Callable[[], EndPoll], capacity: int = 1 << 20) -> None:
@@ -109,7 +109,7 @@ class _Waiter(threading.Thread):
                     break
             try:
                 poll = self._open_poll()
-                is_complete = self._fit(poll, wanted)
+                is_complete = self._adjust(poll, wanted)
                 ended = poll.wait(None if is_complete else _RETRY_SECONDS)
             except OSError:
                 time.sleep(_RETRY_SECONDS)
@@ -128,7 +128,7 @@ class _Waiter(threading.Thread):
                 poll.wake()
         return self._poll
 
-    def _fit(self, poll: EndPoll, wanted: set[Key]) -> bool:
+    def _adjust(self, poll: EndPoll, wanted: set[Key]) -> bool:
         """Add what is new and remove what nobody wants; False if one could not be looked at."""
         for process in self._added - wanted:
             poll.remove(*process)

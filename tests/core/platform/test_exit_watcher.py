@@ -15,7 +15,7 @@ import pytest
 
 from core.owners.process import wait_end
 from core.platform import birth
-from core.platform.ends import Ends
+from core.platform.exit_watcher import ExitWatcher
 from tests import tied
 
 if sys.platform == "win32":
@@ -67,7 +67,7 @@ def wait_for_no_watcher() -> None:
 
 def test_each_end_is_told_once_and_one_thread_waits_for_all(children: list[subprocess.Popen[bytes]]) -> None:
     told: queue.Queue[int] = queue.Queue()
-    ends = Ends(EndPoll)
+    ends = ExitWatcher(EndPoll)
     for child in children:
         ends.watch(child.pid, born(child), partial(told.put, child.pid))
     assert len(watchers()) == 1
@@ -81,7 +81,7 @@ def test_each_end_is_told_once_and_one_thread_waits_for_all(children: list[subpr
 
 def test_several_who_watch_one_process_are_all_told(children: list[subprocess.Popen[bytes]]) -> None:
     told: queue.Queue[str] = queue.Queue()
-    ends = Ends(EndPoll)
+    ends = ExitWatcher(EndPoll)
     process = children[0].pid, born(children[0])
     ends.watch(*process, partial(told.put, "first"))
     ends.watch(*process, partial(told.put, "second"))
@@ -91,7 +91,7 @@ def test_several_who_watch_one_process_are_all_told(children: list[subprocess.Po
 
 def test_more_than_one_poll_can_hold_are_watched_by_more_threads(children: list[subprocess.Popen[bytes]]) -> None:
     told: queue.Queue[int] = queue.Queue()
-    ends = Ends(EndPoll, capacity=2)
+    ends = ExitWatcher(EndPoll, capacity=2)
     for child in children:
         ends.watch(child.pid, born(child), partial(told.put, child.pid))
     assert len(watchers()) == 3
@@ -104,16 +104,16 @@ def test_more_than_one_poll_can_hold_are_watched_by_more_threads(children: list[
 def test_a_process_that_is_not_there_is_told_as_ended(children: list[subprocess.Popen[bytes]]) -> None:
     told: queue.Queue[str] = queue.Queue()
     before = born(children[0])
-    Ends(EndPoll).watch(children[0].pid, "1", partial(told.put, "another birth"))
+    ExitWatcher(EndPoll).watch(children[0].pid, "1", partial(told.put, "another birth"))
     assert told.get(timeout=DEADLINE) == "another birth"
     end(children[0])
-    Ends(EndPoll).watch(children[0].pid, before, partial(told.put, "gone"))
+    ExitWatcher(EndPoll).watch(children[0].pid, before, partial(told.put, "gone"))
     assert told.get(timeout=DEADLINE) == "gone"
 
 
 def test_a_watch_that_was_undone_tells_nothing_and_leaves_the_others(children: list[subprocess.Popen[bytes]]) -> None:
     told: queue.Queue[str] = queue.Queue()
-    ends = Ends(EndPoll)
+    ends = ExitWatcher(EndPoll)
     undo = ends.watch(children[0].pid, born(children[0]), partial(told.put, "undone"))
     ends.watch(children[1].pid, born(children[1]), partial(told.put, "kept"))
     undo()

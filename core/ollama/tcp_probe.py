@@ -8,24 +8,24 @@ from contextlib import suppress
 
 from core.endpoint import Endpoint
 
-_KNOCK_SECONDS = 0.5
+_CONNECT_SECONDS = 0.5
 _LOOPBACKS = ("127.0.0.1", "::1")
 
 
-async def is_anybody_there(endpoint: Endpoint) -> bool:
+async def is_listening(endpoint: Endpoint) -> bool:
     """Whether a connection is accepted there within half a second. Nothing is sent.
 
-    Only for an endpoint of which `can_be_asked` is true. A server's log shows nothing of it.
+    Only for an endpoint of which `can_probe` is true. A server's log shows nothing of it.
     """
     for address in _addresses(endpoint):
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(_KNOCK_SECONDS):
+            async with asyncio.timeout(_CONNECT_SECONDS):
                 if await _accepts(address, endpoint.port):
                     return True
     return False
 
 
-def can_be_asked(endpoint: Endpoint) -> bool:
+def can_probe(endpoint: Endpoint) -> bool:
     """Whether the endpoint is on loopback by its text alone: a name would have to be looked up each time."""
     return bool(_addresses(endpoint))
 

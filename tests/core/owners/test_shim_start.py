@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import SpawnFailed
 from core.owners.run_record import record_path, spec_path
-from core.owners.spawn import Plan, spawn
+from core.owners.shim_start import Plan, start_shim
 from core.settings.paths import Paths
 from tests import fake_ollama, tied
 from tests.beds.wire import free_port, listens
@@ -65,7 +65,7 @@ async def test_a_spawn_that_is_cancelled_at_any_moment_leaves_nothing(tmp_path: 
     await asyncio.to_thread(open_files)
     before = open_files()
     for delay in (0.0, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15):
-        spawning = asyncio.create_task(spawn(plan))
+        spawning = asyncio.create_task(start_shim(plan))
         await asyncio.wait([spawning], timeout=delay)
         if spawning.cancel():
             with pytest.raises(asyncio.CancelledError):
@@ -95,7 +95,7 @@ async def test_a_variable_that_no_process_can_be_given_is_an_error_in_words(tmp_
     plan = plan_for(tmp_path, AURA_TEST=name)
     began = time.monotonic()
     with pytest.raises(SpawnFailed) as failure:
-        await spawn(plan)
+        await start_shim(plan)
     assert time.monotonic() - began < DEADLINE
     assert "Ollama could not be started" in str(failure.value)
     assert "Traceback" not in str(failure.value)

@@ -1,6 +1,6 @@
-"""One fresh look at everything outside: the settings, the executable, the endpoint, and who listens there.
+"""Observes everything outside: the settings, the executable, the endpoint, and who listens there.
 
-Only looks; the supervisor alone draws conclusions. What goes wrong is part of what was seen: a look does not raise.
+Reads only; `interpret` says what it means. What goes wrong is part of the observation: observing does not raise.
 Belongs to the supervisor's loop.
 """
 
@@ -18,17 +18,17 @@ from core.endpoint import Endpoint, redacted
 from core.errors import ConfigError, CoreError
 from core.ollama import probe as ollama_probe
 from core.ollama.client import Client
+from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.executable import Found, Locator
 from core.ollama.listener import Listener, find_listener
 from core.ollama.probe import Answer, Probe
-from core.ollama.words import NOT_REACHABLE
 from core.platform import birth
 from core.settings.reader import Settings, SettingsReader
 
 log = logging.getLogger(__name__)
 
 _UNREADABLE_SECONDS = 5.0
-_GLANCE_SECONDS = 15.0
+_CACHE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What was seen, and where: `url` is the endpoint that was probed."""
+class Observation:
+    """What was found, and where: `url` is the endpoint that was probed."""
 
     setup: Setup
     url: str
@@ -83,8 +83,8 @@ def _is_still_there(listener: Listener, born: str | None, seen_at: float) -> boo
         return True
 
 
-class Looker:
-    """Looks, with the clients and the last listener kept between looks."""
+class Observer:
+    """Makes observations, and keeps the clients and the last listener between them."""
 
     def __init__(self, reader: SettingsReader, url: str | None = None) -> None:
         """`url` is where the instance listens, None if that is where `ollamaUrl` says."""
@@ -106,14 +106,14 @@ class Looker:
         self._listers.clear()
 
     def client(self, endpoint: Endpoint) -> Client:
-        """The client for looks at an endpoint, made on first use and kept, with its connection.
+        """The client for probes of an endpoint, made on first use and kept, with its connection.
 
         It logs in as the settings say, also if `endpoint` was made of a URL that we show, which holds no login.
         """
         return self._kept(self._clients, endpoint)
 
     def lister(self, endpoint: Endpoint) -> Client:
-        """The client for lists of models, kept too: looks go by what becomes of their own connection."""
+        """The client for lists of models, kept too: a probe goes by what becomes of its own connection."""
         return self._kept(self._listers, endpoint)
 
     def _kept(self, clients: dict[Endpoint, Client], endpoint: Endpoint) -> Client:
@@ -123,10 +123,10 @@ class Looker:
             clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
         return clients[endpoint]
 
-    async def setup(self, *, is_glance: bool = False) -> Setup:
+    async def setup(self, *, allow_cached: bool = False) -> Setup:
         """The settings as they are on disk now, or the last good ones with their `problem`. Takes 2 s at most.
 
-        For a glance the executable that was found within the last 15 s will do.
+        With `allow_cached` the executable may be the one that was found within the last 15 s.
         """
         reading = await self._reader.fresh()
         settings = replace(reading.settings, ollama_url=self._url) if self._url else reading.settings
@@ -136,44 +136,45 @@ class Looker:
         except ConfigError as error:
             endpoint = error
         self._endpoint = endpoint if isinstance(endpoint, Endpoint) else None
-        found = await self._find(settings.ollama_executable_path, is_glance=is_glance)
+        found = await self._find(settings.ollama_executable_path, allow_cached=allow_cached)
         fingerprint = settings.fingerprint, found.stamp
         return Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
 
-    async def _find(self, configured: str | None, *, is_glance: bool) -> Found:
+    async def _find(self, configured: str | None, *, allow_cached: bool) -> Found:
         now = time.monotonic()
-        if is_glance and self._found and self._found[1] == configured and now - self._found[0] < _GLANCE_SECONDS:
+        if allow_cached and self._found and self._found[1] == configured and now - self._found[0] < _CACHE_SECONDS:
             return self._found[2]
         found = await self._locator.find(configured)
         self._found = now, configured, found
         return found
 
-    async def look(self, managed_url: str | None, *, is_glance: bool = False) -> Look:
-        """Look once, within 8 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
+    async def observe(self, managed_url: str | None, *, allow_cached: bool = False) -> Observation:
+        """Observe once, within 8 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
 
-        A glance takes few wake-ups: the executable, and a listener whose end would be told, may be those of 15 s ago.
+        With `allow_cached`, which saves wake-ups, the executable, and a listener whose end is watched, may be those of
+        15 s ago.
         """
-        setup = await self.setup(is_glance=is_glance)
+        setup = await self.setup(allow_cached=allow_cached)
         endpoint = Endpoint.parse(managed_url) if managed_url else setup.endpoint
         if isinstance(endpoint, ConfigError):
-            return Look(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
+            return Observation(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
         probe = await self.probe(endpoint, is_ours=managed_url is not None)
         listener = None
         is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
         if not managed_url and endpoint.is_local and is_anybody_there:
-            is_as_before = is_glance and probe.answer is self._last_answer
-            listener = self._glimpsed(endpoint) if is_as_before else None
-            listener = listener or await self.listener(endpoint, known_will_do=True)
+            is_as_before = allow_cached and probe.answer is self._last_answer
+            listener = self._recent_listener(endpoint) if is_as_before else None
+            listener = listener or await self.listener(endpoint, allow_cached=True)
         self._last_answer = probe.answer
         if probe.version and listener and listener.is_ollama:
             # It told its version, and has its name, which is as good a sign as the greeting that is late.
             probe = Probe(Answer.OLLAMA, None, probe.version)
-        return Look(setup, endpoint.base_url, probe, listener)
+        return Observation(setup, endpoint.base_url, probe, listener)
 
     async def probe(
         self, endpoint: Endpoint, *, is_ours: bool = False, seconds: float = ollama_probe.PROBE_SECONDS
     ) -> Probe:
-        """Ask who answers there, as `detect.probe` does. What keeps us from asking is told as nobody being reached."""
+        """Ask who answers there, as `core.ollama.probe.probe` does. Raises nothing: a failure to ask is NOT_ASKED."""
         try:
             return await ollama_probe.probe(self.client(endpoint), is_ours=is_ours, seconds=seconds)
         except Exception:
@@ -181,27 +182,27 @@ class Looker:
             log.debug("%s cannot be asked", endpoint.base_url, exc_info=True)
             return Probe(Answer.NOT_ASKED, NOT_REACHABLE, reason="It could not be asked.")
 
-    async def listener(self, endpoint: Endpoint, *, known_will_do: bool = False) -> Listener | None:
+    async def listener(self, endpoint: Endpoint, *, allow_cached: bool = False) -> Listener | None:
         """Who listens there, None if nobody does or it cannot be found out.
 
-        With `known_will_do` whoever was seen there last is the answer, as long as that process lives.
+        With `allow_cached` the last listener found there is the answer, as long as that process lives.
         """
-        find = self._known_or_found if known_will_do else find_listener
+        find = self._cached_or_found if allow_cached else find_listener
         try:
             return await asyncio.to_thread(find, endpoint)
         except Exception:
             log.exception("it cannot be found out who listens at %s", endpoint.base_url)
             return None
 
-    def _glimpsed(self, endpoint: Endpoint) -> Listener | None:
+    def _recent_listener(self, endpoint: Endpoint) -> Listener | None:
         """Who was seen there within the last 15 s, if it is known which process that was."""
         if self._listener is None:
             return None
         where, listener, _, seen_at = self._listener
-        is_recent = listener.pid is not None and time.monotonic() - seen_at < _GLANCE_SECONDS
+        is_recent = listener.pid is not None and time.monotonic() - seen_at < _CACHE_SECONDS
         return listener if where == endpoint and is_recent else None
 
-    def _known_or_found(self, endpoint: Endpoint) -> Listener | None:
+    def _cached_or_found(self, endpoint: Endpoint) -> Listener | None:
         # The socket table is read again only once the last listener may be another.
         if self._listener:
             where, listener, born, seen_at = self._listener
