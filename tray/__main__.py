@@ -16,6 +16,7 @@ import threading
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 
 import msgspec
@@ -36,7 +37,7 @@ from core.supervision.state import Status
 from core.text import in_sentences, on_one_line
 from tray.app import App, Surface
 from tray.menu import Act, Command, Facts, view
-from tray.program import windowed
+from tray.program import at_login, windowed
 from tray.program.bridge import Bridge
 from tray.program.signals import SignalWatch
 from tray.program.toast_thread import ToastThread
@@ -222,7 +223,7 @@ class _Program:
         surface = Surface(self._icon.show, self._toast, lambda: self._end(_Ending()))
         async with asyncio.TaskGroup() as tasks:
             supervising = tasks.create_task(core.run())
-            self._app = App(core, url, surface)
+            self._app = App(core, url, surface, partial(at_login.start, self._options, self._paths))
             tasks.create_task(self._app.run())
             ending = await ended
             settings = (await self._reader.fresh()).settings

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core import __version__
-from core.errors import CoreError
+from core.errors import WAYS_OUT, CoreError, os_error_in_words
 from core.logs import tail
 from core.ollama import activity, executable
 from core.ollama.call import CallFailed
@@ -22,6 +22,7 @@ from core.platform import desktop
 from core.settings import edit
 from core.sidecar import Sidecar
 from core.supervision.state import State, Status
+from core.text import in_sentences
 from core.threads.single_flight import SingleFlight, within
 from tray.menu import Act, Command, Facts, View, bare_view, view
 from tray.toasts import Toast, Toaster
@@ -47,11 +48,13 @@ class Surface:
 class App:
     """The tray's logic over one core, about the instance `default`. `run` it as a task; `post` to it on the loop."""
 
-    def __init__(self, core: Sidecar, api_url: str, surface: Surface) -> None:
+    def __init__(self, core: Sidecar, api_url: str, surface: Surface, start_at_login: Callable[[], None]) -> None:
+        """`start_at_login` makes the session start this program as it runs now; blocks, and raises OSError."""
         self._supervisor = core.ollama
         self._paths = core.paths
         self._reader = core.settings
         self._surface = surface
+        self._start_at_login = start_at_login
         self._toaster = Toaster()
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
         self._facts = Facts(Status(), api_url, False, False, False, False)
@@ -147,7 +150,8 @@ class App:
             if toast := self._toaster.refused(error, command.act):
                 self._surface.toast(toast)
         except OSError as error:
-            self._surface.toast(Toast("That did not work", str(error)))
+            way_out = WAYS_OUT.get(error.errno or 0)
+            self._surface.toast(Toast("That did not work", in_sentences(os_error_in_words(error), way_out)))
         except Exception:
             # The edge of a click: one that goes wrong must not end the program.
             log.exception("%s failed", command.act)
@@ -225,10 +229,10 @@ class App:
 
     async def _toggle_login(self, _: str | None) -> None:
         if self._facts.starts_at_login:
-            await asyncio.to_thread(desktop.stop_at_login)
+            await within(_WRITE_SECONDS, "autostart", desktop.stop_at_login)
         else:
-            await asyncio.to_thread(desktop.start_at_login, desktop.login_command())
-        self._update(starts_at_login=await asyncio.to_thread(desktop.starts_at_login))
+            await within(_WRITE_SECONDS, "autostart", self._start_at_login)
+        self._update(starts_at_login=await within(_READ_SECONDS, "autostart", desktop.starts_at_login))
 
     async def _toggle_launch(self, _: str | None) -> None:
         wanted = not self._facts.starts_on_launch

@@ -58,6 +58,12 @@ def desktop_entry(command: Sequence[str], icon: str | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def not_text(command: Sequence[str]) -> str:
+    """What to tell of a command with an argument that no entry can hold: bytes that are no UTF-8, or a control sign."""
+    wrong = next((each for each in command if not each.isprintable()), command[0])
+    return f"No session starts anything by the path {wrong!r}. Rename the folder that has such a name, and try again."
+
+
 def _quote_argument(argument: str) -> str:
     # Four characters keep a meaning inside quotes; a percent sign begins a field code anywhere.
     return '"' + re.sub(r'(["`$\\])', r"\\\1", argument).replace("%", "%%") + '"'
@@ -137,7 +143,10 @@ def run_value(command: Sequence[str]) -> str:
     """The command line for Windows' Run key. Raises ValueError if it is longer than Windows reads."""
     value = subprocess.list2cmdline(command)
     if len(value) > RUN_VALUE_LIMIT:
-        raise ValueError(f"Windows starts no command of more than {RUN_VALUE_LIMIT} characters at login: {value}")
+        raise ValueError(
+            f"Windows starts no command of more than {RUN_VALUE_LIMIT} characters at login, and this one has "
+            f"{len(value)}: {value}. Choose a data folder, or a place for the program, with a shorter path."
+        )
     return value
 
 

@@ -55,21 +55,32 @@ class Program:
     """One run of `python -m tray` for a rig's settings; what it says goes to a file."""
 
     def __init__(
-        self, rig: Rig, env: Mapping[str, str], *arguments: str, script: Path | None = None, into: str = "tray.txt"
+        self,
+        rig: Rig,
+        env: Mapping[str, str],
+        *arguments: str,
+        script: Path | None = None,
+        into: str = "tray.txt",
+        has_own_place: bool = True,
     ) -> None:
-        """`arguments` come after those for a free port and the rig's folder; it speaks into the file `into` there."""
+        """`arguments` come after those for a free port and the rig's folder, unless without `has_own_place`.
+
+        It speaks into the file `into` in the rig's folder.
+        """
         self.paths = Paths(rig.root)
         self._said = rig.root / into
         command = [str(script)] if script else ["-m", "tray"]
+        place = ["--port", "0", "--data-dir", str(rig.root)] if has_own_place else []
         own = {"HOME": str(rig.root), "XDG_CONFIG_HOME": str(rig.root / "config"), "PYTHONPATH": str(CHECKOUT)}
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("DBUS_", "DISPLAY", "WAYLAND"))
         }
+        self.environment = kept | own | dict(env)
         with self._said.open("ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, *command, "--port", "0", "--data-dir", str(rig.root), *arguments],
+                [sys.executable, *command, *place, *arguments],
                 cwd=CHECKOUT,
-                env=kept | own | dict(env),
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=said,

@@ -77,7 +77,7 @@ async def running(tmp_path: Path, said: Said) -> AsyncIterator[tuple[App, Screen
     screen = Screen()
     surface = Surface(screen.views.put_nowait, screen.toasts.put_nowait, screen.close)
     paths = Paths(tmp_path)
-    app = App(cast(Sidecar, Core(said, paths, SettingsReader(paths))), "http://127.0.0.1:5006", surface)
+    app = App(cast(Sidecar, Core(said, paths, SettingsReader(paths))), "http://127.0.0.1:5006", surface, lambda: None)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(app.run())
         yield app, screen

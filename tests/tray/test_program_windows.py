@@ -7,13 +7,19 @@ import os
 import subprocess
 import sys
 import time
+import winreg
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from api import __main__ as headless
+from core.platform import desktop as desktop_of_windows
+from core.settings.paths import Paths
 from tests.beds.sidecar import CHECKOUT
+from tests.beds.wire import free_port
+from tray.program import at_login
 
 assert sys.platform == "win32"
 
@@ -86,3 +92,46 @@ def test_it_needs_no_console_and_a_request_to_close_is_a_quit(tmp_path: Path) ->
         done = subprocess.run(closing, cwd=CHECKOUT, env=environment(), timeout=20)
         assert done.returncode == 0
         assert process.wait(DEADLINE_SECONDS) == 0
+
+
+@pytest.mark.parametrize("told_by", ["options", "environment"])
+def test_the_command_at_login_serves_the_same_folder_and_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told_by: str
+) -> None:
+    """Run as Explorer runs it: as one line, from another folder, without what this program alone was told."""
+    root = tmp_path / "a b 'c' %PATH% & ^é"
+    arguments = ["--port", str(port := free_port())]
+    if told_by == "options":
+        arguments += ["--data-dir", str(root)]
+    else:
+        monkeypatch.setenv("AURA_DATA_PATH", str(root))
+    options = headless.parser().parse_args(arguments)
+    with run_value_of_our_own() as read:
+        at_login.start(options, Paths.find(options.data_dir))
+        command = read()
+    env = {name: value for name, value in environment().items() if name != "AURA_DATA_PATH"}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL)
+    try:
+        note = root / "AuraData" / "run" / "sidecar.json"
+        eventually(lambda: process.poll() is not None or (note.exists() and str(port) in note.read_text()), "it serves")
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait(DEADLINE_SECONDS)
+
+
+@contextmanager
+def run_value_of_our_own() -> Iterator[Callable[[], str]]:
+    """A function that reads what starts at login; at the end this user's own is as it was."""
+    with winreg.CreateKey(winreg.HKEY_CURRENT_USER, r"Software\Microsoft\Windows\CurrentVersion\Run") as key:
+        try:
+            before = winreg.QueryValueEx(key, "AuraOllama")
+        except FileNotFoundError:
+            before = None
+        try:
+            yield lambda: str(winreg.QueryValueEx(key, "AuraOllama")[0])
+        finally:
+            if before is None:
+                desktop_of_windows.stop_at_login()
+            else:
+                winreg.SetValueEx(key, "AuraOllama", 0, before[1], before[0])

@@ -6,7 +6,8 @@ the time it names: call it in a thread, never on the UI's nor on the loop's.
 - `login_command()`: how to start this very program, with absolute paths.
 - `starts_at_login()`: whether our entry is there, switched on, and names a program that exists.
 - `start_at_login(command, icon)`: write that entry, whatever it was before; at the next login the session runs
-  `command`. `icon`, the absolute path of an image, is for Linux. Raises OSError; then the old entry stands.
+  `command`. `icon`, the absolute path of an image, is for Linux. Raises OSError; then the old entry stands. Where a
+  person can do something about it, its text is a sentence with the way out, as for the next.
 - `stop_at_login()`: remove the entry; fine if there is none. Raises OSError.
 - `open_path(path)`: show a folder or a text file in the user's own program; False if there is none, or it fails within
   2 s. It lives on without us.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -56,14 +55,13 @@ def start_at_login(command: Sequence[str], icon: str | None = None) -> None:
     try:
         text = desktop_text.launch_agent(command)
     except ValueError as error:
-        raise OSError(f"No login item can hold this command: {error}") from error
+        raise OSError(desktop_text.not_text(command)) from error
     desktop_file.write(_agent_path(), text)
 
 
 def stop_at_login() -> None:
     # Not unloaded: if launchd started us, that would end us.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(_agent_path())
+    desktop_file.remove(_agent_path())
 
 
 def open_path(path: str) -> bool:

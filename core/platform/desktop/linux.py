@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
 import re
@@ -49,13 +48,16 @@ def starts_at_login() -> bool:
 
 
 def start_at_login(command: Sequence[str], icon: str | None = None) -> None:
-    text = desktop_text.desktop_entry(command, icon)
-    desktop_file.write(_entry_path(), text.encode("utf-8", "surrogateescape"))
+    try:
+        text = desktop_text.desktop_entry(command, icon).encode()
+    except UnicodeEncodeError as error:
+        # GLib takes no value of an entry that is not UTF-8, and the session would skip ours without a word.
+        raise OSError(desktop_text.not_text(command)) from error
+    desktop_file.write(_entry_path(), text)
 
 
 def stop_at_login() -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(_entry_path())
+    desktop_file.remove(_entry_path())
 
 
 def open_path(path: str) -> bool:

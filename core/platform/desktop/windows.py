@@ -130,7 +130,7 @@ def start_at_login(command: Sequence[str], icon: str | None = None) -> None:
         value = desktop_text.run_value(command)
     except ValueError as error:
         raise OSError(str(error)) from error
-    with winreg.CreateKey(winreg.HKEY_CURRENT_USER, _RUN) as key:
+    with _in_words(), winreg.CreateKey(winreg.HKEY_CURRENT_USER, _RUN) as key:
         winreg.SetValueEx(key, _VALUE, 0, winreg.REG_SZ, value)
     _delete(_APPROVED)
 
@@ -140,9 +140,21 @@ def stop_at_login() -> None:
     _delete(_APPROVED)
 
 
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise OSError(
+            f"Windows does not let this account change what starts at login ({error.strerror}). Ask whoever manages "
+            "this computer, or put a shortcut to the program into the folder that shell:startup opens."
+        ) from error
+
+
 def _delete(key: str) -> None:
     with (
         contextlib.suppress(FileNotFoundError),
+        _in_words(),
         winreg.OpenKey(winreg.HKEY_CURRENT_USER, key, access=winreg.KEY_SET_VALUE) as opened,
     ):
         winreg.DeleteValue(opened, _VALUE)

@@ -28,6 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.platform import desktop, desktop_text
+from tests.beds.bound_disk import bound_disk
 from tests.beds.desktop import session_bus
 from tests.beds.panel import panel
 from tests.beds.screen import program, screen
@@ -246,17 +247,56 @@ def test_a_relative_config_home_is_ignored(home: Path, monkeypatch: pytest.Monke
 def test_a_failed_write_keeps_the_old_entry_and_leaves_no_draft(entry: Path) -> None:
     desktop.start_at_login([sys.executable])
     before = entry.read_bytes()
-    with pytest.raises(UnicodeEncodeError):
-        desktop.start_at_login(["\ud800"])
+    with pytest.raises(OSError, match=r"the path '/caf\\udce9'. Rename the folder"):
+        desktop.start_at_login([sys.executable, "--data-dir", "/caf\udce9"])
     assert entry.read_bytes() == before
     assert list(entry.parent.iterdir()) == [entry]
 
 
-def test_an_autostart_folder_that_cannot_be_made_is_an_os_error(home: Path) -> None:
-    (home / "config").write_text("a file in the way")
-    with pytest.raises(OSError, match="config"):
+@pytest.mark.parametrize("blocked", ["config", "config/autostart", "config/autostart/aura-ollama.desktop"])
+@pytest.mark.parametrize("kind", ["file", "link to nowhere", "folder"])
+def test_what_is_in_the_place_of_the_entry_is_told_in_words_with_the_way_out(
+    home: Path, blocked: str, kind: str
+) -> None:
+    place = home / blocked
+    place.parent.mkdir(parents=True, exist_ok=True)
+    is_wrong = (kind == "folder") is (place.suffix == ".desktop")
+    match kind:
+        case "file":
+            place.write_text("something")
+        case "folder":
+            place.mkdir()
+        case _:
+            place.symlink_to(home / "nowhere")
+    if is_wrong:
+        with pytest.raises(OSError, match=rf"^{place} is in the way: it is (no|a) folder\. Rename or remove it"):
+            desktop.start_at_login([sys.executable])
+        assert not desktop.starts_at_login()
+    else:
         desktop.start_at_login([sys.executable])
-    assert not desktop.starts_at_login()
+        assert desktop.starts_at_login()
+    if kind == "folder" and is_wrong:
+        with pytest.raises(OSError, match="it is a folder"):
+            desktop.stop_at_login()
+    else:
+        desktop.stop_at_login()
+        assert not desktop.starts_at_login()
+
+
+def test_an_autostart_folder_that_cannot_be_written_to_is_told_in_words_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bound_disk(tmp_path / "disk", "-r") as disk:
+        (tmp_path / "disk-source" / "autostart").mkdir()
+        entry = tmp_path / "disk-source" / "autostart" / "aura-ollama.desktop"
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(disk.at))
+        words = rf"^{disk.at}/autostart cannot be written to \(Read-only file system\)\. Give yourself"
+        with pytest.raises(OSError, match=words):
+            desktop.start_at_login([sys.executable])
+        entry.write_text(desktop_text.desktop_entry([sys.executable]))
+        with pytest.raises(OSError, match=words):
+            desktop.stop_at_login()
+        assert desktop.starts_at_login()
 
 
 def test_a_real_launcher_runs_the_entry_with_exactly_its_arguments(home: Path, entry: Path) -> None:
