@@ -17,6 +17,12 @@ STATUS_OF = {
     errors.PathInvalid.code: 400,
     errors.BadModelName.code: 400,
     errors.RegistryNotAllowed.code: 403,
+    errors.ModelNotFound.code: 404,
+    # Not 5xx: what Ollama refuses it refuses again, and that is no fault of the sidecar.
+    errors.ModelError.code: 400,
+    errors.DeleteFailed.code: 400,
+    errors.ModelInUse.code: 409,
+    errors.NotRunning.code: 409,
     errors.AlreadyRunning.code: 409,
     errors.PortInUse.code: 409,
     errors.NothingManaged.code: 409,

@@ -180,6 +180,45 @@ class RegistryNotAllowed(CoreError):
     title = "Registry not allowed"
 
 
+class NotRunning(CoreError):
+    """Something was asked of Ollama, which is not up."""
+
+    code = "not_running"
+    title = "Ollama Is Not Running"
+
+
+class ModelError(CoreError):
+    """A call about one model came to nothing; `model` is its name. What Ollama said is in the message."""
+
+    code = "model_call_failed"
+    title = "Ollama Refused"
+
+    def __init__(self, model: str, message: str, *, action: str | None = None) -> None:
+        super().__init__(message, action=action)
+        self.model = model
+
+
+class ModelNotFound(ModelError):
+    """Ollama has no model of that name."""
+
+    code = "model_not_found"
+    title = "Model Not Found"
+
+
+class ModelInUse(ModelError):
+    """The model is in memory, so that it is not deleted. The action says how to do it all the same."""
+
+    code = "model_in_use"
+    title = "Model in Use"
+
+
+class DeleteFailed(ModelError):
+    """The model was not deleted."""
+
+    code = "delete_failed"
+    title = "Failed to Delete Model"
+
+
 class Superseded(CoreError):
     """A start was interrupted by a later stop."""
 

@@ -6,6 +6,8 @@ A room that comes later (jobs, metrics, a balancer) is made here and is one more
 from __future__ import annotations
 
 from core.events.history import EventHistory
+from core.models.models import Changed, Models
+from core.ollama.model_name import ModelName
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision.fleet import Fleet
@@ -16,7 +18,7 @@ class Sidecar:
     """Everything of one data folder. Belongs to one loop; make it before or on that, and `run` it once, as a task.
 
     `settings` is the program's one reader of these, `events` the history of what happens, which every room publishes
-    to, and `fleet` the supervised instances.
+    to, `fleet` the supervised instances, and `models` what they have.
     """
 
     def __init__(self, paths: Paths, settings: SettingsReader | None = None) -> None:
@@ -24,11 +26,26 @@ class Sidecar:
         self.fleet = Fleet(paths, settings)
         self.settings: SettingsReader = self.fleet.settings
         self.events: EventHistory = self.fleet.events
+        self.models = Models(self.fleet)
 
     @property
     def ollama(self) -> Supervisor:
         """The instance `default`, which the calls and menu items that name no instance are about."""
         return self.fleet.default
+
+    async def load_model(self, instance: str, name: str) -> Changed:
+        """Have a model of that instance in memory; returns once it is, 10 min at most. The answer's words say so.
+
+        Raises KeyError for an instance that there is not, BadModelName, and what `Models.load` raises.
+        """
+        return await self.models.load(instance, ModelName.parse(name))
+
+    async def unload_model(self, instance: str, name: str) -> Changed:
+        """Take a model of that instance out of memory; the answer's words say what came of it, within 20 s.
+
+        Raises KeyError for an instance that there is not, BadModelName, and what `Models.unload` raises.
+        """
+        return await self.models.unload(instance, ModelName.parse(name))
 
     async def run(self) -> None:
         """Adopt what an earlier sidecar left, then serve wishes until `close`."""

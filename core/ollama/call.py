@@ -141,13 +141,15 @@ class Caller:
         """How many connections were made. As long as this number stays, the same server answers."""
         return self._connections
 
-    async def call(self, path: str, timeout: float, *, most: int, content: bytes | None = None) -> bytes:
+    async def call(
+        self, path: str, timeout: float, *, most: int, content: bytes | None = None, method: str | None = None
+    ) -> bytes:
         """The body that answers a GET, or a POST of JSON `content`: at most `most` bytes, within `timeout` seconds.
 
-        Raises `CallFailed` and nothing else.
+        `method` is another one than these two. Raises `CallFailed` and nothing else.
         """
         try:
-            return await self._call(path, timeout, most, content)
+            return await self._call(path, timeout, most, content, method)
         except CallFailed:
             raise
         except Exception as error:
@@ -160,7 +162,7 @@ class Caller:
                     log.warning("A call of Ollama failed in an unknown way", exc_info=error)
             raise failure from None
 
-    async def _call(self, path: str, timeout: float, most: int, content: bytes | None) -> bytes:
+    async def _call(self, path: str, timeout: float, most: int, content: bytes | None, method: str | None) -> bytes:
         try:
             proxy = None if self._is_local else proxy_for(self._base_url)
         except ValueError as error:
@@ -169,7 +171,7 @@ class Caller:
         if proxy and not proxy.is_tunnel:
             headers |= proxy.headers
         async with self._session.request(
-            "GET" if content is None else "POST",
+            method or ("GET" if content is None else "POST"),
             f"{self._base_url}{path}?{MARK}",
             data=content,
             headers=headers,

@@ -7,70 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Self, TypeVar
 
 import msgspec
 
-from core.ollama.call import BadAnswer, Caller, Complaint, HttpStatus, TimedOut
-from core.ollama.decode import from_json, printable, text, whole_number
+from core.ollama import models
+from core.ollama.answers import NULL, Answer, decoded, error_of
+from core.ollama.call import BadAnswer, Caller, HttpStatus, TimedOut
+from core.ollama.decode import text
+from core.ollama.models import LoadedModel, Model, ModelList, ShownModel
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+M = TypeVar("M", Model, LoadedModel)
 
-MOST_MODELS = 10_000
-MOST_LOADED = 100
 MOST_BYTES = 8 << 20
 _SMALL_BYTES = 64 << 10
+_SHOWN_BYTES = 2 << 20
 _LOOP_BYTES = 64 << 10
-# A list of 8 MiB holds some 20,000 models of a dozen fields. One of more values than this is no list of models, and
-# decoding it would hold the interpreter's lock, and with it the event loop, for up to a quarter of a second.
-_MOST_COMMAS = 500_000
-_NAME_LENGTH = 256
 _TEXT_LENGTH = 64
-_ERROR_LENGTH = 200
-_NULL = msgspec.Raw(b"null")
-_NO_ERROR = (b"null", b"false", b"{}", b"[]")
+_BAD_REQUEST = 400
 
 
-class Model(msgspec.Struct, frozen=True):
-    """One installed or loaded model. `size` is in bytes, 0 if not known; `modified_at` is RFC 3339, or empty."""
-
-    name: str
-    size: int = 0
-    modified_at: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelList:
-    """The models that a server lists. `left_out` counts those beyond the limit and those without a usable name."""
-
-    models: tuple[Model, ...] = ()
-    left_out: int = 0
-
-
-class _Answer(msgspec.Struct):
-    error: msgspec.Raw = _NULL
-
-
-class _Message(msgspec.Struct):
-    message: str
-
-
-class _Version(_Answer):
-    version: msgspec.Raw = _NULL
-
-
-class _Models(_Answer):
-    models: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class _Row(msgspec.Struct):
-    name: msgspec.Raw = _NULL
-    size: msgspec.Raw = _NULL
-    modified_at: msgspec.Raw = _NULL
+class _Version(Answer):
+    version: msgspec.Raw = NULL
 
 
 class Client:
@@ -80,7 +41,7 @@ class Client:
     """
 
     def __init__(self, base_url: str, *, is_local: bool, login: tuple[str, str] | None = None) -> None:
-        self._caller = Caller(base_url, is_local=is_local, login=login, words_of=_words)
+        self._caller = Caller(base_url, is_local=is_local, login=login, words_of=error_of)
         self._identified_at = -1
         self._left_out: dict[str, int] = {}
 
@@ -119,90 +80,68 @@ class Client:
             return False
         return body.strip() == b"Ollama is running"
 
-    async def tags(self, timeout: float) -> ModelList:
+    async def tags(self, timeout: float) -> ModelList[Model]:
         """The installed models, within `timeout` seconds; at most 10,000."""
-        return await self._models("/api/tags", timeout, MOST_MODELS)
+        return await self._models("/api/tags", timeout, models.installed)
 
-    async def loaded(self, timeout: float) -> ModelList:
+    async def loaded(self, timeout: float) -> ModelList[LoadedModel]:
         """The models in memory, within `timeout` seconds; at most 100."""
-        return await self._models("/api/ps", timeout, MOST_LOADED)
+        return await self._models("/api/ps", timeout, models.in_memory)
+
+    async def show(self, model: str, timeout: float) -> ShownModel:
+        """What Ollama knows of an installed model. `HttpStatus` 404 if it has none of that name."""
+        content = msgspec.json.encode({"model": model})
+        body = await self._caller.call("/api/show", timeout, most=_SHOWN_BYTES, content=content)
+        return models.shown(body) if len(body) <= _LOOP_BYTES else await asyncio.to_thread(models.shown, body)
+
+    async def load(self, model: str, timeout: float) -> None:
+        """Have a model in memory, for as long as Ollama keeps one that is not used. `HttpStatus` 404 if it has none.
+
+        A request to generate without a prompt loads it, as the API document says under "Load a model". A model that
+        only embeds refuses that with 400, and is loaded by a request to embed nothing.
+        """
+        content = msgspec.json.encode({"model": model, "stream": False})
+        try:
+            await self._told("/api/generate", timeout, content)
+        except HttpStatus as error:
+            if error.code != _BAD_REQUEST:
+                raise
+            try:
+                await self._told("/api/embed", timeout, msgspec.json.encode({"model": model, "input": []}))
+            except HttpStatus:
+                raise error from None
 
     async def unload(self, model: str, timeout: float) -> None:
-        """Take a model out of memory: `keep_alive` 0, as the API document says under "Unload a model"."""
-        content = msgspec.json.encode({"model": model, "keep_alive": 0, "stream": False})
-        _decoded(await self._caller.call("/api/generate", timeout, most=_SMALL_BYTES, content=content), _Answer)
+        """Take a model out of memory: `keep_alive` 0, as the API document says under "Unload a model".
 
-    async def _models(self, path: str, timeout: float, most: int) -> ModelList:
+        One that is at work goes once that is done, which is not waited for. `HttpStatus` 404 if there is none.
+        """
+        await self._told(
+            "/api/generate", timeout, msgspec.json.encode({"model": model, "keep_alive": 0, "stream": False})
+        )
+
+    async def delete(self, model: str, timeout: float) -> None:
+        """Delete an installed model. `HttpStatus` 404 if there is none of that name."""
+        content = msgspec.json.encode({"model": model})
+        body = await self._caller.call("/api/delete", timeout, most=_SMALL_BYTES, content=content, method="DELETE")
+        if body.strip():
+            decoded(body, Answer)
+
+    async def _told(self, path: str, timeout: float, content: bytes) -> None:
+        """POST, and take the answer for no more than that it is no error."""
+        decoded(await self._caller.call(path, timeout, most=_SMALL_BYTES, content=content), Answer)
+
+    async def _models(self, path: str, timeout: float, read: Callable[[bytes], ModelList[M]]) -> ModelList[M]:
         body = await self._caller.call(path, timeout, most=MOST_BYTES)
-        is_short = len(body) <= _LOOP_BYTES
-        found = _model_list(body, most) if is_short else await asyncio.to_thread(_model_list, body, most)
+        found = read(body) if len(body) <= _LOOP_BYTES else await asyncio.to_thread(read, body)
         if found.left_out != self._left_out.get(path, 0):
             self._left_out[path] = found.left_out
             log.warning("%s: %d models are left out: too many, or without a usable name", path, found.left_out)
         return found
 
 
-def _decoded(body: bytes, shape: type[T]) -> T:
-    """The answer. Raises `Complaint` with the server's own error, or `BadAnswer`."""
-    if body.count(b",") > _MOST_COMMAS:
-        raise BadAnswer("Its answer holds too many values.")
-    try:
-        answer = from_json(body, shape)
-    except msgspec.MsgspecError:
-        raise BadAnswer("Its answer is not what an Ollama sends.") from None
-    if isinstance(answer, _Answer) and (error := _error_in(answer)):
-        raise Complaint(error)
-    return answer
-
-
-def _error_in(answer: _Answer) -> str:
-    """The error that an answer tells of, empty if it tells of none.
-
-    Ollama's is a text; that of `/v1` and of proxies before an Ollama is an object with a `message`. Whatever else
-    stands there is told as it stands there, unless it is empty.
-    """
-    said = ""
-    with suppress(msgspec.MsgspecError):
-        said = from_json(answer.error, _Message).message
-    with suppress(msgspec.MsgspecError):
-        said = from_json(answer.error, str)
-    content = bytes(answer.error)
-    if not said and content[:1] != b'"' and b"".join(content.split()) not in _NO_ERROR:
-        said = content.decode("utf-8", "replace")
-    return printable(" ".join(said.split()), _ERROR_LENGTH)
-
-
-def _words(body: bytes) -> str:
-    """The error that comes in the body of a failed call, empty if there is none to read."""
-    try:
-        return _error_in(from_json(body, _Answer))
-    except msgspec.MsgspecError:
-        return ""
-
-
 def _version(body: bytes) -> str:
-    version = text(_decoded(body, _Version).version, _TEXT_LENGTH)
+    version = text(decoded(body, _Version).version, _TEXT_LENGTH)
     if not version:
         raise BadAnswer("It names no version.")
     return version
-
-
-def _model_list(body: bytes, most: int) -> ModelList:
-    """The list in `body`, cut to `most` models. Takes some 30 ms for 10,000."""
-    rows = _decoded(body, _Models).models
-    if rows is msgspec.UNSET:
-        raise BadAnswer("It lists no models.")
-    found = [model for row in (rows or [])[:most] if (model := _model(row))]
-    return ModelList(tuple(found), len(rows or []) - len(found))
-
-
-def _model(raw: msgspec.Raw) -> Model | None:
-    """The model of one row, None if nobody could call it by its name: it has none, or one that does not print."""
-    try:
-        row = from_json(raw, _Row)
-        name = from_json(row.name, str)
-    except msgspec.MsgspecError:
-        return None
-    if not 1 <= len(name) <= _NAME_LENGTH or not name.isprintable():
-        return None
-    return Model(name, whole_number(row.size), text(row.modified_at, _TEXT_LENGTH))

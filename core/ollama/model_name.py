@@ -50,18 +50,19 @@ class ModelName:
     host: str = DEFAULT_HOST
     is_plain_http: bool = False
     """Whether it is to be pulled without TLS, because `http://` stood before its host."""
+    has_own_tag: bool = True
+    """Whether the tag was given, and not left out."""
 
     @classmethod
     def parse(cls, text: str) -> ModelName:
         """The name that `text` spells. Raises BadModelName, which says which part will not do, and why."""
         scheme, rest = _without_scheme(text)
-        path, tag = rest, DEFAULT_TAG
-        if rest.rfind(":") > rest.rfind("/"):
-            path, _, tag = rest.rpartition(":")
+        has_own_tag = rest.rfind(":") > rest.rfind("/")
+        path, _, tag = rest.rpartition(":") if has_own_tag else (rest, "", DEFAULT_TAG)
         host, namespace, model = _in_three(text, path, scheme)
         for part, found in (("host", host), ("namespace", namespace), ("model", model), ("tag", tag)):
             _check(text, part, found)
-        return cls(model, tag, namespace, host, scheme == "http")
+        return cls(model, tag, namespace, host, scheme == "http", has_own_tag)
 
     @property
     def key(self) -> str:
@@ -72,6 +73,16 @@ class ModelName:
     def for_pull(self) -> str:
         """The name as Ollama is to be asked to pull it: with `http://` where that was asked for."""
         return f"http://{self.host}/{self.namespace}/{self.model}:{self.tag}" if self.is_plain_http else str(self)
+
+    def is_same(self, listed: str) -> bool:
+        """Whether it is the model that Ollama lists by that name."""
+        return self.key == _key_of(listed)
+
+    def covers(self, listed: str) -> bool:
+        """The same, where a name without a tag stands for the model under any tag."""
+        if self.has_own_tag:
+            return self.is_same(listed)
+        return self.key.rpartition(":")[0] == _key_of(listed).rpartition(":")[0]
 
     def __str__(self) -> str:
         """The canonical form, in which Ollama lists it: a tag always, a default host or namespace never."""
@@ -99,6 +110,14 @@ def check_registry(name: ModelName, allowed: Collection[str], *, allow_insecure:
             f"{name} would come from {name.host} by plain http, where anybody on the way can change it.",
             action="Leave out http://, or set `allowInsecureRegistries` to true in ollama-sidecar.json.",
         )
+
+
+def _key_of(listed: str) -> str:
+    """The key of a name that Ollama lists, whatever it is."""
+    try:
+        return ModelName.parse(listed).key
+    except BadModelName:
+        return listed
 
 
 def _without_scheme(text: str) -> tuple[str | None, str]:

@@ -9,7 +9,7 @@ from asyncio import Future
 from dataclasses import dataclass
 
 from core.errors import CoreError
-from core.ollama.client import Model
+from core.ollama.models import Model
 from core.owners.exit import Exit
 from core.owners.process import Managed
 from core.supervision.attempt import Attempted, Progress

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from core.supervision.messages import InstalledModels, LoadedModels
@@ -90,6 +91,13 @@ class Refresher:
         if asked := self.list_models.fresher_than(FRESH_SECONDS):
             await asyncio.wait(asked, timeout=_LIST_SECONDS)
         return all(task.done() for task in asked)
+
+    async def list_again(self) -> None:
+        """Have the lists of models as they are after this call, unless that takes more than 2 s."""
+        if self._now.status.state in UP:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LIST_SECONDS):
+                    await asyncio.gather(self.list_models.again(), self.list_loaded.again())
 
     async def _observe(self) -> None:
         began = time.monotonic()

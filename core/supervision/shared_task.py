@@ -50,6 +50,12 @@ class SharedTask:
         """What to wait for to have news that is at most so old: nothing, or the task."""
         return [] if time.monotonic() - self.updated_at <= seconds else [self()]
 
+    async def again(self) -> None:
+        """Wait for a task that begins after this call: one under way may have asked too early."""
+        if self._task and not self._task.done():
+            await asyncio.wait([self._task])
+        await asyncio.wait([self()])
+
     def forget(self) -> None:
         """Give up the task under way: what it asks about is no more, and nor does its last news say anything."""
         self.updated_at = float("-inf")

@@ -47,8 +47,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from core.errors import CoreError
-from core.ollama.client import Model
 from core.ollama.error_texts import NOT_REACHABLE
+from core.ollama.models import Model
 from core.owners.exit import Exit
 
 

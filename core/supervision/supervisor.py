@@ -137,10 +137,32 @@ class Supervisor:
             return ModelsNews((), status.settings_problem if is_misplaced else status.error or NOT_REACHABLE)
         return ModelsNews(status.models, status.error or status.models_error or (None if is_fresh else TIMED_OUT))
 
-    async def client(self) -> Client:
-        """A client for the endpoint that `status` describes. Raises ConfigError if that is no valid URL."""
+    async def list_models_again(self) -> None:
+        """Learn what one of our calls has changed about the models, and tell it: status, `models`, events. 2 s at most.
+
+        Whoever pulls, deletes, loads or unloads a model calls this afterwards.
+        """
         await self._observed.wait()
-        return self._tasks.observer.client(Endpoint.parse(self._machine.hub.current.url))
+        if not self._is_over:
+            await self._machine.refresher.list_again()
+
+    async def client(self) -> Client:
+        """A client for the endpoint that `status` describes. Raises ConfigError if that is no valid URL.
+
+        Its connections are others than those of observations, which go by what becomes of theirs.
+        """
+        await self._observed.wait()
+        return self._tasks.observer.lister(Endpoint.parse(self._machine.hub.current.url))
+
+    def in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine beside everything else. It is cancelled at the end; what it raises goes to the log.
+
+        Raises ShuttingDown if the end has come.
+        """
+        if self._is_over or self._machine.is_closing:
+            coroutine.close()
+            raise shutting_down()
+        return self._create_task(coroutine)
 
     def close(self, *, stop_ollama: bool) -> None:
         """Make `run` return, with the managed Ollama stopped or left running. Wishes are refused from now on."""

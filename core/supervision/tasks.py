@@ -10,13 +10,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from core.endpoint import Endpoint
 from core.errors import CoreError, StopFailed
 from core.ollama.activity import LogGrowth
 from core.ollama.call import CallFailed
-from core.ollama.client import Client, Model, ModelList
+from core.ollama.client import Client
 from core.ollama.error_texts import NOT_REACHABLE
+from core.ollama.models import LoadedModel, Model, ModelList
 from core.ollama.probe import Answer, Probe, list_error_text
 from core.owners.exit import Exit
 from core.owners.process import Managed, wait_end
@@ -34,6 +36,8 @@ from core.supervision.shared_task import unexpected
 from core.supervision.state import Status
 
 log = logging.getLogger(__name__)
+
+M = TypeVar("M", Model, LoadedModel)
 
 _RETRY_SECONDS = 1.0
 # Reading the list of many models from a slow disk takes its time. A call that is given up goes on over there, so that
@@ -114,8 +118,8 @@ class Tasks:
         await self._post_found(messages.LoadedModels(names), epoch)
 
     async def _listed(
-        self, url: str, ask: Callable[[Client], Awaitable[ModelList]]
-    ) -> tuple[tuple[Model, ...] | None, str | None]:
+        self, url: str, ask: Callable[[Client], Awaitable[ModelList[M]]]
+    ) -> tuple[tuple[M, ...] | None, str | None]:
         try:
             return (await ask(self.observer.lister(Endpoint.parse(url)))).models, None
         except CallFailed as error:

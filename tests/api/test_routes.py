@@ -17,7 +17,7 @@ import pytest
 from api.errors import problem
 from api.http.body import encoded
 from api.schemas import LogsBody, models_body, utc_text
-from core.ollama.client import Model
+from core.ollama.models import Model
 from core.platform import known_executables
 from core.supervision.state import ModelsNews
 from core.text import size_text

@@ -15,7 +15,7 @@ from api.errors import STATUS_OF, core_problem
 from api.schemas import models_body, status_body
 from core import errors
 from core.errors import CoreError, SpawnFailed
-from core.ollama.client import Model
+from core.ollama.models import Model
 from core.supervision.state import RESTING, ModelsNews, State, Status
 from tests import fake_ollama
 from tests.api.serving import Served, serving

@@ -30,12 +30,16 @@ TOKENS: list[tuple[str, int]] = [
 """Every byte is a token, so any prompt can be said."""
 
 
-def write_tiny_model(path: Path, *, padding: int = 0) -> None:
-    """Write the model to `path`, always the same bytes for the same `padding`.
+def write_tiny_model(path: Path, *, padding: int = 0, is_embedder: bool = False) -> None:
+    """Write the model to `path`, always the same bytes for the same arguments.
 
-    `padding` bytes of a dummy description make it bigger, for instance for a pull that takes a while.
+    `padding` bytes of a dummy description make it bigger, for instance for a pull that takes a while. An embedder can
+    do nothing but embed.
     """
     metadata = list(_metadata(padding))
+    if is_embedder:
+        # The mean of all tokens. By a pooling type Ollama tells an embedder: server/images.go.
+        metadata.append(_number("llama.pooling_type", 1))
     directory, weights = bytearray(), bytearray()
     shapes = list(_shapes())
     chance = random.Random(1)

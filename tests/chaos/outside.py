@@ -13,9 +13,9 @@ from pathlib import Path
 
 from core.endpoint import Endpoint
 from core.errors import PathInvalid, SpawnFailed, StartTimedOut, StopFailed
-from core.ollama.client import Model
 from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
 from core.ollama.listener import Listener
+from core.ollama.models import Model
 from core.ollama.probe import Answer, Probe
 from core.owners.exit import Exit
 from core.owners.process import Managed

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from core.ollama.client import Model
+from core.ollama.models import Model
 from core.supervision.state import State, Status
 from tray.menu import Facts, View, view
 from tray.program.signals import SignalWatch

@@ -13,7 +13,7 @@ from PIL import Image
 
 import icons
 from core.errors import SpawnFailed, StopFailed
-from core.ollama.client import Model
+from core.ollama.models import Model
 from core.supervision.state import State, Status
 from tests import tied
 from tray.menu import LABEL_UNITS, MOST_MODELS, SEPARATOR, TOOLTIP_UNITS, Act, Facts, Item, Look, units, view

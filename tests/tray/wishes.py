@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import replace
 
-from core.ollama.client import Model
+from core.ollama.models import Model
 from core.supervision.state import State, Status
 from tray.menu import Act, Command, Facts, view
 from tray.program.signals import SignalWatch

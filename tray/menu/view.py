@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.ollama.client import Model
+from core.ollama.models import Model
 from core.supervision.state import State, Status
 from core.text import size_text
 from tray.menu.items import SEPARATOR, Act, Command, Item

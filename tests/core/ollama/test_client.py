@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from core.ollama import probe as ollama_probe
 from core.ollama.call import BadAnswer, CallFailed, Complaint, HttpStatus
-from core.ollama.client import Client, Model, ModelList
+from core.ollama.client import Client
+from core.ollama.models import LoadedModel, Model, ModelList, ShownModel
 from core.ollama.probe import Answer, Probe
 from tests.core.stranger import NOT_FOUND, ok, stranger
 
@@ -26,6 +27,8 @@ CALLS: dict[str, Call] = {
     "/api/tags": lambda client: client.tags(5),
     "/api/ps": lambda client: client.loaded(5),
     "/api/generate": lambda client: client.unload("tiny", 5),
+    "/api/show": lambda client: client.show("tiny", 5),
+    "/api/delete": lambda client: client.delete("tiny", 5),
 }
 VERSION = ok({"version": "0.9.3"})
 OLLAMA = {"/": ok(b"Ollama is running"), "/api/version": VERSION, "/api/tags": ok({"models": []})}
@@ -37,7 +40,7 @@ async def _probe(answers: dict[str, bytes]) -> Probe:
         return await ollama_probe.probe(client)
 
 
-async def _tags(*rows: object) -> ModelList:
+async def _tags(*rows: object) -> ModelList[Model]:
     async with stranger({"/api/tags": ok({"models": rows})}) as server, Client(server.url, is_local=True) as client:
         return await client.tags(5)
 
@@ -187,6 +190,15 @@ async def test_a_long_error_is_cut_and_a_list_of_nothing_is_empty() -> None:
         ({"name": "a", "size": {"bytes": 5}, "modified_at": 5}, Model("a")),
         ({"name": "a", "modified_at": "x" * 1000}, Model("a", 0, "x" * 64)),
         ({"name": "a", "modified_at": "x\ny"}, Model("a", 0, "x\ufffdy")),
+        (
+            {"name": "a", "digest": "d", "details": {"family": "f", "parameter_size": "3B", "quantization_level": "Q"}},
+            Model("a", digest="d", family="f", parameters="3B", quantization="Q"),
+        ),
+        ({"name": "a", "digest": 5, "details": []}, Model("a")),
+        (
+            {"name": "a", "digest": "d" * 81, "details": {"family": None, "parameter_size": 3}},
+            Model("a", digest="d" * 80),
+        ),
         ({"name": "n" * 256}, Model("n" * 256)),
         ({"name": "n" * 257}, None),
         ({"name": ""}, None),
@@ -205,6 +217,42 @@ async def test_one_odd_entry_spoils_no_list(row: object, model: Model | None) ->
     good = {"name": "tiny", "size": 7}
     models = (Model("tiny", 7), *([model] if model else []), Model("tiny", 7))
     assert await _tags(good, row, good) == ModelList(models, left_out=0 if model else 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "model"),
+    [
+        ({"name": "a"}, LoadedModel("a")),
+        (
+            {"name": "a", "size": 9, "size_vram": 7, "expires_at": "2025-01-01T00:00:00Z", "context_length": 4096},
+            LoadedModel("a", 9, 7, "2025-01-01T00:00:00Z", 4096),
+        ),
+        ({"name": "a", "size_vram": -1, "expires_at": 5, "context_length": "x"}, LoadedModel("a")),
+    ],
+)
+async def test_what_is_in_memory_is_told_as_far_as_it_is_known(row: object, model: LoadedModel) -> None:
+    async with stranger({"/api/ps": ok({"models": [row]})}) as server, Client(server.url, is_local=True) as client:
+        assert (await client.loaded(5)).models == (model,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [
+        ({}, ShownModel()),
+        (
+            {"parameters": "num_ctx 7", "modelfile": "FROM x", "model_info": {"llama.context_length": 2048, "x": []}},
+            ShownModel("num_ctx 7", "FROM x", 2048),
+        ),
+        (
+            {"parameters": 5, "modelfile": [], "model_info": {"a.context_length": "x", "b.context_length": 5}},
+            ShownModel(context=5),
+        ),
+        ({"parameters": "p" * 300_000, "model_info": 5}, ShownModel("p" * (256 << 10))),
+    ],
+)
+async def test_what_a_model_is_is_told_as_far_as_it_is_known(answer: object, shown: ShownModel) -> None:
+    async with stranger({"/api/show": ok(answer)}) as server, Client(server.url, is_local=True) as client:
+        assert await client.show("a", 5) == shown
 
 
 @pytest.mark.parametrize("size", [b"1" + b"0" * 308, b"9" * 5000, b"1e308", b"-1e308", b"1e400"])

@@ -100,6 +100,19 @@ def test_the_case_of_letters_makes_no_other_model() -> None:
     assert ModelName.parse("llama3.2").key != ModelName.parse("llama3.2:1b").key
 
 
+def test_a_name_without_a_tag_covers_every_tag_of_its_model() -> None:
+    name = ModelName.parse("tiny")
+    assert [name.covers(each) for each in ("tiny:latest", "TINY:q4", "tiny2:q4", "user/tiny:q4", "?")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert (name.is_same("Tiny:latest"), name.is_same("tiny:q4")) == (True, False)
+    assert not ModelName.parse("tiny:latest").covers("tiny:q4")
+
+
 def test_plain_http_is_kept_for_the_pull_alone() -> None:
     name = ModelName.parse("http://127.0.0.1:5000/library/tiny")
     assert (name.for_pull, str(name)) == (
