@@ -33,7 +33,7 @@ def build(core: Sidecar, hooks: Hooks = HEADLESS) -> web.Application:
 
     @web.middleware
     async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Log what changes something or goes wrong, by the correlation id that the answer bears."""
+        """Log each call that changes something or fails, with the correlation id of its answer."""
         began = time.monotonic()
         response = await handler(request)
         identity = headers.identity(request)
@@ -48,7 +48,7 @@ def build(core: Sidecar, hooks: Hooks = HEADLESS) -> web.Application:
 
     @web.middleware
     async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turn every error into a problem that a person and a program can read."""
+        """Turn every exception of a handler into a problem answer."""
         try:
             return await handler(request)
         except Exception as error:

@@ -18,7 +18,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from api.app import build
 from api.hooks import HEADLESS, Hooks
 from api.http import expect
-from api.http.connection import ConnectionPool
+from api.http.pool import ConnectionPool
 from core import files, token
 from core.endpoint import Endpoint
 from core.errors import CoreError

@@ -151,10 +151,10 @@ async def _send_until(ended: asyncio.Future[End], request: web.Request, connecti
         why = End.FAULT
     if why is End.LEFT:
         return why
-    word = {"type": "end", "reason": why.name.lower(), "message": why.value}
+    farewell = {"type": "end", "reason": why.name.lower(), "message": why.value}
     with suppress(ConnectionError):
         # A slow reader may still read this later, like the rest of any answer.
-        await writer.write(framed(json.dumps(word), event="end").encode(), drain=False)
+        await writer.write(framed(json.dumps(farewell), event="end").encode(), drain=False)
     if why is End.CLOSING and connection.unread_bytes:
         # The end of the sidecar does not wait for a reader.
         connection.cut()

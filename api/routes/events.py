@@ -14,7 +14,7 @@ from core.events.history import EventType
 from core.sidecar import Sidecar
 
 _OFFERED = frozenset(EventType)
-# Once a second is too much for whoever has not asked for it.
+# They come once a second, so a reader must ask for them by name.
 _ONLY_IF_NAMED = frozenset({EventType.METRICS})
 _NAMES = "|".join(EventType)
 _TYPES = {"type": "string", "pattern": f"^({_NAMES})(,({_NAMES}))*$", "description": "Which events, divided by commas."}

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from api.app import BODY_SECONDS
-from api.http.connection import FIRST_REQUEST_SECONDS, MOST_CONNECTIONS, MOST_UNREAD_BYTES, UNREAD_SECONDS
+from api.http.connection import FIRST_REQUEST_SECONDS, UNREAD_SECONDS
+from api.http.pool import MOST_CONNECTIONS, MOST_UNREAD_BYTES
 from tests import tied
 from tests.api.test_server import Place
 from tests.beds.sidecar import Sidecar
