@@ -6,13 +6,10 @@ libfaketime would do the same, but its 0.9.10 bends absolute sleeps on the monot
 
 from __future__ import annotations
 
-import hashlib
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.beds import BedMissing, cache
+from tests.beds.preload import preloaded
 
 _SOURCE = r"""
 #include <fcntl.h>
@@ -63,26 +60,9 @@ class Clock:
     def __init__(self, folder: Path) -> None:
         self._offset = folder / "clock-offset"
         self._offset.write_bytes(bytes(8))
-        self.environment = {"LD_PRELOAD": str(_library()), "TEST_CLOCK_OFFSET": str(self._offset)}
+        self.environment = {**preloaded("clock", _SOURCE), "TEST_CLOCK_OFFSET": str(self._offset)}
 
     def step_to(self, seconds: int) -> None:
         """Set the clock to so many seconds after (or before) the true time, at once for all who look."""
         with self._offset.open("r+b", buffering=0) as file:
             file.write(struct.pack("=q", seconds))
-
-
-def _library() -> Path:
-    if sys.platform != "linux":
-        raise BedMissing("a clock of a test's own needs Linux")
-    recipe = hashlib.sha256(_SOURCE.encode()).hexdigest()[:12]
-    return cache.built(f"clock-{recipe}", _build) / "clock.so"
-
-
-def _build(place: Path) -> None:
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-o", str(place / "clock.so"), "-xc", "-"]
-    try:
-        subprocess.run(command, input=_SOURCE, capture_output=True, text=True, timeout=60, check=True)
-    except subprocess.CalledProcessError as failure:
-        raise BedMissing(f"gcc cannot make a clock: {failure.stderr}") from failure
-    except OSError as failure:
-        raise BedMissing("a clock of a test's own needs gcc and libc6-dev") from failure

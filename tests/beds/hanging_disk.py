@@ -6,12 +6,9 @@ Nothing else of them is touched, so that a test can tell who waits for that disk
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.beds import BedMissing, cache
+from tests.beds.preload import preloaded
 
 _SOURCE = r"""
 #define _GNU_SOURCE
@@ -104,7 +101,7 @@ class HangingDisk:
         self._switch = folder / "disk-hangs"
         self.heal()
         self.environment = {
-            "LD_PRELOAD": str(_library()),
+            **preloaded("hanging-disk", _SOURCE),
             "TEST_DISK_SWITCH": str(self._switch),
             "TEST_DISK_PREFIX": str(prefix),
         }
@@ -120,20 +117,3 @@ class HangingDisk:
     def _set(self, value: bytes) -> None:
         with self._switch.open("r+b" if self._switch.exists() else "wb", buffering=0) as file:
             file.write(value)
-
-
-def _library() -> Path:
-    if sys.platform != "linux":
-        raise BedMissing("a disk that hangs needs Linux")
-    recipe = hashlib.sha256(_SOURCE.encode()).hexdigest()[:12]
-    return cache.built(f"hanging-disk-{recipe}", _build) / "disk.so"
-
-
-def _build(place: Path) -> None:
-    command = ["gcc", "-shared", "-fPIC", "-O1", "-o", str(place / "disk.so"), "-xc", "-"]
-    try:
-        subprocess.run(command, input=_SOURCE, capture_output=True, text=True, timeout=60, check=True)
-    except subprocess.CalledProcessError as failure:
-        raise BedMissing(f"gcc cannot make a disk that hangs: {failure.stderr}") from failure
-    except OSError as failure:
-        raise BedMissing("a disk that hangs needs gcc and libc6-dev") from failure
