@@ -5,31 +5,26 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
-import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
-from api.http.streams import MOST_STREAMS
 from core.events.history import MOST_EVENTS, EventType
 from core.supervision.poller import OBSERVE_SECONDS
 from core.supervision.state import State
 from tests import fake_ollama, tied
 from tests.api.serving import Served, serving
+from tests.api.streaming import DEADLINE, all_streams, assert_refused, curled, memory, reading, warm_memory
 from tests.api.test_server import Place
-from tests.api.test_streams import reading
 from tests.beds.ollama import ollama
 from tests.beds.publishing import publishing
 from tests.beds.require import require
 from tests.beds.server import OllamaServer
 from tests.beds.sse import ServerEvent
-from tests.beds.wire import call
 from tests.rig import Rig, until_state
 
-DEADLINE = 8.0
 EVENTS = "/api/ollama/events"
 STATUS_KEYS = {"running", "pid", "managedByApp", "model", "error", "state", "wanted", "baseUrl"}
 
@@ -57,7 +52,7 @@ async def one_of(events: AsyncIterator[ServerEvent], *types: str) -> ServerEvent
 
 
 async def test_a_new_reader_is_greeted_told_what_is_and_then_what_happens(rig: Rig) -> None:
-    async with serving(rig) as served, reading(served, path=EVENTS) as events:
+    async with serving(rig) as served, reading(served, EVENTS) as events:
         hello = await anext(events)
         status = await anext(events)
         newest = served.supervisor.events.id_of(served.supervisor.events.newest)
@@ -80,7 +75,7 @@ async def test_a_new_reader_is_greeted_told_what_is_and_then_what_happens(rig: R
 
 
 async def test_a_change_of_the_settings_is_told_by_the_names_of_the_keys(rig: Rig) -> None:
-    async with serving(rig) as served, reading(served, "?types=settings", path=EVENTS) as events:
+    async with serving(rig) as served, reading(served, f"{EVENTS}?types=settings") as events:
         assert (await anext(events)).type == "hello"
         await asyncio.to_thread(rig.configure, readyTimeout=12)
         # Any call of the API reads them anew, as does a look now and then.
@@ -101,7 +96,7 @@ async def test_whoever_comes_back_gets_what_it_missed_and_nothing_twice(rig: Rig
         publish(served, 10)
         last, old = history.id_of(history.newest - 4), history.id_of(history.newest - 9)
         query = {"header": "", "query": f"?since={last}", "both": f"?since={old}"}[by]
-        async with reading(served, query, "" if by == "query" else last, EVENTS) as events:
+        async with reading(served, EVENTS + query, "" if by == "query" else last) as events:
             assert (await anext(events)).type == "hello"
             publish(served, 3)
             found = [await one_of(events, *EventType) for _ in range(7)]
@@ -116,7 +111,7 @@ async def test_what_is_lost_is_counted_and_the_present_status_told(rig: Rig) -> 
         publish(served, 10)
         last = history.newest - 5
         publish(served, MOST_EVENTS + 20)
-        async with reading(served, last=history.id_of(last), path=EVENTS) as events:
+        async with reading(served, EVENTS, history.id_of(last)) as events:
             assert (await anext(events)).type == "hello"
             gap, status = await anext(events), await anext(events)
             found = [await anext(events) for _ in range(MOST_EVENTS)]
@@ -127,7 +122,7 @@ async def test_what_is_lost_is_counted_and_the_present_status_told(rig: Rig) -> 
 
 
 async def test_a_reader_of_another_run_is_told_that_it_cannot_be_known_what_it_lost(rig: Rig) -> None:
-    async with serving(rig) as served, reading(served, last="0badcafe-12", path=EVENTS) as events:
+    async with serving(rig) as served, reading(served, EVENTS, "0badcafe-12") as events:
         found = [await anext(events) for _ in range(3)]
     assert [event.type for event in found] == ["hello", "gap", "status"]
     assert found[1].json["lost"] is None
@@ -138,8 +133,8 @@ async def test_a_reader_gets_the_types_that_it_names_and_a_place_for_the_others(
     async with serving(rig) as served:
         history = served.supervisor.events
         async with (
-            reading(served, "?types=metrics,models", path=EVENTS) as named,
-            reading(served, path=EVENTS) as default,
+            reading(served, f"{EVENTS}?types=metrics,models") as named,
+            reading(served, EVENTS) as default,
         ):
             assert [(await anext(named)).type for _ in range(2)] == ["hello", "place"]
             assert [(await anext(default)).type for _ in range(2)] == ["hello", "status"]
@@ -154,7 +149,7 @@ async def test_a_reader_gets_the_types_that_it_names_and_a_place_for_the_others(
 async def test_a_fault_of_ours_ends_the_stream_with_a_word_and_is_in_our_log(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with serving(rig) as served, reading(served, path=EVENTS) as events:
+    async with serving(rig) as served, reading(served, EVENTS) as events:
         assert [(await anext(events)).type for _ in range(2)] == ["hello", "status"]
         served.supervisor.events.publish(EventType.JOB, "default", {"no JSON": object()})
         end = await one_of(events, "end")
@@ -178,12 +173,7 @@ async def test_what_cannot_be_used_is_refused_before_a_stream_begins(
     rig: Rig, query: str, last: str, named: str
 ) -> None:
     async with serving(rig) as served:
-        headers = {"Last-Event-ID": last} if last else {}
-        async with served.http.get(EVENTS + query, headers=headers) as response:
-            body = await response.json()
-            assert (response.status, body["code"]) == (400, "bad_value")
-            assert body["message"].startswith(f"{named} is ")
-            assert body["action"]
+        await assert_refused(served, EVENTS + query, last, named)
 
 
 @pytest.mark.timeout(30)  # two thousand events for five readers who come anew all the time, on two busy cores
@@ -195,7 +185,7 @@ async def test_readers_that_come_and_go_miss_nothing_and_get_nothing_out_of_orde
         found: list[int] = []
         last = first
         while not found or found[-1] < history.newest or not is_over.is_set():
-            async with reading(served, "?types=job", last, EVENTS) as events:
+            async with reading(served, f"{EVENTS}?types=job", last) as events:
                 assert (await anext(events)).type == "hello"
                 for _ in range(chance.randint(1, 200)):
                     event = await one_of(events, "job", "gap")
@@ -231,7 +221,7 @@ async def test_readers_that_come_and_go_miss_nothing_and_get_nothing_out_of_orde
 async def test_the_end_of_a_managed_ollama_is_told_at_once(tmp_path: Path) -> None:
     rig = Rig(tmp_path, require(ollama).executable)
     spans = []
-    async with serving(rig) as served, reading(served, "?types=status", path=EVENTS) as events:
+    async with serving(rig) as served, reading(served, f"{EVENTS}?types=status") as events:
         for _ in range(3):
             pid = (await served.supervisor.start(by_user=True)).pid
             while (event := await one_of(events, "status")).json["state"] != "running":
@@ -245,7 +235,7 @@ async def test_the_end_of_an_ollama_of_somebody_else_is_told_at_once(tmp_path: P
     bed = require(ollama)
     rig = Rig(tmp_path, bed.executable)
     with OllamaServer(tmp_path / "home", executable=bed.executable, port=rig.port) as server:
-        async with serving(rig) as served, reading(served, "?types=status", path=EVENTS) as events:
+        async with serving(rig) as served, reading(served, f"{EVENTS}?types=status") as events:
             await until_state(served.supervisor, State.EXTERNAL)
             while (await one_of(events, "status")).json["state"] != "external":
                 pass
@@ -270,28 +260,16 @@ async def test_32_readers_cost_less_than_10_mb_and_one_that_reads_is_held_up_by_
 ) -> None:
     """Thirty-one read nothing, while twenty times as much happens as the history keeps."""
     with publishing(tmp_path) as sidecar:
-        port = int(sidecar.url.rpartition(":")[2])
-        for _ in range(10):
-            await asyncio.to_thread(call, "GET", f"{sidecar.url}/api/ollama/status")
-        process = psutil.Process(sidecar.pid)
-        before = process.memory_info().rss
-        async with AsyncExitStack() as stack:
-            request = f"GET {EVENTS} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-            readers = []
-            for _ in range(MOST_STREAMS):
-                reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
-                stack.callback(writer.close)
-                writer.write(request)
-                await reader.readuntil(b"\r\n\r\n")
-                readers.append(reader)
+        before = await warm_memory(sidecar.url, sidecar.pid)
+        async with all_streams(sidecar.url, EVENTS) as readers:
             told = asyncio.create_task(_until_number(readers[0], 20 * MOST_EVENTS - 1))
             most = 0
             for _ in range(20):
                 await asyncio.to_thread(sidecar.publish, MOST_EVENTS)
-                most = max(most, process.memory_info().rss)
+                most = max(most, memory(sidecar.pid))
             async with asyncio.timeout(DEADLINE):
                 await told
-            most = max(most, process.memory_info().rss)
+            most = max(most, memory(sidecar.pid))
     assert most - before < 10 << 20
 
 
@@ -308,9 +286,6 @@ async def _until_number(reader: asyncio.StreamReader, number: int) -> None:
 @tied.linux("calls the system's curl")
 def test_curl_reads_it(tmp_path: Path) -> None:
     with Place(tmp_path).sidecar() as sidecar:
-        command = ["curl", "-sN", "--max-time", "2", f"{sidecar.url}{EVENTS}"]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
-    # 28: it had been told to stop waiting.
-    assert told.returncode == 28
-    assert "event: hello\ndata: {" in told.stdout
-    assert '"state":"stopped"' in told.stdout
+        told = curled(f"{sidecar.url}{EVENTS}")
+    assert "event: hello\ndata: {" in told
+    assert '"state":"stopped"' in told

@@ -6,26 +6,23 @@ import asyncio
 import logging
 import re
 import socket
-import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
-import psutil
 import pytest
 
-from api.http.connection import MOST_CONNECTIONS
+from api.http.pool import MOST_CONNECTIONS
 from api.http.streams import COMMENT_SECONDS, MOST_STREAMS, SLOW_SECONDS
 from core.logs.tail import tail
 from tests import fake_ollama, tied
 from tests.api.serving import Served, serving, speak
+from tests.api.streaming import DEADLINE, all_streams, assert_refused, curled, memory, reading, warm_memory
 from tests.api.test_server import Place
-from tests.beds.sidecar import Sidecar
 from tests.beds.sse import ServerEvent, server_events
 from tests.rig import Rig
 
-DEADLINE = 8.0
 STREAM = "/api/ollama/logs/stream"
 LINE = b"[OUT] 2024-01-01 00:00:00 "
 
@@ -44,18 +41,6 @@ def put(rig: Rig, *lines: bytes, name: str = "20240101-000000") -> None:
         log.writelines(LINE + line + b"\n" for line in lines)
 
 
-@asynccontextmanager
-async def reading(
-    served: Served, query: str = "", last: str = "", path: str = STREAM
-) -> AsyncIterator[AsyncIterator[ServerEvent]]:
-    """A stream's events, until the block ends."""
-    own = {"Last-Event-ID": last} if last else {}
-    timeout = aiohttp.ClientTimeout(total=None)
-    async with served.http.get(f"{path}{query}", headers=own, timeout=timeout) as response:
-        assert response.status == 200, await response.text()
-        yield server_events(response)
-
-
 async def lines_of(events: AsyncIterator[ServerEvent], count: int) -> list[ServerEvent]:
     """The next `count` lines of the log."""
     found: list[ServerEvent] = []
@@ -71,7 +56,7 @@ async def test_the_last_lines_come_and_then_new_ones_and_whoever_comes_back_miss
 ) -> None:
     put(rig, b"1", b"2", b"3")
     async with serving(rig) as served:
-        async with reading(served, "?from=2") as events:
+        async with reading(served, f"{STREAM}?from=2") as events:
             first = await anext(events)
             assert (first.type, first.last_id) == ("place", f"20240101-000000.0.{len(LINE) + 2}")
             assert [event.data[-1] for event in await lines_of(events, 2)] == ["2", "3"]
@@ -80,12 +65,12 @@ async def test_the_last_lines_come_and_then_new_ones_and_whoever_comes_back_miss
             assert last.data == f"{LINE.decode()}4"
         await asyncio.to_thread(put, rig, b"5")
         await asyncio.to_thread(put, rig, b"6", name="20240102-000000")
-        async with reading(served, "?from=2", last.last_id) as events:
+        async with reading(served, f"{STREAM}?from=2", last.last_id) as events:
             assert [event.data[-1] for event in await lines_of(events, 2)] == ["5", "6"]
 
 
 async def test_a_start_is_followed_from_its_first_line_on(rig: Rig) -> None:
-    async with serving(rig) as served, reading(served, "?from=0") as events:
+    async with serving(rig) as served, reading(served, f"{STREAM}?from=0") as events:
         assert (await anext(events)).type == "place"
         await served.supervisor.start()
         found = await lines_of(events, 1)
@@ -94,7 +79,7 @@ async def test_a_start_is_followed_from_its_first_line_on(rig: Rig) -> None:
 
 async def test_what_was_pruned_is_told_and_the_stream_goes_on(rig: Rig) -> None:
     put(rig, b"kept", name="20240102-000000")
-    async with serving(rig) as served, reading(served, last="20240101-000000.3.500") as events:
+    async with serving(rig) as served, reading(served, STREAM, "20240101-000000.3.500") as events:
         gap = await anext(events)
         assert (gap.type, gap.json["type"]) == ("gap", "gap")
         assert (await lines_of(events, 1))[0].data == f"{LINE.decode()}kept"
@@ -102,7 +87,7 @@ async def test_what_was_pruned_is_told_and_the_stream_goes_on(rig: Rig) -> None:
 
 async def test_no_line_of_the_log_can_pass_for_more_than_a_line(rig: Rig) -> None:
     put(rig, b"a\rid: 1\rdata: b\r\rdata: c", b"\xff\xfe", "\u2028\x85".encode())
-    async with serving(rig) as served, reading(served) as events:
+    async with serving(rig) as served, reading(served, STREAM) as events:
         found = await lines_of(events, 3)
     assert [event.data.removeprefix(LINE.decode()) for event in found] == [
         "a\\x0did: 1\\x0ddata: b\\x0d\\x0ddata: c",
@@ -127,11 +112,7 @@ async def test_what_cannot_be_used_is_refused_before_a_stream_begins(
     rig: Rig, query: str, last: str, named: str
 ) -> None:
     async with serving(rig) as served:
-        headers = {"Last-Event-ID": last} if last else {}
-        async with served.http.get(STREAM + query, headers=headers) as response:
-            body = await response.json()
-            assert (response.status, body["code"]) == (400, "bad_value")
-            assert body["message"].startswith(f"{named} is ")
+        await assert_refused(served, STREAM + query, last, named)
 
 
 async def test_a_stream_bears_what_every_answer_bears_from_its_head_on(rig: Rig) -> None:
@@ -202,9 +183,9 @@ async def _no_streams(served: Served) -> None:
 async def test_there_are_32_streams_at_most_and_one_that_ends_makes_room(rig: Rig) -> None:
     async with serving(rig) as served, AsyncExitStack() as stack:
         async with AsyncExitStack() as first:
-            await first.enter_async_context(reading(served))
+            await first.enter_async_context(reading(served, STREAM))
             for _ in range(MOST_STREAMS - 1):
-                await stack.enter_async_context(reading(served))
+                await stack.enter_async_context(reading(served, STREAM))
             async with served.http.get(STREAM) as response:
                 body = await response.json()
                 assert (response.status, body["code"]) == (429, "too_many_streams")
@@ -219,7 +200,7 @@ async def test_there_are_32_streams_at_most_and_one_that_ends_makes_room(rig: Ri
 
 async def test_a_crowd_of_callers_cuts_no_stream_off(rig: Rig) -> None:
     """A stream reads as long as it lives, and so would always be the one that has read longest."""
-    async with serving(rig) as served, reading(served) as events:
+    async with serving(rig) as served, reading(served, STREAM) as events:
         assert (await anext(events)).type == "place"
         async with AsyncExitStack() as crowd:
             for _ in range(MOST_CONNECTIONS + 50):
@@ -265,7 +246,7 @@ async def test_silence_is_broken_by_a_comment_and_a_reader_that_does_not_read_is
     async with serving(rig) as served:
 
         async def silence() -> float:
-            async with reading(served, "?from=0") as events:
+            async with reading(served, f"{STREAM}?from=0") as events:
                 assert (await anext(events)).type == "place"
                 began = asyncio.get_running_loop().time()
                 assert (await anext(events)).type == "comment"
@@ -302,11 +283,8 @@ def test_curl_reads_it(tmp_path: Path) -> None:
     logs.mkdir(parents=True)
     (logs / "ollama-20240101-000000.log").write_bytes(LINE + b"for curl\n")
     with place.sidecar() as sidecar:
-        command = ["curl", "-sN", "--max-time", "2", f"{sidecar.url}{STREAM}?from=1"]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
-    # 28: it had been told to stop waiting.
-    assert told.returncode == 28
-    assert f"data: {LINE.decode()}for curl\n\n" in told.stdout
+        told = curled(f"{sidecar.url}{STREAM}?from=1")
+    assert f"data: {LINE.decode()}for curl\n\n" in told
     assert "Traceback" not in sidecar.errors.read_text()
 
 
@@ -322,39 +300,18 @@ async def test_32_readers_and_a_hundred_megabytes_of_log_cost_less_than_30_mb(tm
         name = f"ollama-20240101-000000{f'.{number:03}' if number else ''}.log"
         (logs / name).write_bytes(block * 12)
     with place.sidecar() as sidecar:
-        port = int(sidecar.url.rpartition(":")[2])
-        before = await asyncio.to_thread(_warm_memory, sidecar)
-        request = (
-            f"GET {STREAM} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nLast-Event-ID: 20240101-000000.0.0\r\n\r\n".encode()
-        )
-        most = 0
-        async with AsyncExitStack() as stack:
+        pid = sidecar.process.pid
+        before = most = await warm_memory(sidecar.url, pid)
 
-            async def connected() -> asyncio.StreamReader:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                stack.callback(writer.close)
-                writer.write(request)
-                await reader.readuntil(b"\r\n\r\n")
-                return reader
+        async def read_much(reader: asyncio.StreamReader) -> None:
+            size = 0
+            while size < 12 << 20:
+                size += len(await reader.read(1 << 18))
 
-            async def read_much(reader: asyncio.StreamReader) -> None:
-                size = 0
-                while size < 12 << 20:
-                    size += len(await reader.read(1 << 18))
-
-            readers = [await connected() for _ in range(MOST_STREAMS)]
+        async with all_streams(sidecar.url, STREAM, "20240101-000000.0.0") as readers:
             working = [asyncio.create_task(read_much(reader)) for reader in readers[::2]]
             while not all(task.done() for task in working):
-                most = max(most, psutil.Process(sidecar.process.pid).memory_info().rss)
+                most = max(most, memory(pid))
                 await asyncio.sleep(0.02)
             await asyncio.gather(*working)
     assert most - before < 30 << 20
-
-
-def _warm_memory(sidecar: Sidecar) -> int:
-    """Resident bytes once it has answered something."""
-    import urllib.request
-
-    for _ in range(5):
-        urllib.request.urlopen(f"{sidecar.url}/api/ollama/status", timeout=DEADLINE).close()
-    return psutil.Process(sidecar.process.pid).memory_info().rss

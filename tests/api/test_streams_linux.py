@@ -13,7 +13,8 @@ import pytest
 from api.http.streams import MOST_STREAMS
 from tests import fake_ollama
 from tests.api.serving import serving
-from tests.api.test_streams import LINE, lines_of, reading
+from tests.api.streaming import reading
+from tests.api.test_streams import LINE, STREAM, lines_of
 from tests.beds.bound_disk import BoundDisk, bound_disk
 from tests.beds.require import require
 from tests.rig import Rig
@@ -37,14 +38,14 @@ async def test_a_disk_that_hangs_holds_one_thread_and_no_call_and_the_stream_goe
     rig.paths.logs.symlink_to(disk.at, target_is_directory=True)
     log = disk.at / "ollama-20240101-000000.log"
     log.write_bytes(LINE + b"1\n")
-    async with serving(rig) as served, reading(served) as events:
+    async with serving(rig) as served, reading(served, STREAM) as events:
         assert (await lines_of(events, 1))[0].data.endswith("1")
         with disk.hanging():
             async with asyncio.timeout(DEADLINE):
                 for _ in range(3):
                     async with AsyncExitStack() as stack:
                         for _ in range(MOST_STREAMS - 1):
-                            await stack.enter_async_context(reading(served))
+                            await stack.enter_async_context(reading(served, STREAM))
                     # Whoever has left makes room for the next ones.
                     status = 0
                     while status != 200:
