@@ -10,8 +10,8 @@ import asyncio
 import errno
 import logging
 from base64 import b64encode
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
@@ -20,7 +20,7 @@ from aiohttp.http import HttpProcessingError
 from core.endpoint import bracketed
 from core.errors import why_not_connected
 from core.logs.own_calls import MARK
-from core.ollama.http_overhead import LeanConnector, TooMuchOverhead
+from core.ollama.http_overhead import BODY_PER_BYTE, LeanConnector, TooMuchOverhead
 from core.ollama.proxy import proxy_for
 from core.ollama.resolver import Resolver
 
@@ -34,6 +34,7 @@ _OUT_OF_MEANS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SWITCHING_PROTOCOLS = 101
 _REASON_BYTES = 64 << 10
 _REASON_SECONDS = 0.5
+_CONNECT_SECONDS = 5.0
 COULD_NOT = "It could not be asked. The sidecar's own log has the whole story."
 # Ollama keeps an idle connection open. A connection that lives from one hang check to the next saves the handshake, and
 # proves that the server is still the one that was asked before.
@@ -97,6 +98,7 @@ class Caller:
 
     Proxy variables are obeyed for other machines and ignored for this one. `login` is a user name and a password, sent
     as Basic authorization (RFC 7617). `words_of` finds the error in the body of an answer that is not 200.
+    `body_per_byte` is that of `LeanConnector`.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Caller:
         is_local: bool,
         login: tuple[str, str] | None = None,
         words_of: Callable[[bytes], str] = lambda _: "",
+        body_per_byte: int = BODY_PER_BYTE,
     ) -> None:
         self._base_url = base_url
         self._words_of = words_of
@@ -118,7 +121,9 @@ class Caller:
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(self._count_connection)
         self._session = aiohttp.ClientSession(
-            connector=LeanConnector(resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            connector=LeanConnector(
+                resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS, body_per_byte=body_per_byte
+            ),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
@@ -149,20 +154,50 @@ class Caller:
         `method` is another one than these two. Raises `CallFailed` and nothing else.
         """
         try:
-            return await self._call(path, timeout, most, content, method)
+            async with self._answer(path, content, method, aiohttp.ClientTimeout(total=timeout)) as response:
+                return await _body(response, most)
         except CallFailed:
             raise
         except Exception as error:
-            failure = _failure(error)
-            if failure is None:
-                # Whatever a call meets is news about the server, never the end of who asked.
-                failure = BadAnswer(COULD_NOT)
-                if self._last_surprise != type(error).__name__:
-                    self._last_surprise = type(error).__name__
-                    log.warning("A call of Ollama failed in an unknown way", exc_info=error)
-            raise failure from None
+            raise self._known_failure(error) from None
 
-    async def _call(self, path: str, timeout: float, most: int, content: bytes | None, method: str | None) -> bytes:
+    async def lines(self, path: str, content: bytes, *, quiet: float, most: int) -> AsyncGenerator[bytes, None]:
+        """The lines that answer a POST of JSON, as they come, each without its end and of at most `most` bytes.
+
+        Nothing may come for `quiet` seconds at most. Raises `CallFailed` and nothing else. Close the generator to end
+        the connection.
+        """
+        timing = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=quiet)
+        try:
+            async with self._answer(path, content, None, timing) as response:
+                rest = b""
+                while part := await response.content.readany():
+                    *whole, rest = (rest + part).split(b"\n")
+                    if max(map(len, [*whole, rest])) > most:
+                        raise BadAnswer(f"A line of its answer is longer than {most} bytes.")
+                    for line in whole:
+                        yield line
+                yield rest
+        except CallFailed:
+            raise
+        except Exception as error:
+            raise self._known_failure(error) from None
+
+    def _known_failure(self, error: Exception) -> CallFailed:
+        failure = _failure(error)
+        if failure is None:
+            # Whatever a call meets is news about the server, never the end of who asked.
+            failure = BadAnswer(COULD_NOT)
+            if self._last_surprise != type(error).__name__:
+                self._last_surprise = type(error).__name__
+                log.warning("A call of Ollama failed in an unknown way", exc_info=error)
+        return failure
+
+    @asynccontextmanager
+    async def _answer(
+        self, path: str, content: bytes | None, method: str | None, timing: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer with status 200, whose body is to be read. Its connection is closed if that is not read whole."""
         try:
             proxy = None if self._is_local else proxy_for(self._base_url)
         except ValueError as error:
@@ -179,7 +214,7 @@ class Caller:
             proxy_headers=proxy.headers if proxy and proxy.is_tunnel else None,
             # A redirect leads to another server than the one that was asked about.
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=timeout),
+            timeout=timing,
         ) as response:
             if response.status != 200:
                 said = ""
@@ -188,7 +223,7 @@ class Caller:
                     async with asyncio.timeout(_REASON_SECONDS):
                         said = self._words_of(await _body(response, _REASON_BYTES))
                 raise HttpStatus(response.status, said)
-            return await _body(response, most)
+            yield response
 
     async def _count_connection(self, *_: object) -> None:
         self._connections += 1

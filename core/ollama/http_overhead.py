@@ -6,6 +6,7 @@ extensions without end, and any number of interim answers.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import socket
 from typing import Any
@@ -16,30 +17,37 @@ from aiohttp.client_proto import ResponseHandler
 
 _MOST_BYTES = 32 << 10
 # Go, nginx and the like send chunks of 2 KiB and more, with some eight bytes around each.
-_BODY_PER_BYTE = 32
+BODY_PER_BYTE = 32
 # All that one read brings is parsed in one turn of the event loop.
 _RECEIVE_BYTES = 32 << 10
 
 
 class TooMuchOverhead(aiohttp.ClientPayloadError):
-    """The bytes around a body are more than 32 KiB and a 32nd of the body."""
+    """The bytes around a body are more than 32 KiB and a share of the body, by default a 32nd."""
 
 
 class LeanConnector(aiohttp.TCPConnector):
     """A connector that gives up an answer, and its connection, with `TooMuchOverhead`, and that reads a little at once.
 
-    `keepalive_timeout` and `resolver` are those of aiohttp's own.
+    `keepalive_timeout` and `resolver` are those of aiohttp's own. `body_per_byte` is how many bytes of a body one byte
+    around it needs: fewer for a stream of short lines, each of which is a chunk of its own.
     """
 
-    def __init__(self, *, resolver: AbstractResolver, keepalive_timeout: float) -> None:
+    def __init__(
+        self, *, resolver: AbstractResolver, keepalive_timeout: float, body_per_byte: int = BODY_PER_BYTE
+    ) -> None:
         super().__init__(resolver=resolver, keepalive_timeout=keepalive_timeout, socket_factory=_small_socket)
-        self._factory = functools.partial(_Handler, loop=self._loop)  # type: ignore[assignment] # mypy: partial is invariant
+        self._factory = functools.partial(_Handler, body_per_byte, loop=self._loop)  # type: ignore[assignment] # mypy: partial is invariant
 
 
 class _Handler(ResponseHandler):
     """Counts what comes in for one answer. The parser begins anew with each request, in `set_response_params`."""
 
     _received = 0
+
+    def __init__(self, body_per_byte: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._body_per_byte = body_per_byte
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None:
@@ -52,7 +60,7 @@ class _Handler(ResponseHandler):
         if self._reading_paused or self.transport is None:
             return
         body = self._payload.total_bytes if self._payload is not None else 0
-        if self._received - body > _MOST_BYTES + body // _BODY_PER_BYTE:
+        if self._received - body > _MOST_BYTES + body // self._body_per_byte:
             self._give_up()
 
     def set_response_params(self, *args: Any, **params: Any) -> None:
