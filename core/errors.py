@@ -219,6 +219,20 @@ class DeleteFailed(ModelError):
     title = "Failed to Delete Model"
 
 
+class PullFailed(ModelError):
+    """The model was not pulled."""
+
+    code = "pull_failed"
+    title = "Failed to Pull Model"
+
+
+class NoSuchJob(CoreError):
+    """No job has that id, or it ended so long ago that it is listed no more."""
+
+    code = "no_such_job"
+    title = "No Such Job"
+
+
 class Superseded(CoreError):
     """A start was interrupted by a later stop."""
 

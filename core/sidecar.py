@@ -1,11 +1,14 @@
 """The core of one running sidecar, as `api` and `tray` are given it: what they share, and nothing of how it is made.
 
-A room that comes later (jobs, metrics, a balancer) is made here and is one more attribute.
+A room that comes later (metrics, a balancer) is made here and is one more attribute.
 """
 
 from __future__ import annotations
 
+import asyncio
+
 from core.events.history import EventHistory
+from core.jobs.jobs import Jobs
 from core.models.models import Changed, Models
 from core.ollama.model_name import ModelName
 from core.settings.paths import Paths
@@ -18,7 +21,7 @@ class Sidecar:
     """Everything of one data folder. Belongs to one loop; make it before or on that, and `run` it once, as a task.
 
     `settings` is the program's one reader of these, `events` the history of what happens, which every room publishes
-    to, `fleet` the supervised instances, and `models` what they have.
+    to, `fleet` the supervised instances, `models` what they have, and `jobs` the pulls of more.
     """
 
     def __init__(self, paths: Paths, settings: SettingsReader | None = None) -> None:
@@ -27,6 +30,8 @@ class Sidecar:
         self.settings: SettingsReader = self.fleet.settings
         self.events: EventHistory = self.fleet.events
         self.models = Models(self.fleet)
+        self.jobs = Jobs(paths, self.fleet, self.events)
+        self.fleet.start_environment = self.jobs.start_environment
 
     @property
     def ollama(self) -> Supervisor:
@@ -48,9 +53,16 @@ class Sidecar:
         return await self.models.unload(instance, ModelName.parse(name))
 
     async def run(self) -> None:
-        """Adopt what an earlier sidecar left, then serve wishes until `close`."""
-        await self.fleet.run()
+        """Adopt what an earlier sidecar left, go on with its jobs, then serve wishes until `close`."""
+        # First, since a start has to know of the downloads that are to go on.
+        await self.jobs.load()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.jobs.run())
+            await self.fleet.run()
+            self.jobs.close()
 
     def close(self, *, stop_ollama: bool) -> None:
         """Make `run` return, with all managed Ollamas stopped or left running. Wishes are refused from now on."""
+        # First, so that Ollama can put away what it has of a download before it is stopped.
+        self.jobs.close()
         self.fleet.close(stop_ollama=stop_ollama)

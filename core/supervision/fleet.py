@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from core.errors import ConfigError
 from core.events.history import EventHistory
@@ -35,12 +36,24 @@ class Fleet:
         self.settings = reader or SettingsReader(paths)
         self.events = EventHistory()
         self.settings.hub.tell(SettingsReporter(self.events).on_settings)
+        self.start_environment: Callable[[str], Mapping[str, str]] = lambda instance: {}
+        """Asked at each start for variables that Ollama gets unless the settings give them, by the instance's id."""
         self._owner = ProcessOwner(paths)
         self._supervisors: dict[str, Supervisor] = {}
         for instance in instances:
             if instance.id in self._supervisors:
                 raise ConfigError(f"There are two instances {instance.id!r}.", action="Give each an id of its own.")
-            self._supervisors[instance.id] = Supervisor(paths, self.settings, instance, self.events, self._owner)
+            self._supervisors[instance.id] = Supervisor(
+                paths,
+                self.settings,
+                instance,
+                self.events,
+                self._owner,
+                partial(self._start_environment_of, instance.id),
+            )
+
+    def _start_environment_of(self, instance: str) -> Mapping[str, str]:
+        return self.start_environment(instance)
 
     @property
     def default(self) -> Supervisor:

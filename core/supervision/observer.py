@@ -116,9 +116,13 @@ class Observer:
         """The client for lists of models, kept too: a probe goes by what becomes of its own connection."""
         return self._kept(self._listers, endpoint)
 
+    def with_login(self, endpoint: Endpoint) -> Endpoint:
+        """That endpoint with the login of the settings, if it is the one that they name."""
+        is_named = self._endpoint and self._endpoint.base_url == endpoint.base_url
+        return self._endpoint if self._endpoint and is_named else endpoint
+
     def _kept(self, clients: dict[Endpoint, Client], endpoint: Endpoint) -> Client:
-        if self._endpoint and self._endpoint.base_url == endpoint.base_url:
-            endpoint = self._endpoint
+        endpoint = self.with_login(endpoint)
         if endpoint not in clients:
             clients[endpoint] = Client(endpoint.base_url, is_local=endpoint.is_local, login=endpoint.login)
         return clients[endpoint]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from core.endpoint import Endpoint, write_instead
@@ -41,9 +41,10 @@ _NO_HOME = ("$HOME is not defined", "%userprofile% is not defined")
 _PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage of each socket address")
 
 
-def plan(observation: Observation, status: Status, paths: Paths, instance: str) -> Plan:
+def plan(observation: Observation, status: Status, paths: Paths, instance: str, added: Mapping[str, str]) -> Plan:
     """The plan for an instance, by what was looked at and was known before. Acts on nothing.
 
+    `added` are variables that Ollama gets unless the settings give them.
     Raises the CoreError that says why nothing may be started.
     """
     setup = observation.setup
@@ -71,7 +72,7 @@ def plan(observation: Observation, status: Status, paths: Paths, instance: str) 
         executable=setup.executable,
         url=observation.url,
         port=setup.endpoint.port,
-        env={**sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
+        env={**added, **sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
         run_dir=paths.run,
         logs=paths.logs_of(instance),
         caps=sidecar.log_caps,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -39,6 +39,7 @@ class Supervisor:
 
     `settings` is the program's one reader of these: the one that is given, or one of its own. `events` is the history
     of what happens; features beside supervision publish there too. Whoever gives one publishes changes of the settings.
+    `start_environment` is asked at each start for variables that Ollama gets unless the settings give them.
     """
 
     def __init__(
@@ -48,12 +49,13 @@ class Supervisor:
         instance: Instance | None = None,
         events: EventHistory | None = None,
         owner: ProcessOwner | None = None,
+        start_environment: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.instance = instance or Instance()
         self._messages: asyncio.Queue[messages.Message] = asyncio.Queue()
         self.settings = reader or SettingsReader(paths)
         self.events = EventHistory() if events is None else events
-        self._tasks = Tasks(paths, self._messages.put_nowait, self.settings, self.instance, owner)
+        self._tasks = Tasks(paths, self._messages.put_nowait, self.settings, self.instance, owner, start_environment)
         self._machine = Machine(self._tasks, self._create_task)
         self._machine.hub.tell(StatusReporter(self.events, self._log_of_start, self.instance.id).on_status)
         if events is None:
@@ -145,6 +147,11 @@ class Supervisor:
         await self._observed.wait()
         if not self._is_over:
             await self._machine.refresher.list_again()
+
+    async def endpoint(self) -> Endpoint:
+        """Where `status` says that Ollama is, with the login of the settings. Raises ConfigError if that is no URL."""
+        await self._observed.wait()
+        return self._tasks.observer.with_login(Endpoint.parse(self._machine.hub.current.url))
 
     async def client(self) -> Client:
         """A client for the endpoint that `status` describes. Raises ConfigError if that is no valid URL.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -57,6 +57,7 @@ class Tasks:
         reader: SettingsReader | None = None,
         instance: Instance | None = None,
         owner: ProcessOwner | None = None,
+        start_environment: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.instance = instance or Instance()
         self.observer = Observer(reader or SettingsReader(paths), self.instance.url)
@@ -64,6 +65,7 @@ class Tasks:
         self.post = post
         self._paths = paths
         self._owner = owner or ProcessOwner(paths)
+        self._start_environment = start_environment
 
     async def close(self) -> None:
         """Drop the connections to Ollama."""
@@ -137,7 +139,7 @@ class Tasks:
 
     def plan(self, observation: Observation, before: Status) -> Plan:
         """What a start would run. Raises the CoreError that says why nothing may be run."""
-        return preflight.plan(observation, before, self._paths, self.instance.id)
+        return preflight.plan(observation, before, self._paths, self.instance.id, self._start_environment())
 
     async def is_alive(self, managed: Managed) -> bool:
         """Whether the process of a managed Ollama is there now. One that may not be looked at counts as alive."""
