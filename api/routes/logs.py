@@ -14,7 +14,8 @@ from api.http.streams import Streams, framed, place_only
 from api.openapi import EVENT_STREAM, answers
 from api.routes.log_tail import LogTail
 from api.schemas import LogsBody
-from core.logs.follow import Place, Portion
+from core.logs.follow import Portion
+from core.logs.places import Place
 from core.owners.logs import logs_of
 from core.sidecar import Sidecar
 

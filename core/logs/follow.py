@@ -5,10 +5,7 @@ How it works: all readers of a folder share one thread, which lives only as long
 What is read for one serves all that stand at the same place. Who asks and has read everything waits; for those the
 thread looks again ten times a second, since a log is written by another process (the shim), and no event tells of
 that on all systems. No file is held open, so that segments can be deleted. A disk that hangs holds that one thread,
-and readers get nothing meanwhile.
-
-A segment is left for the next one only once it has been read to its end *after* the next one was seen: its writer never
-comes back to it. Standard library only.
+and readers get nothing meanwhile. Standard library only.
 """
 
 from __future__ import annotations
@@ -17,7 +14,6 @@ import asyncio
 import io
 import os
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,44 +21,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from core.logs.segments import Segment, listed, open_log
+from core.logs.places import BEGINNING, PORTION_BYTES, Block, Place, following
+from core.logs.segments import listed, open_log
 
 POLL_SECONDS = 0.1
-PORTION_BYTES = 64 * 1024
-"""What is read at once. A longer line, which the shim never writes, comes in pieces."""
 _TAIL_BYTES = 16 * 1024 * 1024
 
-_PLACE = re.compile(r"([0-9]{8}-[0-9]{6})\.([0-9]{1,9})\.([0-9]{1,15})")
 T = TypeVar("T")
 _Found = dict["Place", tuple["Place", T] | None]
 """By place, what follows it, encoded, and the place behind that; None if nothing does yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in the logs: the start, the number of its segment, and the bytes before it. It outlives every process.
-
-    As a text it is `yyyyMMdd-HHmmss.SEGMENT.BYTES`.
-    """
-
-    stamp: str
-    number: int
-    offset: int
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """The place with that text. Raises ValueError for any other; whether there is such a place is seen later."""
-        found = _PLACE.fullmatch(text)
-        if found is None:
-            raise ValueError(f"{text!r} is no place in a log")
-        return cls(found[1], int(found[2]), int(found[3]))
-
-    def __str__(self) -> str:
-        return f"{self.stamp}.{self.number}.{self.offset}"
-
-
-BEGINNING = Place("00000000-000000", 0, 0)
-"""Before all logs, as long as there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,27 +158,8 @@ class Follower(Generic[T]):
         return True
 
     def _encoded_after(self, place: Place) -> tuple[Place, T] | None:
-        portion = self._following(place)
-        return (portion.end, self._encode(portion)) if portion else None
-
-    def _following(self, place: Place) -> Portion | None:
-        """What follows a place; without lines if only the place moves on, None if there is nothing at all yet.
-
-        Raises OSError if the folder cannot be read.
-        """
-        begin, has_gap = place, False
-        while True:
-            part = _read(self._folder, place)
-            following = None if part and part.lines else _after(place, listed(self._folder))
-            if part and following:
-                # It may have grown before the next one was begun.
-                part = _read(self._folder, place)
-            if part and part.lines:
-                return Portion(part.lines, part.end, part.has_gap or has_gap)
-            if following is None:
-                return Portion((), place, has_gap) if place != begin else None
-            has_gap |= part is None and place != BEGINNING
-            place = Place(following.stamp, following.number, 0)
+        block = following(self._folder, place)
+        return (block.end, self._encode(_portion(block))) if block else None
 
     def _start_of_last(self, wanted: int) -> Place:
         """Where the last `wanted` complete lines begin, or as many as there are in 16 MiB. Raises OSError as above."""
@@ -229,36 +177,14 @@ class Follower(Generic[T]):
         return place
 
 
-def _after(place: Place, segments: list[Segment]) -> Segment | None:
-    """The segment after that of a place; if it is no more, the first one whose name comes after its own."""
-    key = (place.stamp, place.number)
-    keys = [(segment.stamp, segment.number) for segment in segments]
-    if key in keys:
-        return next(iter(segments[keys.index(key) + 1 :]), None)
-    return next((segment for segment, own in zip(segments, keys, strict=True) if own > key), None)
-
-
-def _read(folder: str, place: Place) -> Portion | None:
-    """The complete lines after a place in its own segment, PORTION_BYTES at most; None if it cannot be read.
-
-    A segment that has become shorter than the place was emptied by hand, and is read from its beginning.
-    """
-    path = Segment(folder, place.stamp, place.number).path
-    try:
-        with os.fdopen(open_log(path, os.O_RDONLY), "rb", buffering=0) as file:
-            start = place.offset if file.seek(0, os.SEEK_END) >= place.offset else 0
-            file.seek(start)
-            data = file.read(PORTION_BYTES)
-    except OSError:
-        return None
-    whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == PORTION_BYTES else 0)
+def _portion(block: Block) -> Portion:
     lines = []
-    offset = start
-    for line in io.BytesIO(data[:whole]):
+    offset = block.start.offset
+    for line in io.BytesIO(block.data):
         offset += len(line)
         text = line.removesuffix(b"\n").decode("utf-8", "replace")
-        lines.append((Place(place.stamp, place.number, offset), text))
-    return Portion(tuple(lines), Place(place.stamp, place.number, offset), has_gap=start != place.offset)
+        lines.append((Place(block.start.stamp, block.start.number, offset), text))
+    return Portion(tuple(lines), block.end, block.has_gap)
 
 
 def _start_in(path: str, wanted: int, most: int) -> tuple[int, int, int]:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from core.logs import tail
+from core.logs import places, tail
 from core.logs.follow import Follower, Portion
+from core.logs.places import Block, Place
 from core.settings.paths import DEFAULT_INSTANCE, Paths
 
 T = TypeVar("T")
@@ -26,6 +27,15 @@ class Logs(Protocol):
     def follow(self, encode: Callable[[Portion], T]) -> Follower[T]:
         """For all who follow these lines: one thread, which `encode`s each portion once for all readers of it."""
 
+    def end(self) -> Place:
+        """Behind all that has been printed until now. Blocks: call it in a thread. Raises OSError."""
+
+    def after(self, place: Place) -> Block | None:
+        """The next complete lines behind a place, some 64 KiB at most; None if there are none. As to the rest: `end`.
+
+        For whoever reads them now and then: nothing is looked at between two calls.
+        """
+
 
 class FolderLogs:
     """The logs that shims write into one folder. Contract: `Logs`."""
@@ -40,6 +50,14 @@ class FolderLogs:
     def follow(self, encode: Callable[[Portion], T]) -> Follower[T]:
         """Contract: `Logs.follow`."""
         return Follower(self.place, encode)
+
+    def end(self) -> Place:
+        """Contract: `Logs.end`."""
+        return places.end_of(self.place)
+
+    def after(self, place: Place) -> Block | None:
+        """Contract: `Logs.after`."""
+        return places.following(self.place, place)
 
 
 def logs_of(paths: Paths, instance: str = DEFAULT_INSTANCE) -> Logs:

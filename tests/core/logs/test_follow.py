@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from core.logs.follow import BEGINNING, PORTION_BYTES, Follower, LogReader, Place, Portion
+from core.logs.follow import Follower, LogReader, Portion
+from core.logs.places import BEGINNING, PORTION_BYTES, Place
 from core.logs.segments import Caps, Segment, SegmentedFile
 from core.logs.tail import tail
 

@@ -1,0 +1,114 @@
+"""Places in the logs of one folder, and what follows them: for a reader that comes back, in this run or a later one.
+
+A segment is left for the next one only once it has been read to its end *after* the next one was seen: its writer never
+comes back to it. No file is held open, so that segments can be deleted. Everything here blocks on the disk. Standard
+library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from core.logs.segments import Segment, listed, open_log, size_of
+
+PORTION_BYTES = 64 * 1024
+"""What is read at once. A longer line, which the shim never writes, comes in pieces."""
+
+_PLACE = re.compile(r"([0-9]{8}-[0-9]{6})\.([0-9]{1,9})\.([0-9]{1,15})")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the logs: the start, the number of its segment, and the bytes before it. It outlives every process.
+
+    As a text it is `yyyyMMdd-HHmmss.SEGMENT.BYTES`.
+    """
+
+    stamp: str
+    number: int
+    offset: int
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """The place with that text. Raises ValueError for any other; whether there is such a place is seen later."""
+        found = _PLACE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is no place in a log")
+        return cls(found[1], int(found[2]), int(found[3]))
+
+    def __str__(self) -> str:
+        return f"{self.stamp}.{self.number}.{self.offset}"
+
+
+BEGINNING = Place("00000000-000000", 0, 0)
+"""Before all logs, as long as there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Complete lines of one segment, and where they begin and end. None, if only the place moves on.
+
+    `has_gap`: what stood between the reader's place and these lines can no longer be read, most likely pruned.
+    """
+
+    data: bytes
+    start: Place
+    end: Place
+    has_gap: bool = False
+
+
+def following(folder: str, place: Place) -> Block | None:
+    """What follows a place, PORTION_BYTES at most; None if there is nothing at all yet.
+
+    Raises OSError if the folder cannot be read.
+    """
+    begin, has_gap = place, False
+    while True:
+        part = _read(folder, place)
+        later = None if part and part.data else _after(place, listed(folder))
+        if part and later:
+            # It may have grown before the next one was begun.
+            part = _read(folder, place)
+        if part and part.data:
+            return Block(part.data, part.start, part.end, part.has_gap or has_gap)
+        if later is None:
+            return Block(b"", place, place, has_gap) if place != begin else None
+        has_gap |= part is None and place != BEGINNING
+        place = Place(later.stamp, later.number, 0)
+
+
+def end_of(folder: str) -> Place:
+    """Behind all that has been written, `BEGINNING` without any logs. Raises OSError as `following` does."""
+    segments = listed(folder)
+    if not segments:
+        return BEGINNING
+    return Place(segments[-1].stamp, segments[-1].number, size_of(segments[-1].path))
+
+
+def _after(place: Place, segments: list[Segment]) -> Segment | None:
+    """The segment after that of a place; if it is no more, the first one whose name comes after its own."""
+    key = (place.stamp, place.number)
+    keys = [(segment.stamp, segment.number) for segment in segments]
+    if key in keys:
+        return next(iter(segments[keys.index(key) + 1 :]), None)
+    return next((segment for segment, own in zip(segments, keys, strict=True) if own > key), None)
+
+
+def _read(folder: str, place: Place) -> Block | None:
+    """The complete lines after a place in its own segment, PORTION_BYTES at most; None if it cannot be read.
+
+    A segment that has become shorter than the place was emptied by hand, and is read from its beginning.
+    """
+    path = Segment(folder, place.stamp, place.number).path
+    try:
+        with os.fdopen(open_log(path, os.O_RDONLY), "rb", buffering=0) as file:
+            start = place.offset if file.seek(0, os.SEEK_END) >= place.offset else 0
+            file.seek(start)
+            data = file.read(PORTION_BYTES)
+    except OSError:
+        return None
+    whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == PORTION_BYTES else 0)
+    begin, end = (Place(place.stamp, place.number, offset) for offset in (start, start + whole))
+    return Block(data[:whole], begin, end, has_gap=start != place.offset)
