@@ -22,6 +22,7 @@ from core.owners.exit import UNRECORDED, Exit
 from core.owners.logs import FolderLogs
 from core.owners.run_record import NewerVersion, RunRecord, read_record, sweep_drafts
 from core.platform import GUARDED, ask_shim, birth, end_orphans, has_guard, kill, members, watch_end
+from core.platform.usage import descendants
 from core.shim.record import SHIM_KILLED, record_killed_shim
 from core.shim.successor import WATCHERS_KILLED
 from core.threads.single_flight import SingleFlight, within
@@ -281,8 +282,8 @@ class Managed:
         try:
             if birth(self.record.pid) != self.record.birth:
                 return ()
-            return self.record.pid, *(child.pid for child in psutil.Process(self.record.pid).children(recursive=True))
-        except (psutil.Error, OSError):
+            return self.record.pid, *descendants(self.record.pid)
+        except OSError:
             return ()
 
     def let_go(self) -> None:
