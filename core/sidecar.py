@@ -1,6 +1,6 @@
 """The core of one running sidecar, as `api` and `tray` are given it: what they share, and nothing of how it is made.
 
-A room that comes later (metrics, a balancer) is made here and is one more attribute.
+A room that comes later (a balancer) is made here and is one more attribute.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import asyncio
 
 from core.events.history import EventHistory
 from core.jobs.jobs import Jobs
+from core.metrics.meters import Meters
 from core.models.models import Changed, Models
 from core.ollama.model_name import ModelName
+from core.owners.logs import logs_of
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision.fleet import Fleet
@@ -21,7 +23,8 @@ class Sidecar:
     """Everything of one data folder. Belongs to one loop; make it before or on that, and `run` it once, as a task.
 
     `settings` is the program's one reader of these, `events` the history of what happens, which every room publishes
-    to, `fleet` the supervised instances, `models` what they have, and `jobs` the pulls of more.
+    to, `fleet` the supervised instances, `models` what they have, `jobs` the pulls of more, and `metrics` what all of them
+    cost and how they answer.
     """
 
     def __init__(self, paths: Paths, settings: SettingsReader | None = None) -> None:
@@ -32,6 +35,7 @@ class Sidecar:
         self.models = Models(self.fleet)
         self.jobs = Jobs(paths, self.fleet, self.events)
         self.fleet.start_environment = self.jobs.start_environment
+        self.metrics = Meters(self.fleet, self.events, lambda instance: logs_of(paths, instance))
 
     @property
     def ollama(self) -> Supervisor:
@@ -58,8 +62,10 @@ class Sidecar:
         await self.jobs.load()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.jobs.run())
+            metering = tasks.create_task(self.metrics.run())
             await self.fleet.run()
             self.jobs.close()
+            metering.cancel()
 
     def close(self, *, stop_ollama: bool) -> None:
         """Make `run` return, with all managed Ollamas stopped or left running. Wishes are refused from now on."""

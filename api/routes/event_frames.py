@@ -15,8 +15,9 @@ import msgspec
 
 from api.http.body import encoded
 from api.http.streams import framed, place_only
-from api.schemas import status_body
+from api.schemas import sample_body, status_body
 from core.events.history import EventType
+from core.metrics.instance import Now
 from core.sidecar import Sidecar
 from core.supervision.report import DEFAULT_INSTANCE
 from core.supervision.state import Status
@@ -95,5 +96,11 @@ class EventFrames:
             "instance": instance,
             "type": type,
         }
-        body |= msgspec.to_builtins(status_body(data) if isinstance(data, Status) else data or {})
+        match data:
+            case Status():
+                body |= msgspec.to_builtins(status_body(data))
+            case Now():
+                body |= msgspec.to_builtins(sample_body(data))
+            case _:
+                body |= msgspec.to_builtins(data or {})
         return framed(encoded(body).decode(), event=type, id=body["id"] if is_place else None)

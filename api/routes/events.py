@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from aiohttp import web
 
 from api.errors import BadValue
@@ -34,7 +36,7 @@ class EventRoutes:
 
     @answers(EVENT_STREAM, query={"types": _TYPES, "since": _ID}, headers={headers.LAST_EVENT_ID: _ID})
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """What happens, as it happens: status, models, jobs, settings; first all after Last-Event-ID, or `since`."""
+        """What happens, as it happens: status, models, jobs, settings, metrics; or all after Last-Event-ID."""
         # A browser that reconnects sends the newer place in the header, and the query as it was.
         name = headers.LAST_EVENT_ID if request.headers.get(headers.LAST_EVENT_ID) else "since"
         last = request.headers.get(headers.LAST_EVENT_ID) or request.query.get("since") or None
@@ -43,4 +45,5 @@ class EventRoutes:
             frames = EventFrames(self._core, types, last)
         except ValueError:
             raise BadValue(name, last or "", "Give the `id` of an event of this stream, or leave it out.") from None
-        return await self._streams.serve(request, frames)
+        with self._core.metrics.streamed() if EventType.METRICS in types else nullcontext():
+            return await self._streams.serve(request, frames)

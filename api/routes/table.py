@@ -14,6 +14,7 @@ from api.routes.app import AppRoutes
 from api.routes.events import EventRoutes
 from api.routes.lifecycle import LifecycleRoutes
 from api.routes.logs import LogRoutes
+from api.routes.metrics import MetricsRoutes
 from api.routes.models import ModelRoutes
 from api.schemas import DescriptionBody
 from core.sidecar import Sidecar
@@ -30,6 +31,7 @@ class Routes:
             LogRoutes(core, self.streams),
             ModelRoutes(core),
             EventRoutes(core, self.streams),
+            MetricsRoutes(core),
         )
 
     def table(self) -> list[web.RouteDef]:

@@ -10,12 +10,14 @@ from api.schemas.app import DescriptionBody, HealthBody, ShownBody
 from api.schemas.common import ProblemBody, ServerEventBody
 from api.schemas.lifecycle import StartedBody, StatusBody, StoppedBody, status_body
 from api.schemas.logs import LogsBody
+from api.schemas.metrics import MetricsBody, metrics_body, sample_body
 from api.schemas.models import ModelBody, ModelsBody, models_body, utc_text
 
 __all__ = [
     "DescriptionBody",
     "HealthBody",
     "LogsBody",
+    "MetricsBody",
     "ModelBody",
     "ModelsBody",
     "ProblemBody",
@@ -24,7 +26,9 @@ __all__ = [
     "StartedBody",
     "StatusBody",
     "StoppedBody",
+    "metrics_body",
     "models_body",
+    "sample_body",
     "status_body",
     "utc_text",
 ]

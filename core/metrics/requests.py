@@ -73,9 +73,23 @@ class Latencies:
         """The same, which does not change with this one."""
         return Latencies(self.counts.copy(), self.seconds)
 
+    def quantile(self, share: float) -> float | None:
+        """The seconds within which that share of them ended, as Prometheus reckons it: evenly within a bucket.
+
+        None if there are none. What is beyond all limits is told as the highest limit.
+        """
+        wanted, below = share * self.count, 0
+        for index, count in enumerate(self.counts):
+            if count and below + count >= wanted:
+                lower = BUCKETS[index - 1] if index else 0.0
+                upper = BUCKETS[min(index, len(BUCKETS) - 1)]
+                return lower + (upper - lower) * max(0.0, wanted - below) / count
+            below += count
+        return None
+
 
 class RequestCounts:
-    """The counts of one instance. One thread at a time."""
+    """The counts of one instance. One thread at a time adds; any thread may take a `snapshot` meanwhile."""
 
     def __init__(self) -> None:
         self.latencies: dict[tuple[str, str], Latencies] = {}
@@ -93,6 +107,10 @@ class RequestCounts:
             self.total += 1
             if request.status >= 400:
                 self.errors.append(request)
+
+    def snapshot(self) -> dict[tuple[str, str], Latencies]:
+        """`latencies` as they are, which do not change any more, by route and class in order."""
+        return {key: latencies.copy() for key, latencies in sorted(self.latencies.copy().items())}
 
 
 def route_of(path: str) -> str:

@@ -21,6 +21,7 @@ from core.ollama.client import Client
 from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
 from core.owners.process import Managed
 from core.owners.process_owner import ProcessOwner
+from core.owners.protocol import Running
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages
@@ -90,6 +91,23 @@ class Supervisor:
     def subscribe(self) -> AbstractContextManager[Subscription[Status]]:
         """Snapshots as they change: the current one first."""
         return self._machine.hub.subscribe()
+
+    def tell(self, listener: Callable[[Status], None]) -> None:
+        """Have `listener` called with the current snapshot, and with every change: none is left out.
+
+        It returns at once and does not raise.
+        """
+        self._machine.hub.tell(listener)
+
+    @property
+    def current(self) -> Status:
+        """The newest snapshot, without a look: `unknown` before the first one."""
+        return self._machine.hub.current
+
+    @property
+    def managed(self) -> Running | None:
+        """The Ollama of ours that lives, answering or not."""
+        return self._machine.managed
 
     async def status(self) -> Status:
         """The state of now: never `unknown`, and looked at within the last 250 ms unless Ollama takes its time.

@@ -1,0 +1,183 @@
+"""Samples all instances and the graphics processors: each second while somebody looks, else each half minute.
+
+Somebody looks who reads a stream with metrics, or has asked within the last minute. What a sample takes is a few
+milliseconds of a core; between samples nothing is looked at. Ollama itself, and the graphics processors, which a look
+may keep awake, are asked only while somebody looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from core.events.history import EventHistory, EventType
+from core.metrics.gin import Request
+from core.metrics.history import Row
+from core.metrics.instance import InstanceMeter, Now
+from core.metrics.requests import Latencies
+from core.owners.logs import Logs
+from core.platform.gpu import Gpu, GpuReader
+from core.supervision.fleet import Fleet
+from core.supervision.state import State
+from core.threads.single_flight import SingleFlight
+
+log = logging.getLogger(__name__)
+
+WATCHED_SECONDS = 1.0
+IDLE_SECONDS = 30.0
+LOOK_SECONDS = 60.0
+"""For so long after somebody has asked it is sampled each second."""
+_FRESH_SECONDS = 0.25
+_GPU_SECONDS = 1.0
+# Where a driver is asked through another program or a wildcard, that takes 20 ms of a core.
+_GPU_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is known of one instance. Counts are since `began_at`, Unix time: the start of this sidecar.
+
+    `latencies` is by route and class of status, `errors` has the last failed requests, oldest first; `gaps` is how
+    often log lines were deleted before they could be counted.
+    """
+
+    now: Now
+    history: tuple[Row, ...]
+    began_at: float
+    latencies: Mapping[tuple[str, str], Latencies]
+    errors: tuple[Request, ...]
+    gaps: int
+    starts: Latencies
+    failed_starts: int
+    crashes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at one moment, Unix time. `gpus` is empty also where no driver tells."""
+
+    at: float
+    gpus: tuple[Gpu, ...]
+    reports: tuple[Report, ...]
+
+
+class Meters:
+    """The meters of all instances of a fleet. Belongs to the loop; `run` it once, as a task."""
+
+    def __init__(self, fleet: Fleet, events: EventHistory, logs_of: Callable[[str], Logs]) -> None:
+        self._fleet = fleet
+        self._events = events
+        self._logs_of = logs_of
+        self._meters: dict[str, InstanceMeter] = {}
+        self._gpus: tuple[Gpu, ...] = ()
+        self._reader = GpuReader()
+        self._reading = SingleFlight("graphics processors", self._reader.read)
+        self._closing = SingleFlight("graphics processors", self._reader.close)
+        self._has_gpus_open = False
+        self._gpus_read_at = float("-inf")
+        self._turn = asyncio.Lock()
+        self._sampled_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._streams = 0
+        self._begun = asyncio.Event()
+        """Set when somebody looks, which ends a long pause."""
+
+    async def run(self) -> None:
+        """Sample for ever."""
+        while True:
+            try:
+                async with self._turn:
+                    await self._freshen()
+            except Exception:
+                log.exception("a sample failed")
+            if self.is_watched:
+                await asyncio.sleep(WATCHED_SECONDS)
+                continue
+            self._begun.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._begun.wait()
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks."""
+        return self._streams > 0 or time.monotonic() - self._asked_at < LOOK_SECONDS
+
+    async def snapshot(self) -> Snapshot:
+        """What is now, sampled within the last 250 ms, or for this call. That takes 1 s at most.
+
+        Before the first look at Ollama, which it waits for, there is nothing to tell.
+        """
+        self._look()
+        for instance in self._fleet:
+            if self._fleet[instance].current.state is State.UNKNOWN:
+                await self._fleet[instance].status()
+        async with self._turn:
+            await self._freshen()
+            return Snapshot(time.time(), self._gpus, tuple(_report(meter) for meter in self._meters.values()))
+
+    @contextmanager
+    def streamed(self) -> Iterator[None]:
+        """Publish `metrics` events of all instances each second, until the block ends."""
+        self._streams += 1
+        self._begun.set()
+        try:
+            yield
+        finally:
+            self._streams -= 1
+
+    def _look(self) -> None:
+        if not self.is_watched:
+            self._begun.set()
+        self._asked_at = time.monotonic()
+
+    async def _freshen(self) -> None:
+        """Sample all, unless the last sample is from just now."""
+        if time.monotonic() - self._sampled_at < _FRESH_SECONDS:
+            return
+        self._sampled_at = time.monotonic()
+        for instance in self._fleet:
+            if instance not in self._meters:
+                self._meters[instance] = InstanceMeter(instance, self._fleet[instance], self._logs_of(instance))
+        self._meters = {instance: self._meters[instance] for instance in self._fleet}
+        is_watched = self.is_watched
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read_gpus(is_watched=is_watched))
+            for meter in self._meters.values():
+                tasks.create_task(meter.sample(is_watched=is_watched))
+        if self._streams:
+            for instance, meter in self._meters.items():
+                self._events.publish(EventType.METRICS, instance, meter.now)
+
+    async def _read_gpus(self, *, is_watched: bool) -> None:
+        is_due = self._sampled_at - self._gpus_read_at >= _GPU_PAUSE_SECONDS if is_watched else self._has_gpus_open
+        if not is_due:
+            return
+        self._gpus_read_at = self._sampled_at
+        self._has_gpus_open = is_watched
+        self._gpus = ()
+        # A driver that hangs holds one thread, and tells nothing.
+        with suppress(TimeoutError, OSError):
+            if is_watched:
+                self._gpus = await self._reading.run(_GPU_SECONDS)
+            else:
+                await self._closing.run(_GPU_SECONDS)
+
+
+def _report(meter: InstanceMeter) -> Report:
+    counts, lifecycle = meter.log_count.counts, meter.lifecycle
+    return Report(
+        meter.current,
+        meter.history.rows,
+        meter.began_at,
+        counts.snapshot(),
+        tuple(counts.errors),
+        meter.log_count.gaps,
+        lifecycle.starts.copy(),
+        lifecycle.failed_starts,
+        lifecycle.crashes,
+    )
