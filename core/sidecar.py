@@ -23,7 +23,7 @@ class Sidecar:
     """Everything of one data folder. Belongs to one loop; make it before or on that, and `run` it once, as a task.
 
     `settings` is the program's one reader of these, `events` the history of what happens, which every room publishes
-    to, `fleet` the supervised instances, `models` what they have, `jobs` the pulls of more, and `metrics` what all of them
+    to, `fleet` the supervised instances, `models` what they have, `jobs` the pulls of more, and `metrics` what they
     cost and how they answer.
     """
 

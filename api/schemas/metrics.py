@@ -10,7 +10,7 @@ from core.metrics.gin import Request
 from core.metrics.history import Row
 from core.metrics.instance import Now
 from core.metrics.meters import Report, Snapshot
-from core.metrics.requests import Latencies
+from core.metrics.requests import Latencies, route_of
 from core.platform.gpu import Gpu
 from core.supervision.state import Status
 
@@ -78,11 +78,14 @@ class RouteBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class RequestErrorBody(msgspec.Struct, frozen=True, rename="camel"):
-    """A request that failed. `at` is null if the log does not tell."""
+    """A request that failed. `at` is null if the log does not tell.
+
+    Its path is not told, only its route: what stands in Ollama's log is for the user's own programs.
+    """
 
     at: str | None
     method: str
-    path: str
+    route: str
     status: int
     seconds: float
 
@@ -225,7 +228,7 @@ def _route_body(route: str, status: str, latencies: Latencies) -> RouteBody:
 
 def _error_body(request: Request) -> RequestErrorBody:
     at = f"{request.stamp.replace(' ', 'T')}Z" if request.stamp else None
-    return RequestErrorBody(at, request.method, request.path, request.status, round(request.seconds, 6))
+    return RequestErrorBody(at, request.method, route_of(request.path), request.status, round(request.seconds, 6))
 
 
 def _last_exit_body(status: Status) -> LastExitBody | None:

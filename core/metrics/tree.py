@@ -105,7 +105,7 @@ def _key(usage: Usage) -> tuple[int, float]:
 
 def weights_in(command: tuple[str, ...]) -> str | None:
     """The model file that a runner's command line names: `--model FILE`, or `--model=FILE`."""
-    for word, following in zip(command, (*command[1:], ""), strict=True):
+    for word, following in zip(command, (*command[1:], ""), strict=False):
         if word in ("--model", "-model", "-m") and following:
             return following
         if word.startswith("--model="):

@@ -104,7 +104,7 @@ async def test_the_tree_and_its_runner_are_told_with_the_model(real: Rig) -> Non
 
 
 async def test_requests_are_counted_and_ours_are_not(real: Rig) -> None:
-    """By route and class; made-up paths are one; what failed is told with its path."""
+    """By route and class; made-up paths are one; what failed is told by its route, and no path is."""
     async with serving(real) as served:
         await served.supervisor.start()
         for _ in range(3):
@@ -121,11 +121,12 @@ async def test_requests_are_counted_and_ours_are_not(real: Rig) -> None:
         }
         found = (await until(served, lambda found: _counted(found["requests"]) == expected))["requests"]
         assert found["total"] == 8
-        assert [(error["path"], error["status"]) for error in found["errors"]] == [
-            ("/made/up", 404),
-            ("/wp-login.php", 404),
-            ("/v1/models/none", 404),
+        assert [(error["route"], error["status"]) for error in found["errors"]] == [
+            ("other", 404),
+            ("other", 404),
+            ("/v1/models", 404),
         ]
+        assert "/made/up" not in str(found)
         samples = await prometheus(served)
         name = 'aura_ollama_request_duration_seconds_count{instance="default",route="/api/generate",status="2xx"}'
         assert samples[name] == 3
@@ -221,3 +222,16 @@ async def test_nobody_looks_and_little_is_done(real: Rig) -> None:
         assert found["now"]["runners"]
         assert served.core.metrics.is_watched
         assert meters.IDLE_SECONDS == 30
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/api/ollama/metrics"])
+@pytest.mark.parametrize("hostile", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+async def test_metrics_are_refused_to_foreign_pages_and_names(
+    tmp_path: Path, path: str, hostile: dict[str, str]
+) -> None:
+    """By the same access checks as everything else, and nothing is sampled for them."""
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin"))
+    async with serving(rig) as served:
+        async with served.http.get(path, headers=hostile) as response:
+            assert response.status == 403
+        assert not served.core.metrics.is_watched

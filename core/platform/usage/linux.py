@@ -68,4 +68,4 @@ def command_of(pid: int) -> tuple[str, ...]:
             content = file.read()
     except OSError:
         return ()
-    return tuple(os.fsdecode(word) for word in content.rstrip(b"\0").split(b"\0")) if content else ()
+    return tuple(os.fsdecode(word) for word in content.removesuffix(b"\0").split(b"\0")) if content else ()
