@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import web
 
 from api.http.body import encoded
 from api.schemas import ProblemBody
 from core import errors
-from core.errors import CoreError
+from core.errors import CoreError, ModelError
 from core.text import in_sentences
 
 # The Aura app retries each 5xx three times and logs its user out on 401: 5xx is for faults only, and 401 is never sent.
@@ -19,7 +20,8 @@ STATUS_OF = {
     errors.RegistryNotAllowed.code: 403,
     errors.ModelNotFound.code: 404,
     # Not 5xx: what Ollama refuses it refuses again, and that is no fault of the sidecar.
-    errors.ModelError.code: 400,
+    errors.ModelError.code: 409,
+    # As Aura's own backend answers.
     errors.DeleteFailed.code: 400,
     errors.ModelInUse.code: 409,
     errors.NotRunning.code: 409,
@@ -40,16 +42,28 @@ STATUS_OF = {
 }
 
 
-def problem(status: int, code: str, title: str, message: str, action: str | None = None) -> web.Response:
-    """An RFC 9457 problem response that also has the fields which the Aura app reads."""
+def problem(
+    status: int, code: str, title: str, message: str, action: str | None = None, model: str | None = None
+) -> web.Response:
+    """An RFC 9457 problem response that also has the fields which the Aura app reads. `model` is what it is about."""
     detail = in_sentences(message, action)
-    body = ProblemBody(f"urn:aura-ollama:{code}", title, status, detail, code, message, action=action)
+    body = ProblemBody(
+        f"urn:aura-ollama:{code}",
+        title,
+        status,
+        detail,
+        code,
+        message,
+        action=action,
+        model_name=model or msgspec.UNSET,
+    )
     return web.Response(status=status, body=encoded(body), content_type="application/problem+json")
 
 
 def core_problem(error: CoreError) -> web.Response:
     """The response for a core error."""
-    return problem(STATUS_OF.get(error.code, 500), error.code, error.title, error.message, error.action)
+    model = error.model if isinstance(error, ModelError) else None
+    return problem(STATUS_OF.get(error.code, 500), error.code, error.title, error.message, error.action, model)
 
 
 class BadValue(Exception):

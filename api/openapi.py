@@ -5,6 +5,7 @@ A handler declares with `@answers` what it returns. A handler without it must no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,12 +17,21 @@ from aiohttp import web
 from api.http import headers
 from api.schemas import ProblemBody, ServerEventBody
 from core import __version__
+from core.ollama.model_name import PATTERN
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Json = dict[str, Any]
 _ANY_CALL = (400, 403, 408, 413, 417, 429)
 _MUTATION = (415,)
 _TOKEN = "auraToken"  # noqa: S105 - a name, no secret
+_IN_PATH: dict[str, _Json] = {
+    "model": {
+        "type": "string",
+        "pattern": PATTERN,
+        "description": "A model's name, percent-encoded: [host[:port]/][namespace/]model[:tag].",
+    }
+}
+"""The JSON Schema of each parameter of a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +149,15 @@ def document(routes: Iterable[web.RouteDef]) -> bytes:
 
 def _operation(route: web.RouteDef, known: Operation) -> _Json:
     failures = {*_ANY_CALL, *known.errors} | ({*_MUTATION} if route.method != "GET" else set())
-    parameters = [("query", *each) for each in known.query.items()]
+    parameters = [("path", name, _IN_PATH[name]) for name in re.findall(r"{(\w+)}", route.path)]
+    parameters += [("query", *each) for each in known.query.items()]
     parameters += [("header", *each) for each in known.headers.items()]
     return {
         "operationId": getattr(route.handler, "__name__", route.path),
         "summary": (getattr(route.handler, "__doc__", None) or "").partition("\n")[0],
         "parameters": [
-            {"name": name, "in": place, "required": False, "schema": schema} for place, name, schema in parameters
+            {"name": name, "in": place, "required": place == "path", "schema": schema}
+            for place, name, schema in parameters
         ],
         "security": [{_TOKEN: []}] if known.needs_token else [{}, {_TOKEN: []}],
         "responses": {str(status): _success(status, body) for status, body in sorted(known.successes.items())}

@@ -30,11 +30,11 @@ def _spelt_out(value: Any) -> Any:
     return value
 
 
-def json_answer(body: msgspec.Struct) -> web.Response:
-    """A 200 with that body."""
-    return json_bytes_answer(encoded(body))
+def json_answer(body: msgspec.Struct, status: int = 200) -> web.Response:
+    """An answer with that body."""
+    return json_bytes_answer(encoded(body), status)
 
 
-def json_bytes_answer(content: bytes) -> web.Response:
-    """A 200 with JSON that is encoded already."""
-    return web.Response(body=content, content_type="application/json")
+def json_bytes_answer(content: bytes, status: int = 200) -> web.Response:
+    """An answer with JSON that is encoded already."""
+    return web.Response(status=status, body=content, content_type="application/json")

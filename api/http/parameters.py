@@ -24,6 +24,14 @@ def whole_number(request: web.Request, name: str, *, least: int, most: int, defa
     raise BadValue(name, ", ".join(found), f"Give one whole number from {least} to {most}.")
 
 
+def switch(request: web.Request, name: str) -> bool:
+    """Whether that query parameter is `true`; an absent one is not. Raises BadValue if it is neither true nor false."""
+    found = request.query.getall(name, ["false"])
+    if len(found) == 1 and found[0] in ("true", "false"):
+        return found[0] == "true"
+    raise BadValue(name, ", ".join(found), "Give true or false.")
+
+
 def one_of_each(request: web.Request, name: str, offered: Collection[E], default: Collection[E]) -> frozenset[E]:
     """The names in that query parameter, divided by commas. Raises BadValue for a name that is not in `offered`."""
     found = request.query.getall(name, [])

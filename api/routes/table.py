@@ -12,6 +12,7 @@ from api.http.streams import Streams
 from api.openapi import answers, document
 from api.routes.app import AppRoutes
 from api.routes.events import EventRoutes
+from api.routes.health import HealthRoutes
 from api.routes.lifecycle import LifecycleRoutes
 from api.routes.logs import LogRoutes
 from api.routes.metrics import MetricsRoutes
@@ -30,6 +31,7 @@ class Routes:
             LifecycleRoutes(core),
             LogRoutes(core, self.streams),
             ModelRoutes(core),
+            HealthRoutes(core),
             EventRoutes(core, self.streams),
             MetricsRoutes(core),
         )

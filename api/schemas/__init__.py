@@ -8,26 +8,52 @@ from __future__ import annotations
 
 from api.schemas.app import DescriptionBody, HealthBody, ShownBody
 from api.schemas.common import ProblemBody, ServerEventBody
+from api.schemas.health import OllamaHealthBody, health_body
 from api.schemas.lifecycle import StartedBody, StatusBody, StoppedBody, status_body
 from api.schemas.logs import LogsBody
 from api.schemas.metrics import MetricsBody, metrics_body, sample_body
-from api.schemas.models import ModelBody, ModelsBody, models_body, utc_text
+from api.schemas.models import (
+    LoadedModelsBody,
+    ModelAvailableBody,
+    ModelBody,
+    ModelChangedBody,
+    ModelInfoBody,
+    ModelsBody,
+    RecommendedModelsBody,
+    changed_body,
+    info_body,
+    loaded_body,
+    models_body,
+    recommended_body,
+    utc_text,
+)
 
 __all__ = [
     "DescriptionBody",
     "HealthBody",
+    "LoadedModelsBody",
     "LogsBody",
     "MetricsBody",
+    "ModelAvailableBody",
     "ModelBody",
+    "ModelChangedBody",
+    "ModelInfoBody",
     "ModelsBody",
+    "OllamaHealthBody",
     "ProblemBody",
+    "RecommendedModelsBody",
     "ServerEventBody",
     "ShownBody",
     "StartedBody",
     "StatusBody",
     "StoppedBody",
+    "changed_body",
+    "health_body",
+    "info_body",
+    "loaded_body",
     "metrics_body",
     "models_body",
+    "recommended_body",
     "sample_body",
     "status_body",
     "utc_text",

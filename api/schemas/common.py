@@ -16,8 +16,11 @@ class ServerEventBody(msgspec.Struct, frozen=True):
     event: str = "message"
 
 
-class ProblemBody(msgspec.Struct, frozen=True):
-    """An error, with what RFC 9457 asks for and what the Aura app's screens show."""
+class ProblemBody(msgspec.Struct, frozen=True, rename="camel"):
+    """An error, with what RFC 9457 asks for and what the Aura app's screens show.
+
+    `model_name` is there if the call was about one model.
+    """
 
     type: str
     title: str
@@ -27,3 +30,4 @@ class ProblemBody(msgspec.Struct, frozen=True):
     message: str
     success: bool = False
     action: str | None = None
+    model_name: str | msgspec.UnsetType = msgspec.UNSET

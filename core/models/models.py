@@ -122,10 +122,12 @@ class Models:
         load = self._loads[key]
         await asyncio.wait([load.task], timeout=wait)
         if not load.task.done():
-            return Changed(str(name), f"Model '{name}' is still being loaded; it goes on.", is_done=False)
+            return Changed(
+                name.as_written, f"Model '{name.as_written}' is still being loaded; it goes on.", is_done=False
+            )
         if load.error:
             raise load.error.fresh()
-        return Changed(str(name), f"Model '{name}' loaded successfully")
+        return Changed(name.as_written, f"Model '{name.as_written}' loaded successfully")
 
     async def unload(self, instance: str, name: ModelName) -> Changed:
         """Take a model out of memory. One that is at work goes once that is done, which is not waited for.
@@ -137,12 +139,14 @@ class Models:
         if not await _asked(name, lambda: _is_loaded(client, name)):
             # Ollama would answer the same for a model that it does not have.
             await self._check_installed(supervisor, name)
-            return Changed(str(name), f"Model '{name}' is not loaded")
+            return Changed(name.as_written, f"Model '{name.as_written}' is not loaded")
         is_gone = await _asked(name, lambda: _unloaded(client, name))
         await supervisor.list_models_again()
         if is_gone:
-            return Changed(str(name), f"Model '{name}' unloaded successfully")
-        return Changed(str(name), f"Model '{name}' is at work; it is unloaded once that is done.", is_done=False)
+            return Changed(name.as_written, f"Model '{name.as_written}' unloaded successfully")
+        return Changed(
+            name.as_written, f"Model '{name.as_written}' is at work; it is unloaded once that is done.", is_done=False
+        )
 
     async def delete(self, instance: str, name: ModelName, *, is_forced: bool) -> Changed:
         """Delete an installed model; one that is in memory only if that is forced, and then it is unloaded first.
@@ -155,8 +159,8 @@ class Models:
             if await _asked(name, lambda: _is_loaded(client, name)):
                 if not is_forced:
                     raise ModelInUse(
-                        str(name),
-                        f"Model '{name}' is loaded, and so is not deleted.",
+                        name.as_written,
+                        f"Model '{name.as_written}' is loaded, and so is not deleted.",
                         action="Unload it first, or delete it with ?force=true.",
                     )
                 # Windows deletes no file that is open.
@@ -166,9 +170,9 @@ class Models:
             raise
         except (ModelError, NotRunning) as error:
             why = f"Failed to delete model: {error.message}"
-            raise DeleteFailed(str(name), why, action=error.action) from None
+            raise DeleteFailed(name.as_written, why, action=error.action) from None
         await supervisor.list_models_again()
-        return Changed(str(name), f"Model '{name}' deleted successfully")
+        return Changed(name.as_written, f"Model '{name.as_written}' deleted successfully")
 
     async def _check_installed(self, supervisor: Supervisor, name: ModelName) -> None:
         news = await supervisor.models()
@@ -192,15 +196,15 @@ async def _asked(name: ModelName, ask: Callable[[], Awaitable[T]]) -> T:
     except HttpStatus as error:
         if error.code == _NOT_FOUND:
             raise _not_found(name) from None
-        raise ModelError(str(name), f"Ollama says: {error}") from None
+        raise ModelError(name.as_written, f"Ollama says: {error}") from None
     except TimedOut as error:
-        raise ModelError(str(name), f"Ollama does not answer: {error}", action="Try again later.") from None
+        raise ModelError(name.as_written, f"Ollama does not answer: {error}", action="Try again later.") from None
     except CallFailed as error:
-        raise ModelError(str(name), str(error)) from None
+        raise ModelError(name.as_written, str(error)) from None
 
 
 def _not_found(name: ModelName) -> ModelNotFound:
-    return ModelNotFound(str(name), f"Model '{name}' is not installed.", action="Pull it first.")
+    return ModelNotFound(name.as_written, f"Model '{name.as_written}' is not installed.", action="Pull it first.")
 
 
 async def _is_loaded(client: Client, name: ModelName) -> bool:

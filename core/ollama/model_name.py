@@ -35,6 +35,12 @@ _WRONG_SIGN = {
     "tag": re.compile("[^A-Za-z0-9_.-]"),
 }
 _MOST_SIGNS = {"host": 350, "namespace": 80, "model": 80, "tag": 80}
+PATTERN = (
+    "^(?:(?:https?://)?[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}/[A-Za-z0-9_][A-Za-z0-9_-]{0,79}/"
+    "|[A-Za-z0-9_][A-Za-z0-9_-]{0,79}/)?"
+    "[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,79})?$"
+)
+"""The same grammar as a regular expression, in the dialect of JSON Schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class ModelName:
     """Whether it is to be pulled without TLS, because `http://` stood before its host."""
     has_own_tag: bool = True
     """Whether the tag was given, and not left out."""
+    as_written: str = ""
+    """What was parsed, for messages to whoever wrote it."""
 
     @classmethod
     def parse(cls, text: str) -> ModelName:
@@ -62,7 +70,7 @@ class ModelName:
         host, namespace, model = _in_three(text, path, scheme)
         for part, found in (("host", host), ("namespace", namespace), ("model", model), ("tag", tag)):
             _check(text, part, found)
-        return cls(model, tag, namespace, host, scheme == "http", has_own_tag)
+        return cls(model, tag, namespace, host, scheme == "http", has_own_tag, text)
 
     @property
     def key(self) -> str:

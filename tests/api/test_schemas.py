@@ -49,7 +49,17 @@ STARTED: Shape = {"success": TRUTH, "message": TEXT, "pid": WHOLE}
 STOPPED: Shape = {"success": TRUTH, "message": TEXT, "pid": {"NoneType"}}
 LOGS: Shape = {"logs": {"list"}, "totalLines": WHOLE, "error": TEXT | {"NoneType"}}
 MODELS: Shape = {"models": {"list"}, "count": WHOLE, "error": TEXT | {"NoneType"}}
-MODEL: Shape = {"name": TEXT, "size": TEXT, "sizeBytes": WHOLE, "modifiedAt": TEXT}
+MODEL: Shape = {
+    "name": TEXT,
+    "size": TEXT,
+    "sizeBytes": WHOLE,
+    "modifiedAt": TEXT,
+    "sizeFormatted": TEXT,
+    "digest": TEXT,
+    "family": TEXT,
+    "parameterSize": TEXT,
+    "quantizationLevel": TEXT,
+}
 HEALTH: Shape = {"status": TEXT, "name": TEXT, "version": TEXT}
 SHOWN: Shape = {"shown": TRUTH, "reason": TEXT | {"NoneType"}}
 PROBLEM: Shape = {

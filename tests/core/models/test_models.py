@@ -90,8 +90,8 @@ async def test_a_model_is_loaded_and_unloaded_and_status_tells_both(real: Rig) -
         await core.ollama.start()
         loaded = await core.load_model("default", "tiny")
         assert (loaded.model, loaded.message, loaded.is_done) == (
-            "tiny:latest",
-            "Model 'tiny:latest' loaded successfully",
+            "tiny",
+            "Model 'tiny' loaded successfully",
             True,
         )
         assert (await core.ollama.status()).loaded == ("tiny:latest",)
@@ -103,7 +103,7 @@ async def test_a_model_is_loaded_and_unloaded_and_status_tells_both(real: Rig) -
         assert unloaded.message == "Model 'TINY:latest' unloaded successfully"
         assert (await core.ollama.status()).loaded == ()
         again = await core.unload_model("default", "tiny")
-        assert again.message == "Model 'tiny:latest' is not loaded"
+        assert again.message == "Model 'tiny' is not loaded"
 
 
 @pytest.mark.timeout(tied.seconds(20))
@@ -116,7 +116,7 @@ async def test_a_model_that_is_loaded_is_deleted_only_if_that_is_forced(real: Ri
         assert "force=true" in str(caught.value.action)
         assert [model.name for model in (await core.ollama.models()).models] == ["tiny:latest"]
         deleted = await core.models.delete("default", TINY, is_forced=True)
-        assert deleted.message == "Model 'tiny:latest' deleted successfully"
+        assert deleted.message == "Model 'tiny' deleted successfully"
         status = await until(core.ollama, lambda status: not status.models)
         assert status.loaded == ()
 
@@ -187,7 +187,7 @@ async def test_a_load_that_takes_long_goes_on_and_whoever_repeats_it_joins(tmp_p
     async with beside(slow, tmp_path) as core:
         first = await core.models.load("default", TINY, wait=0.05)
         assert not first.is_done
-        assert first.message == "Model 'tiny:latest' is still being loaded; it goes on."
+        assert first.message == "Model 'tiny' is still being loaded; it goes on."
         others = [asyncio.create_task(core.load_model("default", name)) for name in ("tiny", "TINY", "tiny:latest")]
         await slow.is_loading.wait()
         slow.may_load.set()
@@ -216,7 +216,7 @@ async def test_a_model_that_stays_is_not_told_to_be_unloaded(tmp_path: Path) -> 
         found = await core.unload_model("default", "tiny")
         assert (found.is_done, found.message) == (
             False,
-            "Model 'tiny:latest' is at work; it is unloaded once that is done.",
+            "Model 'tiny' is at work; it is unloaded once that is done.",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BadModelName, RegistryNotAllowed
-from core.ollama.model_name import ModelName, check_registry
+from core.ollama.model_name import PATTERN, ModelName, check_registry
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer
@@ -121,6 +122,13 @@ def test_plain_http_is_kept_for_the_pull_alone() -> None:
     )
     assert name.key == ModelName.parse("127.0.0.1:5000/library/tiny").key
     assert ModelName.parse("https://hf.co/a/b").for_pull == "hf.co/a/b:latest"
+
+
+@given(st.sampled_from([*GOOD, *BAD]) | st.text("abZ09_-.:/@+ ", max_size=20))
+def test_the_pattern_says_the_same(text: str) -> None:
+    """In Python `$` matches before a newline too, in JSON Schema only at the end."""
+    if text not in {"HTTP://127.0.0.1:5000/library/tiny"} and "\n" not in text:
+        assert (re.match(PATTERN, text) is not None) == _is_name(text)
 
 
 @given(st.text(max_size=400) | st.text("abZ09_-.:/@+ ", max_size=40))
