@@ -16,6 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from core.supervision.state import State, Status
 from tests.beds.desktop import host, session_bus
 from tests.beds.ollama import ollama
 from tests.beds.panel import GREEN, RED, panel, seen, shows
@@ -25,11 +26,12 @@ from tests.beds.wire import call
 from tests.rig import Rig
 from tests.tray.program import Program, wait_for
 from tests.tray.wine_tray import SIZE, WindowsProgram, desk, open_menu, until_menu, windows_rig
+from tray.menu import Facts, view
 
 FOLDER = Path(__file__).parent
 _ICON = (592, 448, 640, 480)
 _MENU = (330, 90, 640, 480)
-_MODELS = 6
+_MODELS = [item.name for item in view(Facts(Status(State.RUNNING))).items].index("models")
 """Which line of the menu opens the models."""
 
 

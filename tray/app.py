@@ -14,26 +14,24 @@ from typing import Any
 
 from core import __version__
 from core.errors import WAYS_OUT, CoreError, os_error_in_words
-from core.logs import tail
-from core.ollama import activity, executable
-from core.ollama.call import CallFailed
-from core.ollama.probe import error_text
+from core.ollama import activity
 from core.platform import desktop
-from core.settings import edit
 from core.sidecar import Sidecar
 from core.supervision.state import State, Status
 from core.text import in_sentences
-from core.threads.single_flight import SingleFlight, within
-from tray.menu import Act, Command, Facts, View, bare_view, view
+from tray import places
+from tray.menu import Act, Command, Facts, View, bare_view, detail, headline, isolated, sentence, view
+from tray.models import Models
+from tray.places import Places
+from tray.preferences import Preferences
 from tray.toasts import Toast, Toaster
 
 log = logging.getLogger(__name__)
 
 CONFIRM_SECONDS = 10.0
-_UNLOAD_SECONDS = 10.0
-_WRITE_SECONDS = 5.0
-_READ_SECONDS = 2.0
-_DIALOG_SECONDS = 86_400.0
+_MOST_REMEMBERED = 100
+_OLLAMA_PAGE = "https://ollama.com/download"
+_Action = Callable[[str | None], Coroutine[Any, Any, Toast | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +52,14 @@ class App:
         self._paths = core.paths
         self._reader = core.settings
         self._surface = surface
-        self._start_at_login = start_at_login
         self._toaster = Toaster()
         self._commands: asyncio.Queue[Command | None] = asyncio.Queue()
-        self._facts = Facts(Status(), api_url, False, False, False, False)
+        self._facts = Facts(Status(), api_url)
         self._quit_confirmed_until = 0.0
-        self._is_choosing = False
         self._moved = asyncio.Event()
-        self._newest_log = SingleFlight("log folder", lambda: tail.newest(str(core.paths.logs)))
+        self._places = Places(core.paths)
+        self._preferences = Preferences(core.paths, core.settings, start_at_login)
+        self._models = Models(core, lambda names: self._update(loading=names))
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
@@ -70,7 +68,12 @@ class App:
                 # What asks a disk is apart from what the icon shows: a folder that hangs must not make the icon lie.
                 steady = [
                     tasks.create_task(what)
-                    for what in (self._follow(), self._look_for_logs(), self._read_preferences())
+                    for what in (
+                        self._follow(),
+                        self._look_for_logs(),
+                        self._follow_settings(),
+                        self._read_login(),
+                    )
                 ]
                 acting = set()
                 while (command := await self._commands.get()) is not None:
@@ -100,8 +103,18 @@ class App:
         with self._supervisor.subscribe() as statuses:
             async for status in statuses:
                 self._tell(self._facts.status, status)
-                self._update(status=status)
+                used = (*status.loaded, *self._facts.recently_used)
+                self._update(status=status, recently_used=tuple(dict.fromkeys(used))[:_MOST_REMEMBERED])
                 self._moved.set()
+
+    async def _follow_settings(self) -> None:
+        await self._reader.fresh()
+        with self._reader.hub.subscribe() as readings:
+            async for reading in readings:
+                if reading:
+                    settings, _ = reading
+                    launches = settings.sidecar.start_on_launch
+                    self._update(starts_on_launch=launches, aura_model=settings.ollama_model)
 
     async def _look_for_logs(self) -> None:
         """After each move, note whether there is a log to open."""
@@ -109,7 +122,7 @@ class App:
             await self._moved.wait()
             self._moved.clear()
             with suppress(OSError):
-                self._update(has_logs=await self._newest_log.run(_READ_SECONDS) is not None)
+                self._update(has_logs=await self._places.newest_log() is not None)
 
     def _tell(self, old: Status, new: Status) -> None:
         try:
@@ -131,11 +144,9 @@ class App:
             log.exception("the status cannot be shown")
             return bare_view()
 
-    async def _read_preferences(self) -> None:
-        settings = (await self._reader.fresh()).settings
-        self._update(starts_on_launch=settings.sidecar.start_on_launch)
+    async def _read_login(self) -> None:
         try:
-            at_login = await within(_READ_SECONDS, "autostart", desktop.starts_at_login)
+            at_login = await self._preferences.starts_at_login()
         except Exception:
             # Another program may have written anything there.
             log.exception("whether this program starts at login cannot be learnt")
@@ -143,30 +154,47 @@ class App:
         self._update(starts_at_login=at_login)
 
     async def _carry_out(self, command: Command) -> None:
+        toast: Toast | None
         try:
-            await self._actions()[command.act](command.argument)
+            toast = await self._actions()[command.act](command.argument)
         except CoreError as error:
             log.info("%s was refused: %s", command.act, error)
-            if toast := self._toaster.refused(error, command.act):
-                self._surface.toast(toast)
+            toast = self._toaster.refused(error, command.act)
         except OSError as error:
             way_out = WAYS_OUT.get(error.errno or 0)
-            self._surface.toast(Toast("That did not work", in_sentences(os_error_in_words(error), way_out)))
+            toast = Toast("That did not work", in_sentences(os_error_in_words(error), way_out))
         except Exception:
             # The edge of a click: one that goes wrong must not end the program.
             log.exception("%s failed", command.act)
-            self._surface.toast(Toast("That did not work", "The log says why."))
+            toast = Toast("That did not work", "The log says why.")
+        if toast:
+            self._surface.toast(toast)
 
-    def _actions(self) -> dict[Act, Callable[[str | None], Coroutine[Any, Any, None]]]:
+    def _actions(self) -> dict[Act, _Action]:
+        facts = self._facts
         return {
             Act.START: lambda _: self._wish(Act.START, self._supervisor.start(by_user=True)),
             Act.STOP: lambda _: self._wish(Act.STOP, self._supervisor.stop()),
             Act.RESTART: lambda _: self._wish(Act.RESTART, self._supervisor.restart()),
-            Act.OPEN_LOGS: self._open_logs,
-            Act.OPEN_NEWEST_LOG: self._open_newest_log,
-            Act.UNLOAD: self._unload,
-            Act.COPY_ADDRESS: self._copy_address,
-            Act.CHOOSE_EXECUTABLE: self._choose_executable,
+            Act.GET_OLLAMA: lambda _: places.open_page(_OLLAMA_PAGE),
+            Act.TELL_HOW_TO_STOP: self._tell_how_to_stop,
+            Act.TELL_SETTINGS_PROBLEM: self._tell_settings_problem,
+            Act.OPEN_FAILURE: lambda _: self._places.open_failure(facts.status.failure),
+            Act.LOAD: lambda model: self._models.load(model or ""),
+            Act.UNLOAD: lambda model: self._models.unload(model or ""),
+            Act.UNLOAD_ALL: lambda _: self._models.unload(*facts.status.loaded),
+            Act.USE_IN_AURA: lambda model: self._preferences.use_in_aura(model or ""),
+            Act.COPY_NAME: lambda model: places.copy(model or "", isolated(model or "")),
+            # There is no page for people yet.
+            Act.LIST_MODELS: lambda _: places.open_page(f"{facts.api_url}/api/ollama/models"),
+            Act.OPEN_NEWEST_LOG: lambda _: self._places.open_newest_log(),
+            Act.OPEN_LOGS: lambda _: self._places.open_logs(),
+            Act.OPEN_DATA: lambda _: self._places.open_data(),
+            Act.OPEN_AURA_SETTINGS: lambda _: self._places.open_aura_settings(),
+            Act.OPEN_OWN_SETTINGS: lambda _: self._places.open_own_settings(),
+            Act.COPY_OLLAMA_ADDRESS: lambda _: places.copy(facts.status.url, facts.status.url),
+            Act.COPY_SIDECAR_ADDRESS: lambda _: places.copy(facts.api_url or "", facts.api_url or ""),
+            Act.CHOOSE_EXECUTABLE: lambda _: self._preferences.choose_executable(),
             Act.START_AT_LOGIN: self._toggle_login,
             Act.START_ON_LAUNCH: self._toggle_launch,
             Act.ALLOW_DESKTOP: self._allow_desktop,
@@ -179,81 +207,41 @@ class App:
         self._toaster.asked(act)
         await wish
 
-    async def _open_logs(self, _: str | None) -> None:
-        await self._open(str(self._paths.logs))
+    async def _tell_how_to_stop(self, _: str | None) -> Toast:
+        status = self._facts.status
+        whose = f"It belongs to {isolated(status.owner)}." if status.owner else "Whose it is cannot be seen."
+        return Toast("Not Started Here", f"{whose} {status.by_hand or 'Stop it where it was started.'}")
 
-    async def _open_newest_log(self, _: str | None) -> None:
-        newest = await self._newest_log.run(_READ_SECONDS)
-        await self._open(newest or str(self._paths.logs))
-
-    async def _open(self, path: str) -> None:
-        if not await asyncio.to_thread(desktop.open_path, path):
-            self._surface.toast(Toast("Logs", f"They are in {path}."))
-
-    async def _unload(self, model: str | None) -> None:
-        try:
-            client = await self._supervisor.client()
-            await client.unload(model or "", _UNLOAD_SECONDS)
-            # Somebody else's Ollama is not asked of itself what it has loaded, or only now and then.
-            await self._supervisor.status()
-        except CallFailed as error:
-            self._surface.toast(Toast(f"{model} is still loaded", error_text(error)))
-
-    async def _copy_address(self, _: str | None) -> None:
-        url = self._facts.api_url or ""
-        if not await asyncio.to_thread(desktop.copy_text, url):
-            self._surface.toast(Toast("API address", url))
-
-    async def _choose_executable(self, _: str | None) -> None:
-        if self._is_choosing:
-            self._surface.toast(Toast("Choose executable", "The dialog is open already."))
-            return
-        self._is_choosing = True
-        try:
-            path = await within(
-                _DIALOG_SECONDS, "dialog", lambda: desktop.choose_file("Choose the Ollama executable", None)
-            )
-        except FileNotFoundError as error:
-            self._surface.toast(
-                Toast("Choose executable", f"{error} Set ollamaExecutablePath in {self._paths.settings}.")
-            )
-            return
-        finally:
-            self._is_choosing = False
-        if path is not None:
-            await within(_WRITE_SECONDS, "settings", lambda: self._use_executable(path))
-
-    def _use_executable(self, path: str) -> None:
-        executable.validate(path)
-        edit.write_settings(self._paths, {"ollamaExecutablePath": path})
+    async def _tell_settings_problem(self, _: str | None) -> Toast:
+        return Toast("Settings", self._facts.status.settings_problem or "They can be read again.")
 
     async def _toggle_login(self, _: str | None) -> None:
-        if self._facts.starts_at_login:
-            await within(_WRITE_SECONDS, "autostart", desktop.stop_at_login)
-        else:
-            await within(_WRITE_SECONDS, "autostart", self._start_at_login)
-        self._update(starts_at_login=await within(_READ_SECONDS, "autostart", desktop.starts_at_login))
+        await self._preferences.set_login(wanted=not self._facts.starts_at_login)
+        self._update(starts_at_login=await self._preferences.starts_at_login())
 
     async def _toggle_launch(self, _: str | None) -> None:
         wanted = not self._facts.starts_on_launch
-        await self._write_sidecar({"startOnLaunch": wanted})
+        await self._preferences.set_launch(wanted=wanted)
         self._update(starts_on_launch=wanted)
 
     async def _allow_desktop(self, _: str | None) -> None:
-        settings = (await self._reader.fresh()).settings
-        origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
-        await self._write_sidecar({"allowedOrigins": list(origins)})
+        await self._preferences.allow_desktop()
         self._update(is_desktop_refused=False)
 
-    async def _write_sidecar(self, changes: dict[str, object]) -> None:
-        await within(_WRITE_SECONDS, "settings", lambda: edit.write_sidecar(self._paths, changes))
+    async def _about(self, _: str | None) -> Toast:
+        status = self._facts.status
+        ollama = f"{headline(status)} (pid {status.pid})" if status.pid else headline(status)
+        lines = (f"Version {__version__}", ollama, f"Sidecar at {self._facts.api_url}", f"Data in {self._paths.data}")
+        return Toast("Aura Ollama", "\n".join(lines), has_lines=True)
 
-    async def _about(self, _: str | None) -> None:
-        text = f"Version {__version__}. {self._facts.api_url}\nData in {self._paths.data}"
-        self._surface.toast(Toast("Aura Ollama", text))
-
-    async def _show_status(self, _: str | None) -> None:
-        self._surface.toast(Toast("Aura Ollama", self._view().tooltip))
+    async def _show_status(self, _: str | None) -> Toast:
+        try:
+            status = self._facts.status
+            way_out = status.failure.action if status.failure and detail(status) == status.failure.message else None
+            return Toast("Aura Ollama", in_sentences(sentence(status), way_out))
+        except Exception:
+            log.exception("the status cannot be told")
+            return Toast("Aura Ollama", bare_view().tooltip)
 
     async def _quit(self, _: str | None) -> None:
         now = asyncio.get_running_loop().time()

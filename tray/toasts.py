@@ -12,7 +12,7 @@ from core.errors import AlreadyRunning, CoreError, Crashed, ShuttingDown, Supers
 from core.supervision.backoff import STABLE
 from core.supervision.state import State, Status, Wish
 from core.text import in_sentences
-from tray.menu import Act, shorten, units
+from tray.menu import Act, shorten, shorten_lines, units
 
 TITLE_UNITS = 63
 TEXT_UNITS = 255
@@ -26,17 +26,19 @@ class Toast:
     """A title and one or two sentences, each made one line and cut to what the smallest balloon takes.
 
     News are what the user waits for or the icon shows as well; without a place for toasts they are left out. The rest,
-    which answers a click or tells of a failure, must be told in any case.
+    which answers a click or tells of a failure, must be told in any case. `has_lines` keeps the line breaks of a text.
     """
 
     title: str
     text: str
     is_news: bool = False
+    has_lines: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", shorten(self.title, TITLE_UNITS))
         # On Windows a balloon without a text is one that goes away.
-        object.__setattr__(self, "text", shorten(self.text, TEXT_UNITS) or "–")
+        cut = shorten_lines if self.has_lines else shorten
+        object.__setattr__(self, "text", cut(self.text, TEXT_UNITS) or "–")
 
 
 class Toaster:

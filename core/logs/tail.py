@@ -66,6 +66,11 @@ def tail(folder: str, max_lines: int) -> list[str]:
     return [line.decode("utf-8", "replace") for line in lines]
 
 
+def last_lines(path: str, most: int) -> list[str]:
+    """The last complete lines of one log file, `most` at most; empty if it cannot be read. See `tail`."""
+    return [line.decode("utf-8", "replace") for line in _last_lines(path, most, _TAIL_BYTES)[0]]
+
+
 def count_after(folder: str, stamp: str, end: tuple[int, int], stream: str) -> int:
     """How many lines of a stream were written to that start's log after it ended there, as `SegmentedFile.end` says."""
     number, size = end

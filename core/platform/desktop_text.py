@@ -1,5 +1,7 @@
 """The exact texts that desktops read, written and read back: start-at-login entries of all three systems. Pure.
 
+And which addresses may be handed to a desktop.
+
 Used by the `desktop_*` modules, which know where each text belongs.
 """
 
@@ -23,6 +25,13 @@ _UNESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 # GLib looks for the program before it expands a field code, and so misses one with a percent sign in its path.
 _THROUGH_SHELL = ["/bin/sh", "-c", 'exec "$0" "$@"']
 _ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)|"', re.DOTALL)
+
+_WEB_ADDRESS = re.compile(r"https?://[!-~]+")
+
+
+def is_web_address(text: str) -> bool:
+    """Whether that is an http or https address, percent-encoded. A desktop takes a path, or `ms-settings:`, as well."""
+    return _WEB_ADDRESS.fullmatch(text) is not None
 
 
 def login_command(script: str, interpreter: str) -> list[str]:

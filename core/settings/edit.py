@@ -36,6 +36,17 @@ def write_sidecar(paths: Paths, changes: Mapping[str, object]) -> None:
     _write(paths.sidecar, SidecarSettings, changes)
 
 
+def create_sidecar(paths: Paths) -> None:
+    """Make `ollama-sidecar.json`, without any setting, if there is none. Blocks on the disk. Raises `ConfigError`."""
+    try:
+        with paths.sidecar.open("x", encoding="utf-8") as file:
+            file.write("{\n}\n")
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{paths.sidecar} cannot be made: {error.strerror or error}") from error
+
+
 def _write(path: Path, kind: type[msgspec.Struct], changes: Mapping[str, object]) -> None:
     names = schema.names(kind)
     for name in changes:

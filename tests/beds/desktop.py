@@ -28,6 +28,7 @@ _WATCHER = "org.kde.StatusNotifierWatcher"
 _ITEM = "org.kde.StatusNotifierItem"
 _MENU = "com.canonical.dbusmenu"
 _TOASTS = "org.freedesktop.Notifications"
+_PARTICULARS = re.compile(r"(?:|….*|:.*|,.*| \(.*)")
 
 
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -95,11 +96,14 @@ class Entry:
     children: tuple[Entry, ...]
 
     def find(self, *starts: str) -> Entry:
-        """The entry whose label begins so, one level a text. Raises LookupError, with what there is."""
+        """The entry with that label, one text a level; the label may go on with particulars: `Models (3)`, `a: 1 B`.
+
+        Raises LookupError, with what there is.
+        """
         if not starts:
             return self
         for child in self.children:
-            if child.label.startswith(starts[0]):
+            if child.label.startswith(starts[0]) and _PARTICULARS.fullmatch(child.label, len(starts[0])):
                 return child.find(*starts[1:])
         raise LookupError(f"no {starts[0]!r} among {[child.label for child in self.children]}")
 

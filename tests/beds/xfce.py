@@ -128,12 +128,18 @@ class Xfce:
     async def click(self, tray: Tray, *labels: str) -> None:
         """Once the entry can be chosen, open the menu and choose it by the keyboard, one label's beginning a level."""
 
+        found: list[Entry] = []
+
         async def is_enabled() -> bool:
-            return (await tray.menu()).find(*labels).enabled
+            found[:] = [await tray.menu()]
+            try:
+                return found[0].find(*labels).enabled
+            except LookupError:
+                return False
 
         while True:
             await _until(is_enabled)
-            menu = await tray.menu()
+            (menu,) = found
             await self.open_menu(tray)
             await self._walk_to(menu, *labels)
             if await tray.menu() == menu:

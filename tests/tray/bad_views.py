@@ -26,7 +26,7 @@ def show_all(shown: icon.TrayIcon) -> None:
     bad = [
         replace(good, look=cast(Look, Nowhere.LOOK)),
         replace(good, tooltip=cast(str, None)),
-        replace(good, items=(Item(cast(str, 5)),)),
+        replace(good, items=(Item("bad", cast(str, 5)),)),
     ]
     for number, each in enumerate([*bad, good], shown.paints + 1):
         shown.show(each)

@@ -30,6 +30,9 @@ class Unprintable(str):
     def __format__(self, spec: str) -> str:
         raise ValueError("this has no text")
 
+    def __getitem__(self, part: object) -> str:
+        raise ValueError("this has no text")
+
 
 class Said:
     """A supervisor that only tells."""

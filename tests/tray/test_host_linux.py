@@ -132,7 +132,7 @@ async def test_a_screen_that_goes_away_is_a_session_that_ends(
             first = Program(rig, env)
             try:
                 tray = await desk.tray()
-                await tray.click("Start")
+                await tray.click("Start Ollama")
                 await until_look(tray, "up")
                 desktop_on.__exit__(None, None, None)
                 assert await first.ended(within=5) == 0, first.said
@@ -170,7 +170,7 @@ async def test_the_icon_leaves_no_file_behind_though_it_is_killed(rig: Rig) -> N
 async def test_a_screen_reader_is_told_what_the_icon_shows(rig: Rig) -> None:
     async with desktop() as desk, running(rig, desk) as (_, tray):
         await until_description(tray, "Aura Ollama: Ollama is not running")
-        await tray.click("Start")
+        await tray.click("Start Ollama")
         await until_description(tray, "Aura Ollama: Ollama 0.9.3 is running")
 
 

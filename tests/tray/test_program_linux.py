@@ -48,32 +48,30 @@ async def test_the_walk_of_a_user_through_the_menu(rig: Rig, desk: Desk) -> None
     async with running(rig, desk) as (program, tray):
         await until_look(tray, "down")
         await until_entry(tray, "Ollama is not running")
-        assert (await tray.menu()).find("Stop (not running)").enabled is False
-
-        await tray.click("Start")
+        await tray.click("Start Ollama")
         assert f"answers at {rig.url}" in (await desk.host.toast("Ollama Started")).text
         await until_look(tray, "up")
-        await until_entry(tray, f"Ollama 0.9.3 is running (pid {rig.record.pid})")
-        assert (await tray.menu()).find("Start (already running)").enabled is False
+        await until_entry(tray, "Ollama 0.9.3 is running")
+        assert (await tray.menu()).find("Stop Ollama").enabled
 
         psutil.Process(rig.record.pid).kill()
         assert "was ended by SIGKILL" in (await desk.host.toast("Ollama Crashed")).text
         await until_look(tray, "failed")
 
-        await tray.click("Start")
+        await tray.click("Start Ollama")
         await desk.host.toast("Ollama Started")
         await rig.generate()
         await until_entry(tray, "Models", "● tiny:latest: 459.04 KB")
-        await tray.click("Models", "● tiny:latest", "Unload")
-        assert (await until_entry(tray, "Models", "tiny:latest: 459.04 KB")).enabled is False
+        await tray.click("Models", "● tiny:latest", "Unload from memory")
+        await until_entry(tray, "Models", "tiny:latest: 459.04 KB")
 
         family = rig.family()
-        await tray.click("Stop")
+        await tray.click("Stop Ollama")
         await desk.host.toast("Ollama Stopped")
         await until_look(tray, "down")
         assert await gone(family, within=0.5) == []
 
-        await tray.click("Start")
+        await tray.click("Start Ollama")
         await until_look(tray, "up")
         family = rig.family()
         await until_entry(tray, "Quit")
@@ -85,7 +83,7 @@ async def test_the_walk_of_a_user_through_the_menu(rig: Rig, desk: Desk) -> None
 
 async def test_quitting_during_a_generation_says_so_first(rig: Rig, desk: Desk) -> None:
     async with running(rig, desk) as (program, tray):
-        await tray.click("Start")
+        await tray.click("Start Ollama")
         await until_look(tray, "up")
         body = {
             "model": "tiny",
@@ -95,7 +93,7 @@ async def test_quitting_during_a_generation_says_so_first(rig: Rig, desk: Desk) 
         }
         generating = threading.Thread(target=lambda: _ignore_end(f"{rig.url}/api/generate", body))
         generating.start()
-        await until_entry(tray, "Models", "● tiny")
+        await until_entry(tray, "Models", "● tiny:latest")
         await tray.click("Quit")
         await desk.host.toast("Ollama is at work")
         assert rig.is_listening
@@ -114,7 +112,7 @@ def _ignore_end(url: str, body: dict[str, object]) -> None:
 
 async def test_a_crash_of_the_tray_leaves_ollama_to_the_next_one(rig: Rig, desk: Desk) -> None:
     async with running(rig, desk) as (program, tray):
-        await tray.click("Start")
+        await tray.click("Start Ollama")
         await until_look(tray, "up")
         pid = rig.record.pid
         program.process.kill()
@@ -142,7 +140,7 @@ async def test_a_signal_ends_it_while_the_toolkit_has_the_main_thread_and_the_se
 ) -> None:
     rig.configure(executable=None, **settings)
     async with running(rig, desk) as (program, tray):
-        await tray.click("Start")
+        await tray.click("Start Ollama")
         await until_look(tray, "up")
         program.process.send_signal(number)
         assert await program.ended(within) == 0
@@ -174,13 +172,13 @@ async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, des
             await until_look(tray, "external")
             await until_entry(tray, "Ollama 0.9.3 is running")
         await until_look(tray, "down")
-        await until_entry(tray, "Open logs (none yet)")
+        await until_entry(tray, "Open", "Newest log (none yet)")
         rig.paths.logs.mkdir(parents=True)
         (rig.paths.logs / "ollama-20240101-000000.log").write_text("x\n")
         disk.heal()
         with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
             await until_look(tray, "external")
-            await until_entry(tray, "Open logs", "Newest log")
+            await until_entry(tray, "Open", "Newest log")
         disk.hang()
         program.process.send_signal(signal.SIGINT)
         assert await program.ended(within=8) == 0
@@ -188,17 +186,17 @@ async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, des
 
 async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> None:
     async with running(rig, desk) as (_, tray):
-        await until_entry(tray, "Start Ollama on launch")
-        await tray.click("Start Ollama on launch")
+        await until_entry(tray, "Start Ollama with this program")
+        await tray.click("Start Ollama with this program")
         await wait_for(lambda: json.loads(rig.paths.sidecar.read_text()).get("startOnLaunch") is True)
-        await tray.click("Start at login")
+        await tray.click("Start this program at login")
         entry = rig.root / "config" / "autostart" / "aura-ollama.desktop"
         await wait_for(entry.exists)
         assert str(Path(sys.executable).parent) in entry.read_text()
         async with asyncio.timeout(5):
-            while not (await tray.menu()).find("Start at login").checked:
+            while not (await tray.menu()).find("Start this program at login").checked:
                 await asyncio.sleep(0.02)
-        await tray.click("Start at login")
+        await tray.click("Start this program at login")
         await wait_for(lambda: not entry.exists())
 
 
@@ -211,11 +209,11 @@ async def test_one_dialog_at_a_time_asks_for_the_executable_and_none_survives_qu
     zenity.chmod(0o755)
     desk.env["PATH"] = f"{zenity.parent}:{os.environ['PATH']}"
     async with running(rig, desk) as (program, tray):
-        await until_entry(tray, "Choose executable")
-        await tray.click("Choose executable")
+        await until_entry(tray, "Choose Ollama's executable")
+        await tray.click("Choose Ollama's executable")
         await wait_for(lambda: opened.exists() and opened.read_text().endswith("\n"))
-        await tray.click("Choose executable")
-        assert (await desk.host.toast("Choose executable")).text == "The dialog is open already."
+        await tray.click("Choose Ollama's executable")
+        assert (await desk.host.toast("Choose Ollama's Executable")).text == "The dialog is open already."
         (pid,) = opened.read_text().split()
         dialog = psutil.Process(int(pid))
         await tray.click("Quit")
@@ -227,7 +225,7 @@ async def test_settings_that_break_while_it_runs_do_not_change_what_quit_does(ri
     """The last good ones stay in force: by default, Quit would stop Ollama."""
     rig.configure(executable=require(ollama).executable, stopOnQuit=False)
     async with running(rig, desk) as (program, tray):
-        await tray.click("Start")
+        await tray.click("Start Ollama")
         await until_look(tray, "up")
         shim = psutil.Process(rig.record.shim_pid)
         rig.paths.sidecar.write_text("{")
@@ -280,7 +278,7 @@ async def test_the_ui_answers_while_the_loop_is_held_for_3_s(rig: Rig, desk: Des
     try:
         tray = await desk.host.tray()
         await until_look(tray, "down")
-        await tray.click("About")
+        await tray.click("About Aura Ollama")
         held = rig.root / "held"
         await wait_for(held.exists)
         began = time.monotonic()
@@ -326,7 +324,7 @@ async def test_a_stranger_that_answers_without_measure_ends_neither_tray_nor_sid
     with stranger(rig.port, bodies):
         async with running(rig, desk) as (program, tray):
             await until_look(tray, "external")
-            await until_entry(tray, "Models", "and ")
+            await until_entry(tray, "Models", "More")
             await tray.click("Show status")
             await desk.host.toast("Aura Ollama")
             assert (await asyncio.to_thread(call, "GET", f"{await program.url()}/api/ollama/models")).status == 200

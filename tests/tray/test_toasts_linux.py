@@ -61,7 +61,7 @@ async def daemon(shown: Shown) -> AsyncIterator[Dunst]:
 
 async def test_a_real_daemon_shows_what_was_asked_for(shown: Shown) -> None:
     async with daemon(shown) as dunst:
-        await shown.tray.click("About")
+        await shown.tray.click("About Aura Ollama")
         assert "Data in" in (await dunst.toast("Aura Ollama")).text
         assert WINDOW not in windows(shown.display)
 
@@ -75,7 +75,7 @@ async def test_a_daemon_that_hangs_holds_up_nothing_and_gets_the_newest_only(sho
             began = time.monotonic()
             assert (await asyncio.to_thread(call, "GET", f"{url}/api/ollama/status")).status == 200
             assert time.monotonic() - began < 1.0
-        await shown.tray.click("About")
+        await shown.tray.click("About Aura Ollama")
         # What the daemon does not take in 2 s goes to the window.
         await wait_for(lambda: WINDOW in windows(shown.display))
         dunst.process.resume()
@@ -84,11 +84,11 @@ async def test_a_daemon_that_hangs_holds_up_nothing_and_gets_the_newest_only(sho
 
 
 async def test_without_a_daemon_a_window_says_what_was_asked_for_and_no_mere_news(shown: Shown) -> None:
-    await shown.tray.click("Start")
+    await shown.tray.click("Start Ollama")
     await until_look(shown.tray, "up")
-    await shown.tray.click("Stop")
+    await shown.tray.click("Stop Ollama")
     await until_look(shown.tray, "down")
     assert WINDOW not in windows(shown.display)
     for _ in range(2):
-        await shown.tray.click("About")
+        await shown.tray.click("About Aura Ollama")
         await wait_for(lambda: windows(shown.display).count(WINDOW) == 1)

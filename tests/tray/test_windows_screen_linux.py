@@ -9,19 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from core.supervision.state import State, Status
 from tests.beds.panel import GREEN, RED
 from tests.beds.require import require
 from tests.beds.wine import Wine, wine
 from tests.beds.wire import JsonObject, call
 from tests.rig import Rig
 from tests.tray.wine_tray import Desk, Menu, WindowsProgram, desk, open_menu, until, until_menu, windows_rig
+from tray.menu import SEPARATOR, Facts, view
 
 pytestmark = pytest.mark.timeout(300)  # a Windows session and two programs start, beside whatever else is running
 
-LABELS = (
-    *("status", "-", "Start", "Stop", "Restart", "-", "Models", "Open logs", "Copy API address", "Choose executable"),
-    *("-", "Start at login", "Start Ollama on launch", "-", "Show status", "About", "Quit"),
-)
+
+def names(state: State) -> list[str]:
+    """What the lines of the menu are known by, from top to bottom; "-" is a separator."""
+    return ["-" if item is SEPARATOR else item.name for item in view(Facts(Status(state))).items]
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +63,15 @@ async def status(program: WindowsProgram) -> JsonObject:
     return (await asyncio.to_thread(call, "GET", url)).json
 
 
-def grey(menu: Menu) -> set[str]:
-    """The entries that cannot be chosen now."""
-    return {label for label, enabled in menu.enabled(LABELS).items() if not enabled}
+def grey(menu: Menu, state: State) -> set[str]:
+    """The entries that cannot be chosen in that state."""
+    return {name for name, enabled in menu.enabled(names(state)).items() if not enabled}
 
 
-def choose(windows: Desk, menu: Menu, label: str) -> None:
+def choose(windows: Desk, menu: Menu, state: State, name: str) -> None:
     """Click an entry of the open menu."""
-    assert label not in grey(menu)
-    windows.click(menu.place(LABELS.index(label)), 1)
+    assert name not in grey(menu, state)
+    windows.click(menu.place(names(state).index(name)), 1)
 
 
 async def test_the_tray_walk(rig: Rig, windows: Desk) -> None:
@@ -77,26 +79,26 @@ async def test_the_tray_walk(rig: Rig, windows: Desk) -> None:
         await until(lambda: windows.is_sharp("down"))
         assert (await status(program))["running"] is False
         menu = await open_menu(windows, RED)
-        assert grey(menu) == {"status", "Stop", "Restart", "Open logs"}
+        assert grey(menu, State.STOPPED) == {"status"}
 
-        choose(windows, menu, "Start")
+        choose(windows, menu, State.STOPPED, "power")
         await windows.balloon(f"answers at {rig.url}.")
         await until(lambda: windows.is_sharp("up"))
         told = await status(program)
         assert (told["running"], told["managedByApp"]) == (True, True)
         menu = await open_menu(windows, GREEN)
-        assert grey(menu) == {"status", "Start"}
-        choose(windows, menu, "Models")
+        assert grey(menu, State.RUNNING) == {"status"}
+        choose(windows, menu, State.RUNNING, "models")
         (model,) = (await until_menu(windows, count=2)).rows
-        assert model.is_grey
+        assert not model.is_grey
 
-        choose(windows, menu, "Stop")
+        choose(windows, menu, State.RUNNING, "power")
         await windows.balloon("Nothing of it is left running.")
         await until(lambda: windows.is_sharp("down"))
         assert (await status(program))["running"] is False
         assert not rig.is_listening
 
-        choose(windows, await open_menu(windows, RED), "Quit")
+        choose(windows, await open_menu(windows, RED), State.STOPPED, "quit")
         assert await program.ended(within=8) == 0
         await until(lambda: windows.place(RED) is None)
 
@@ -119,11 +121,10 @@ async def test_a_killed_tray_leaves_ollama_and_the_next_one_is_green_at_once(rig
         told = await status(second)
         assert (told["pid"], told["adopted"], told["model"]) == (pid, True, "tiny:latest")
         menu = await open_menu(windows, GREEN)
-        choose(windows, menu, "Models")
-        (model,) = (await until_menu(windows, count=2)).rows
-        # It can be unloaded.
-        assert not model.is_grey
-        choose(windows, menu, "Stop")
+        choose(windows, menu, State.RUNNING, "models")
+        model, separator, unload_all = (await until_menu(windows, count=2)).rows
+        assert (model.is_grey, separator.is_separator, unload_all.is_grey) == (False, True, False)
+        choose(windows, menu, State.RUNNING, "power")
         await windows.until(RED)
         assert not rig.is_listening
 

@@ -47,7 +47,7 @@ async def test_200_clicks_with_60_models_leave_the_panel_as_it_is(desk: Xfce) ->
     with wishes(desk.env, MODELS):
         tray = await desk.tray()
         for number in range(CLICKS):
-            await desk.click(tray, "Stop" if number % 2 else "Start")
+            await desk.click(tray, "Stop Ollama" if number % 2 else "Start Ollama")
             await asyncio.sleep(PAUSES[number // 2 % len(PAUSES)])
             assert desk.complaints == []
         await until_entry(tray, "Models", "Ollama is not running")
@@ -124,9 +124,9 @@ async def test_the_program_and_a_real_ollama_with_60_models_in_the_panel(desk: X
     try:
         tray = await desk.tray()
         for _ in range(6):
-            await desk.click(tray, "Start")
+            await desk.click(tray, "Start Ollama")
             await until_entry(tray, "Ollama 0.9.3 is running")
-            await desk.click(tray, "Stop")
+            await desk.click(tray, "Stop Ollama")
             await until_entry(tray, "Ollama is not running")
         assert desk.complaints == []
         await desk.click(tray, "Quit")

@@ -1,15 +1,18 @@
 """From what is known to what the tray shows: one look, one tooltip, one list of items. Pure; knows no toolkit.
 
 - `view`: `view(facts)` is the one way from `Facts` to a `View`; `bare_view` is for facts that cannot be shown.
-- `items`: `Item`, `Command` and `Act`, of which a menu is made.
+- `items`: `Item`, `Command` and `Act`, of which a menu is made. `models`: the submenu of the models.
 - `look`: which image the icon shows.
-- `words`: texts that fit: cut, on one line, safe to show.
+- `told`: the status in words. `words`: texts that fit: cut, on one line, safe to show.
 """
 
+from tray.menu.facts import Facts
 from tray.menu.items import SEPARATOR, Act, Command, Item
 from tray.menu.look import Look
-from tray.menu.view import MOST_MODELS, Facts, View, bare_view, view
-from tray.menu.words import LABEL_UNITS, TOOLTIP_UNITS, headline, shorten, units
+from tray.menu.models import MOST_MODELS
+from tray.menu.told import detail, headline, sentence
+from tray.menu.view import View, bare_view, view
+from tray.menu.words import LABEL_UNITS, TOOLTIP_UNITS, cut_name, isolated, shorten, shorten_lines, units
 
 __all__ = [
     "LABEL_UNITS",
@@ -23,8 +26,13 @@ __all__ = [
     "Look",
     "View",
     "bare_view",
+    "cut_name",
+    "detail",
     "headline",
+    "isolated",
+    "sentence",
     "shorten",
+    "shorten_lines",
     "units",
     "view",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,10 +13,23 @@ class Act(StrEnum):
     START = "start"
     STOP = "stop"
     RESTART = "restart"
-    OPEN_LOGS = "open logs"
-    OPEN_NEWEST_LOG = "open newest log"
+    GET_OLLAMA = "get ollama"
+    TELL_HOW_TO_STOP = "tell how to stop"
+    TELL_SETTINGS_PROBLEM = "tell settings problem"
+    OPEN_FAILURE = "open failure"
+    LOAD = "load"
     UNLOAD = "unload"
-    COPY_ADDRESS = "copy address"
+    UNLOAD_ALL = "unload all"
+    USE_IN_AURA = "use in aura"
+    COPY_NAME = "copy name"
+    LIST_MODELS = "list models"
+    OPEN_NEWEST_LOG = "open newest log"
+    OPEN_LOGS = "open logs"
+    OPEN_DATA = "open data"
+    OPEN_AURA_SETTINGS = "open aura settings"
+    OPEN_OWN_SETTINGS = "open own settings"
+    COPY_OLLAMA_ADDRESS = "copy ollama address"
+    COPY_SIDECAR_ADDRESS = "copy sidecar address"
     CHOOSE_EXECUTABLE = "choose executable"
     START_AT_LOGIN = "start at login"
     START_ON_LAUNCH = "start on launch"
@@ -27,7 +41,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One act, and what it acts on, if anything."""
+    """One act, and what it acts on, if anything: the name of a model."""
 
     act: Act
     argument: str | None = None
@@ -37,22 +51,31 @@ class Command:
 class Item:
     """One menu entry. `checked` is None for one without a mark; one with children opens a submenu.
 
-    An entry is the same as long as its `name` is, whatever its label says: then it is changed where it stands. Without
-    a name it is known by its command, and without that by its label.
+    `name` is what programs know it by: unlike any other beside it, and the same whatever its label and command are. As
+    long as it stays, the entry is changed where it stands.
     """
 
+    name: str
     label: str
     command: Command | None = None
     enabled: bool = True
     checked: bool | None = None
     is_default: bool = False
     children: tuple[Item, ...] = ()
-    name: str = ""
-
-    @property
-    def key(self) -> str:
-        """What this entry is known by among its neighbours."""
-        return self.name or (f"{self.command.act}:{self.command.argument}" if self.command else self.label)
 
 
-SEPARATOR = Item("")
+SEPARATOR = Item("separator", "")
+
+
+def find(items: Iterable[Item], *names: str) -> Item:
+    """The item of that name, one name a level. Raises LookupError, with the names that there are."""
+    level = tuple(items)
+    for item in level:
+        if item.name == names[0]:
+            return find(item.children, *names[1:]) if names[1:] else item
+    raise LookupError(f"no {names[0]!r} among {[item.name for item in level]}")
+
+
+def note(name: str, label: str) -> Item:
+    """A line that only tells."""
+    return Item(name, label, enabled=False)

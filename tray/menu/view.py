@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.ollama.models import Model
 from core.supervision.state import State, Status
-from core.text import size_text
-from tray.menu.items import SEPARATOR, Act, Command, Item
+from tray.menu.facts import Facts
+from tray.menu.items import SEPARATOR, Act, Command, Item, find, note
 from tray.menu.look import Look, look_of
-from tray.menu.words import LABEL_UNITS, OWNER_UNITS, TOOLTIP_UNITS, headline, shorten
-
-MOST_MODELS = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that the tray's looks depend on."""
-
-    status: Status
-    api_url: str | None
-    starts_at_login: bool
-    starts_on_launch: bool
-    has_logs: bool
-    is_desktop_refused: bool
+from tray.menu.models import models_item
+from tray.menu.told import detail_in_short, headline, sentence
+from tray.menu.words import LABEL_UNITS, TOOLTIP_UNITS, shorten
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,127 +21,123 @@ class View:
     tooltip: str
     items: tuple[Item, ...]
 
+    def find(self, *names: str) -> Item:
+        """The item of that name, one name a level. Raises LookupError."""
+        return find(self.items, *names)
+
 
 def view(facts: Facts) -> View:
     """The tray for these facts."""
-    sentence = headline(facts.status)
-    tooltip = shorten(f"Aura Ollama: {sentence}", TOOLTIP_UNITS)
-    return View(look_of(facts.status), tooltip, tuple(_items(facts, sentence)))
+    tooltip = shorten(f"Aura Ollama: {sentence(facts.status)}", TOOLTIP_UNITS)
+    return View(look_of(facts.status), tooltip, tuple(_items(facts)))
 
 
 def bare_view() -> View:
     """The tray for facts that cannot be shown: it says so, and lets the user quit."""
-    items = (_note("What Ollama does cannot be shown; the log says why"), SEPARATOR, Item("Quit", Command(Act.QUIT)))
+    items = (
+        note("status", "The status cannot be shown; the log says why"),
+        SEPARATOR,
+        Item("quit", "Quit", Command(Act.QUIT)),
+    )
     return View(Look.TROUBLE, "Aura Ollama: see the log", items)
 
 
-def _items(facts: Facts, sentence: str) -> list[Item]:
+def _items(facts: Facts) -> list[Item]:
+    status = facts.status
     items = [
-        _note(sentence, "status"),
-        *([_note(f"Settings: {problem}", "settings")] if (problem := facts.status.settings_problem) else []),
+        note("status", headline(status)),
+        *_told(facts),
         SEPARATOR,
-        _item("Start", Act.START, _why_not_start(facts.status)),
-        _item("Stop", Act.STOP, _why_not_stop(facts.status)),
-        _item("Restart", Act.RESTART, _why_not_restart(facts.status)),
+        *_wishes(status),
         SEPARATOR,
-        Item("Models", children=tuple(_models(facts.status)), name="models"),
-        _logs(facts),
-        _item("Copy API address", Act.COPY_ADDRESS, None if facts.api_url else "not up yet"),
-        Item("Choose executable…", Command(Act.CHOOSE_EXECUTABLE)),
+        models_item(facts),
+        _places(facts),
+        Item("copy ollama", "Copy Ollama's address", Command(Act.COPY_OLLAMA_ADDRESS), enabled=bool(status.url)),
+        Item(
+            "copy sidecar", "Copy the sidecar's address", Command(Act.COPY_SIDECAR_ADDRESS), enabled=bool(facts.api_url)
+        ),
+        Item("choose", "Choose Ollama's executable…", Command(Act.CHOOSE_EXECUTABLE)),
     ]
     if facts.is_desktop_refused:
-        items.append(Item("Allow Aura desktop", Command(Act.ALLOW_DESKTOP)))
-    # Where a click on the icon itself acts at once, it does nothing that anybody could regret.
+        items.append(Item("allow desktop", "Allow Aura desktop", Command(Act.ALLOW_DESKTOP)))
+    login = Item("login", "Start this program at login", Command(Act.START_AT_LOGIN), checked=facts.starts_at_login)
+    launch = Item(
+        "launch", "Start Ollama with this program", Command(Act.START_ON_LAUNCH), checked=facts.starts_on_launch
+    )
     return [
         *items,
         SEPARATOR,
-        Item("Start at login", Command(Act.START_AT_LOGIN), checked=facts.starts_at_login),
-        Item("Start Ollama on launch", Command(Act.START_ON_LAUNCH), checked=facts.starts_on_launch),
+        login,
+        launch,
         SEPARATOR,
-        Item("Show status", Command(Act.SHOW_STATUS), is_default=True),
-        Item("About Aura Ollama", Command(Act.ABOUT)),
-        Item("Quit", Command(Act.QUIT)),
+        # Where a click on the icon itself acts at once, it does nothing that anybody could regret.
+        Item("show", "Show status", Command(Act.SHOW_STATUS), is_default=True),
+        Item("about", "About Aura Ollama", Command(Act.ABOUT)),
+        Item("quit", "Quit", Command(Act.QUIT)),
     ]
 
 
-def _item(label: str, act: Act, why_not: str | None) -> Item:
-    text = f"{label} ({why_not})" if why_not else label
-    return Item(shorten(text, LABEL_UNITS), Command(act), enabled=why_not is None)
+def _told(facts: Facts) -> list[Item]:
+    """What is wrong, each on a line of its own that leads to the whole of it."""
+    status = facts.status
+    items = []
+    if told := shorten(detail_in_short(status) or "", LABEL_UNITS):
+        items.append(Item("detail", told, Command(Act.SHOW_STATUS)))
+    if status.state in {State.FAILED, State.BACKOFF} and facts.has_logs:
+        items.append(Item("failure", "What went wrong…", Command(Act.OPEN_FAILURE)))
+    if status.settings_problem:
+        label = shorten(f"Settings: {status.settings_problem}", LABEL_UNITS)
+        items.append(Item("settings", label, Command(Act.TELL_SETTINGS_PROBLEM)))
+    return items
 
 
-def _note(text: str, name: str = "") -> Item:
-    return Item(shorten(text, LABEL_UNITS), enabled=False, name=name)
-
-
-def _why_not_start(status: Status) -> str | None:
+def _wishes(status: Status) -> tuple[Item, ...]:
+    """What can be asked of Ollama now: one entry that changes, and a second one where there are two ways to go on."""
+    stop = Item("power", "Stop Ollama", Command(Act.STOP))
     match status.state:
         case State.UNKNOWN:
-            return "looking for Ollama"
+            return (_start(None, is_possible=False),)
         case State.NOT_INSTALLED:
-            return "install Ollama, or choose its executable, first"
-        case State.STARTING:
-            return "already starting"
-        case State.RUNNING:
-            return "already running"
-        case State.EXTERNAL:
-            return "already running, not started here"
-        case State.STOPPED | State.BACKOFF | State.FAILED if status.meant_url:
-            return f"ollamaUrl should be {shorten(status.meant_url, OWNER_UNITS)}"
-        case State.STOPPED | State.BACKOFF | State.FAILED if status.owner:
-            return f"the port is held by {shorten(status.owner, OWNER_UNITS)}"
-        case State.STOPPED | State.STOPPING | State.BACKOFF | State.FAILED:
-            return None
-
-
-def _why_not_stop(status: Status) -> str | None:
-    match status.state:
-        case State.STARTING | State.RUNNING | State.BACKOFF:
-            # A start may be stopped while it is under way; that is what stop is for.
-            return None
+            return (Item("power", "Get Ollama…", Command(Act.GET_OLLAMA)),)
+        case State.STOPPED:
+            # The line above says why not.
+            return (_start(None, is_possible=_obstacle(status) is None),)
+        case State.FAILED:
+            return (_start(_obstacle(status)),)
         case State.STOPPING:
-            return "already stopping"
+            return (_start(None),)
+        case State.STARTING:
+            # A start may be stopped while it is under way; that is what stop is for.
+            return (stop,)
+        case State.RUNNING:
+            return stop, Item("restart", "Restart Ollama", Command(Act.RESTART))
         case State.EXTERNAL:
-            return f"not started here: {shorten(status.owner or 'unknown owner', OWNER_UNITS)}"
-        case State.UNKNOWN | State.NOT_INSTALLED | State.STOPPED | State.FAILED:
-            return "not running"
+            return (Item("power", "How to stop it…", Command(Act.TELL_HOW_TO_STOP)),)
+        case State.BACKOFF:
+            now = _start(_obstacle(status), label="Start Ollama now")
+            return now, Item("restart", "Leave it stopped", Command(Act.STOP))
 
 
-def _why_not_restart(status: Status) -> str | None:
-    if status.state is State.RUNNING:
-        return None
-    return "not started here" if status.state is State.EXTERNAL else "not running"
+def _start(obstacle: str | None, *, is_possible: bool = True, label: str = "Start Ollama") -> Item:
+    excused = f"{label} ({obstacle})" if obstacle else label
+    return Item("power", excused, Command(Act.START), enabled=is_possible and not obstacle)
 
 
-def _models(status: Status) -> list[Item]:
-    """What is in memory first, each with its way out; then the others, as many as a menu bears."""
-    if not status.is_running:
-        return [_note("Ollama is not running")]
-    known = {model.name: model for model in status.models}
-    loaded = [known.get(name, Model(name)) for name in dict.fromkeys(status.loaded)]
-    in_memory = {model.name for model in loaded}
-    others = [model for model in status.models if model.name not in in_memory]
-    items = [_loaded(model, status) for model in loaded[:MOST_MODELS]]
-    items += [_note(_model_line(model), model.name) for model in others[: MOST_MODELS - len(items)]]
-    more = len(loaded) + len(others) - len(items)
-    if more:
-        items.append(_note(f"and {more} more"))
-    return items or [_note("none installed")]
+def _obstacle(status: Status) -> str | None:
+    """Why a start would be refused, as far as that is known."""
+    if status.meant_url:
+        return "ollamaUrl is wrong"
+    return "its port is held" if status.owner else None
 
 
-def _loaded(model: Model, status: Status) -> Item:
-    why_not = "Ollama does not answer" if status.error else None
-    label = f"Unload ({why_not})" if why_not else "Unload"
-    unload = Item(label, Command(Act.UNLOAD, model.name), enabled=why_not is None)
-    return Item(shorten(f"● {_model_line(model)}", LABEL_UNITS), children=(unload,), name=model.name)
-
-
-def _model_line(model: Model) -> str:
-    return f"{shorten(model.name, OWNER_UNITS)}: {size_text(model.size)}" if model.size else model.name
-
-
-def _logs(facts: Facts) -> Item:
-    if not facts.has_logs:
-        return _note("Open logs (none yet)", "logs")
-    folder = Item("Folder", Command(Act.OPEN_LOGS))
-    newest = Item("Newest log", Command(Act.OPEN_NEWEST_LOG))
-    return Item("Open logs", children=(newest, folder), name="logs")
+def _places(facts: Facts) -> Item:
+    newest = "Newest log" if facts.has_logs else "Newest log (none yet)"
+    children = (
+        Item("newest log", newest, Command(Act.OPEN_NEWEST_LOG), enabled=facts.has_logs),
+        Item("logs", "Logs folder", Command(Act.OPEN_LOGS)),
+        Item("data", "Data folder", Command(Act.OPEN_DATA)),
+        SEPARATOR,
+        Item("aura settings", "Aura's settings", Command(Act.OPEN_AURA_SETTINGS)),
+        Item("own settings", "This program's settings", Command(Act.OPEN_OWN_SETTINGS)),
+    )
+    return Item("open", "Open", children=children)

@@ -1,26 +1,72 @@
-"""Texts that fit the tray: on one line, printable, and cut where they are long; the status in a sentence."""
+"""Texts that fit the tray: on one line, printable, cut where they are long, and kept from turning their neighbours."""
 
 from __future__ import annotations
 
-from core.supervision.state import State, Status
+import re
+import unicodedata
+from functools import partial
 
 TOOLTIP_UNITS = 127
 """UTF-16 units that fit in `szTip` of Windows' NOTIFYICONDATAW; ctypes refuses a longer one."""
-LABEL_UNITS = 120
-OWNER_UNITS = 60
-_MOST_NAMES = 10
+LABEL_UNITS = 50
+"""The longest line of the menu, unless names would be alike: about 350 pixels, and 700 on a screen at 200 %."""
 _READ_PER_UNIT = 16
 """How many signs of a text are looked at for each unit that is shown: spaces and the like fall away."""
+# FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE: UAX #9.
+_ISOLATE, _END = "\u2068", "\u2069"
+_BALANCED = re.compile(f"[^{_ISOLATE}{_END}]*(?:{_ISOLATE}[^{_ISOLATE}{_END}]*{_END}[^{_ISOLATE}{_END}]*)*")
+_RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
 
 def shorten(text: str, most: int) -> str:
-    """`text` on one line, without signs that cannot be printed, and of at most `most` UTF-16 units."""
+    """`text` on one line, without signs that cannot be printed, and of at most `most` UTF-16 units.
+
+    What `isolated` has put around parts of it stays, and is closed where the cut would leave it open.
+    """
     read = text[: _READ_PER_UNIT * most]
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in read).split())
+    kept = _ISOLATE + _END if _BALANCED.fullmatch(read) else ""
+    line = " ".join("".join(sign if sign.isprintable() or sign in kept else " " for sign in read).split())
     if units(line) <= most:
         return line
-    # Half a surrogate pair at the cut is dropped.
-    return line.encode("utf-16-le")[: 2 * (most - 1)].decode("utf-16-le", "ignore").rstrip() + "…"
+    cut = _head(line, most - 1)
+    if not _is_open(cut):
+        return cut.rstrip() + "…"
+    cut = _head(line, most - 2)
+    return cut.rstrip() + "…" + (_END if _is_open(cut) else "")
+
+
+def shorten_lines(text: str, most: int) -> str:
+    """As `shorten`, but each line stays one; empty ones fall away, and those for which there is no room."""
+    lines: list[str] = []
+    left = most
+    for line in map(partial(shorten, most=most), text[: _READ_PER_UNIT * most].split("\n")):
+        if line and left > 1:
+            lines.append(shorten(line, left))
+            left -= units(lines[-1]) + 1
+    return "\n".join(lines)
+
+
+def cut_name(name: str, most: int) -> str:
+    """A model's name in at most `most` units, cut in the middle: its ends and its tag tell it from its kin."""
+    whole = " ".join("".join(sign if sign.isprintable() else " " for sign in name).split())
+    if units(whole) <= most:
+        return whole
+    base, colon, tag = whole.rpartition(":")
+    if not colon or "/" in tag:
+        # A colon before a slash is that of a registry's port.
+        base, tag = whole, ""
+    elif units(tag) + 1 > most // 2:
+        tag = f":…{_tail(tag, most // 2 - 2)}"
+    else:
+        tag = f":{tag}"
+    room = most - units(tag) - 1
+    return f"{_head(base, room - room // 2)}…{_tail(base, room // 2)}{tag}"
+
+
+def isolated(text: str) -> str:
+    """`text`, kept from turning what stands beside it where some of it runs from right to left."""
+    is_plain = not any(unicodedata.bidirectional(sign) in _RIGHT_TO_LEFT for sign in text)
+    return text if is_plain else f"{_ISOLATE}{text}{_END}"
 
 
 def units(text: str) -> int:
@@ -28,38 +74,15 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def headline(status: Status) -> str:
-    """The status as one short sentence."""
-    version = f"Ollama {status.version}" if status.version else "Ollama"
-    match status.state:
-        case State.UNKNOWN:
-            return "Looking for Ollama…"
-        case State.NOT_INSTALLED:
-            return status.path_problem or "Ollama is not installed"
-        case State.STOPPED:
-            if status.meant_url:
-                return f"Ollama is not running; ollamaUrl should be {shorten(status.meant_url, OWNER_UNITS)}"
-            held = f"; the port is held by {shorten(status.owner, OWNER_UNITS)}" if status.owner else ""
-            return f"Ollama is not running{held}"
-        case State.STARTING:
-            return f"Ollama is starting… {status.waits_for}" if status.waits_for else "Ollama is starting…"
-        case State.STOPPING:
-            return "Ollama is stopping…"
-        case State.BACKOFF:
-            return "Ollama crashed and will be started again"
-        case State.FAILED:
-            return f"Ollama is not running: {status.failure.message if status.failure else 'it failed'}"
-        case State.RUNNING | State.EXTERNAL:
-            return _up(status, version)
+def _is_open(text: str) -> bool:
+    return text.rfind(_ISOLATE) > text.rfind(_END)
 
 
-def _up(status: Status, version: str) -> str:
-    if not status.is_running:
-        return f"{version} has ended"
-    if status.error:
-        return f"{version} does not answer ({status.error})"
-    whose = f"pid {status.pid}" if status.state is State.RUNNING else "not started here"
-    if status.failure:
-        return f"{version} is still running ({whose}): {status.failure.title}"
-    loaded = f", {', '.join(status.loaded[:_MOST_NAMES])} loaded" if status.loaded else ""
-    return f"{version} is running ({whose}){loaded}"
+def _head(text: str, most: int) -> str:
+    # Half a surrogate pair at the cut is dropped.
+    return text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore")
+
+
+def _tail(text: str, most: int) -> str:
+    encoded = text.encode("utf-16-le")
+    return encoded[max(0, len(encoded) - 2 * most) :].decode("utf-16-le", "ignore")

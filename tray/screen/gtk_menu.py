@@ -3,11 +3,11 @@
 Tray hosts read the menu over the bus (com.canonical.dbusmenu), each entry by a number, and a click may still be on its
 way when the entries change. libdbusmenu's client, in Xfce's panel among others, frees the menu that it is showing when
 it gets another root, and crashes if a click on it is being handled: "invalid unclassed pointer in cast to
-'DbusmenuGtkMenu'". So the root stays for ever, and an entry stays as long as its key does.
+'DbusmenuGtkMenu'". So the root stays for ever, and an entry stays as long as its name does.
 
-Logic of a change: the entries of each level are matched by their shape, which is their key and their kind. What matches
-gets its new label, state and mark at once; no host minds that. Entries that come or go move those below them, so that
-waits until the menu is closed, and until the last click is over.
+Logic of a change: the entries of each level are matched by their shape, which is their name and their kind. What
+matches gets its new label, state and mark at once; no host minds that. Entries that come or go move those below them,
+so that waits until the menu is closed, and until the last click is over.
 """
 
 from __future__ import annotations
@@ -211,4 +211,4 @@ class _Entry:
 
 def _shape(item: Item) -> _Shape:
     """What makes two items one entry: the rest of them can be changed in place."""
-    return item.key, item is SEPARATOR, item.checked is not None, bool(item.children)
+    return item.name, item is SEPARATOR, item.checked is not None, bool(item.children)

@@ -11,6 +11,8 @@ the time it names: call it in a thread, never on the UI's nor on the loop's.
 - `stop_at_login()`: remove the entry; fine if there is none. Raises OSError.
 - `open_path(path)`: show a folder or a text file in the user's own program; False if there is none, or it fails within
   2 s. It lives on without us.
+- `open_url(url)`: show a page of the web, by its http or https address, in the user's browser; as `open_path`. False
+  also for any other address, which could start a program.
 - `copy_text(text)`: put a text on the clipboard, 6 s at most; False if that is impossible.
 - `choose_file(title, folder)`: ask for a file, beginning in `folder`; its path, or None if the person cancels. Blocks
   as long as the dialog is open. Raises FileNotFoundError, with a sentence, where no dialog can be shown, and OSError.
@@ -38,6 +40,7 @@ if sys.platform == "win32":
         login_command,
         notify,
         open_path,
+        open_url,
         session_has_tray,
         start_at_login,
         starts_at_login,
@@ -53,6 +56,7 @@ elif sys.platform == "darwin":
         login_command,
         notify,
         open_path,
+        open_url,
         session_has_tray,
         start_at_login,
         starts_at_login,
@@ -68,6 +72,7 @@ else:
         login_command,
         notify,
         open_path,
+        open_url,
         session_has_tray,
         start_at_login,
         starts_at_login,
@@ -83,6 +88,7 @@ __all__ = [
     "login_command",
     "notify",
     "open_path",
+    "open_url",
     "session_has_tray",
     "start_at_login",
     "starts_at_login",

@@ -68,6 +68,10 @@ def open_path(path: str) -> bool:
     return _run(["/usr/bin/open", os.path.abspath(path)]) is not None
 
 
+def open_url(url: str) -> bool:
+    return desktop_text.is_web_address(url) and _run(["/usr/bin/open", url]) is not None
+
+
 def copy_text(text: str) -> bool:
     # Without a locale, as a program started from the Finder, pbcopy would read MacRoman.
     environment = {**os.environ, "LC_ALL": "en_US.UTF-8"}

@@ -64,7 +64,15 @@ def open_path(path: str) -> bool:
     path = os.path.abspath(path)
     if not os.path.exists(path):
         return False
-    return any(_open_with([program, *options, path]) for program, *options in _OPENERS if shutil.which(program))
+    return _open(path)
+
+
+def open_url(url: str) -> bool:
+    return desktop_text.is_web_address(url) and _open(url)
+
+
+def _open(what: str) -> bool:
+    return any(_open_with([program, *options, what]) for program, *options in _OPENERS if shutil.which(program))
 
 
 def _open_with(command: list[str]) -> bool:

@@ -171,6 +171,16 @@ def open_path(path: str) -> bool:
     return True
 
 
+def open_url(url: str) -> bool:
+    if not desktop_text.is_web_address(url):
+        return False
+    try:
+        os.startfile(url)  # noqa: S606 - the user's own browser is the purpose
+    except OSError:
+        return False
+    return True
+
+
 def copy_text(text: str) -> bool:
     try:
         with _clipboard():

@@ -381,6 +381,19 @@ def test_a_path_that_is_not_there_is_not_opened(programs: Programs, home: Path) 
     assert not said.exists()
 
 
+def test_a_web_address_is_opened_exactly(programs: Programs) -> None:
+    said = programs.add("xdg-open")
+    assert desktop.open_url("https://example.com/a?b=c&d#e")
+    assert arguments(said) == ["https://example.com/a?b=c&d#e"]
+
+
+@pytest.mark.parametrize("what", ["/etc/passwd", "file:///etc/passwd", "ftp://x", "-x", "https://", "https://x y", ""])
+def test_what_is_no_web_address_is_not_opened(programs: Programs, what: str) -> None:
+    said = programs.add("xdg-open")
+    assert not desktop.open_url(what)
+    assert not said.exists()
+
+
 def test_a_viewer_that_stays_open_is_left_alone(programs: Programs, home: Path) -> None:
     """It counts as opened, holds nobody up, has a session of its own, and is reaped when it ends."""
     gate = home / "gate"

@@ -257,6 +257,11 @@ def test_a_path_that_is_not_there_is_not_opened(tmp_path: Path) -> None:
     assert not desktop.open_path(str(tmp_path / "gone"))
 
 
+@pytest.mark.parametrize("what", [r"C:\Windows\notepad.exe", "ms-settings:", "https://x y"])
+def test_what_is_no_web_address_is_not_opened(what: str) -> None:
+    assert not desktop.open_url(what)
+
+
 def test_what_is_opened_does_not_stand_in_our_folder(tmp_path: Path) -> None:
     """Windows would not let an upgrade replace it."""
     script, said = tmp_path / "stands.bat", tmp_path / "where.txt"

@@ -19,7 +19,7 @@ import pytest
 
 from core.errors import ConfigError
 from core.logs.segments import Caps
-from core.settings.edit import write_settings, write_sidecar
+from core.settings.edit import create_sidecar, write_settings, write_sidecar
 from core.settings.paths import Paths
 from core.settings.reader import Settings, SettingsReader, SidecarSettings
 from tests import tied
@@ -895,6 +895,14 @@ def test_file_that_never_rests_is_an_error(paths: Paths) -> None:
 
 def _save(paths: Paths, text: str) -> None:
     paths.settings.write_text(json.dumps({"x": text}))
+
+
+def test_an_empty_sidecar_file_is_made_once_and_never_in_the_place_of_another(paths: Paths) -> None:
+    create_sidecar(paths)
+    assert json.loads(paths.sidecar.read_text()) == {}
+    write_sidecar(paths, {"port": 5007})
+    create_sidecar(paths)
+    assert json.loads(paths.sidecar.read_text()) == {"port": 5007}
 
 
 def test_writers_at_the_same_time_lose_nothing(paths: Paths) -> None:

@@ -1,0 +1,87 @@
+"""The status in words: a headline of a few, and what more there is to say."""
+
+from __future__ import annotations
+
+import re
+
+from core.ollama.error_texts import TIMED_OUT
+from core.supervision.state import State, Status
+from core.text import in_sentences
+from tray.menu.words import cut_name, isolated, shorten
+
+_VERSION_UNITS = 14
+_MOST_NAMES = 10
+_TOOLTIP_NAME_UNITS = 60
+# " (pid 7)" and " (pid 7, user bob)", as `core.ollama.listener` says whose a port is.
+_PID = re.compile(r" \(pid \d+(?:, (user [^()]*))?\)")
+_ENDED = re.compile(r"Ollama (?:ended with exit code|was ended by) \S+: ")
+_HEADLINES = {
+    State.UNKNOWN: "Looking for Ollama…",
+    State.NOT_INSTALLED: "Ollama is not installed",
+    State.STOPPED: "Ollama is not running",
+    State.STARTING: "Ollama is starting…",
+    State.STOPPING: "Ollama is stopping…",
+    State.BACKOFF: "Ollama crashed and will be started again",
+}
+_FAILURES = {"crashed": "Ollama crashed", "crash_loop": "Ollama keeps crashing"}
+
+
+def headline(status: Status) -> str:
+    """The status in at most 50 UTF-16 units. `detail` has what more there is to say."""
+    match status.state:
+        case State.NOT_INSTALLED if status.path_problem:
+            return "Ollama was not found where the settings say"
+        case State.FAILED:
+            return _FAILURES.get(status.failure.code if status.failure else "", "Ollama could not be started")
+        case State.RUNNING | State.EXTERNAL:
+            return _up(status)
+        case state:
+            return _HEADLINES[state]
+
+
+def _up(status: Status) -> str:
+    ollama = f"Ollama {shorten(status.version, _VERSION_UNITS)}" if status.version else "Ollama"
+    if not status.is_running:
+        return f"{ollama} has ended"
+    if status.error:
+        return f"{ollama} does not answer"
+    if status.state is State.EXTERNAL:
+        return f"{ollama} is running, not started here"
+    return f"{ollama} is still running" if status.failure else f"{ollama} is running"
+
+
+def detail(status: Status) -> str | None:
+    """What more there is to say about the state, of any length; None if the headline says all."""
+    match status.state:
+        case State.NOT_INSTALLED:
+            return status.path_problem
+        case State.STOPPED if status.meant_url:
+            return f"ollamaUrl should be {status.meant_url}"
+        case State.STOPPED if status.owner:
+            return f"Its port is held by {isolated(status.owner)}"
+        case State.STOPPED:
+            return status.cause
+        case State.STARTING:
+            return status.waits_for
+        case State.BACKOFF | State.FAILED:
+            return status.failure.message if status.failure else None
+        case State.RUNNING | State.EXTERNAL if status.is_running and status.error:
+            return status.cause or (None if status.error == TIMED_OUT else status.error)
+        case State.RUNNING if status.failure:
+            return status.failure.message
+        case State.UNKNOWN | State.RUNNING | State.STOPPING | State.EXTERNAL:
+            return None
+
+
+def detail_in_short(status: Status) -> str | None:
+    """The detail for a narrow line: without process numbers, and without what the headline has said already."""
+    text = detail(status)
+    return _PID.sub(lambda found: f" ({found[1]})" if found[1] else "", _ENDED.sub("", text)) if text else None
+
+
+def sentence(status: Status) -> str:
+    """All that there is to say, in one or two sentences. `headline` comes first."""
+    if told := detail(status):
+        return in_sentences(f"{headline(status)}.", told)
+    loaded = [isolated(cut_name(name, _TOOLTIP_NAME_UNITS)) for name in status.loaded[:_MOST_NAMES]]
+    return f"{headline(status)}, {', '.join(loaded)} loaded" if loaded and status.is_running else headline(status)
