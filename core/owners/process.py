@@ -23,8 +23,7 @@ from core.owners.logs import FolderLogs
 from core.owners.run_record import NewerVersion, RunRecord, read_record, sweep_drafts
 from core.platform import GUARDED, ask_shim, birth, end_orphans, has_guard, kill, members, watch_end
 from core.platform.usage import descendants
-from core.shim.record import SHIM_KILLED, record_killed_shim
-from core.shim.successor import WATCHERS_KILLED
+from core.shim.record import SHIM_KILLED, WATCHERS_KILLED, record_killed_shim
 from core.threads.single_flight import SingleFlight, within
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from core.logs.segments import Caps
 from core.platform import Tree, birth, merged_environment, unlink_private
 from core.platform.event import Event
 from core.shim.pump import Pump
-from core.shim.record import VERSION, cannot_be_ended, now, update_record, write_record
+from core.shim.record import EXITED, STOPPED, VERSION, cannot_be_ended, now, update_record, write_record
 from core.shim.spec import NewerVersion, Spec
 from core.shim.spool import Spool
 from core.shim.successor import LogSuccessor
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
     from core.shim.record import Pipe, Record
 
-STOPPED, EXITED = "stopped", "exited"
 _LEFTOVER_GRACE_SECONDS = 1.0
 _DRAIN_SECONDS = 2.0
 _KILL_SECONDS = 2.0

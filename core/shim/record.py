@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the run records that this release writes; it reads all up to this one. `core.shim.spec` says when it rises."""
 
-SHIM_KILLED = "shim killed"
+STOPPED, EXITED, SHIM_KILLED = "stopped", "exited", "shim killed"
+"""The values of `reason`: Ollama was stopped, ended by itself, or lost its shim."""
+GUARD_STOPPED_IT = "The shim was killed; its guard stopped Ollama and everything it had started."
+WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what they had left of Ollama."
 _READ_SECONDS = 1.0
 _POLL_SECONDS = 0.05
 

@@ -13,7 +13,7 @@ import time
 from core.logs.segments import Caps
 from core.platform.successor import Successor
 from core.shim.pump import Pump
-from core.shim.record import cannot_be_ended, record_killed_shim, record_of, write_record
+from core.shim.record import GUARD_STOPPED_IT, cannot_be_ended, record_killed_shim, record_of, write_record
 from core.shim.writer import LogWriter
 
 TYPE_CHECKING = False
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from core.logs.redact import Redactor
     from core.shim.record import Pipe
 
-GUARD_STOPPED_IT = "The shim was killed; its guard stopped Ollama and everything it had started."
-WATCHERS_KILLED = "The shim and its guard were killed; the sidecar ended what they had left of Ollama."
 _DRAIN_SECONDS = 0.5
 
 

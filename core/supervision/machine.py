@@ -12,7 +12,7 @@ from typing import assert_never
 
 from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
 from core.owners.process import Managed
-from core.shim.main import STOPPED
+from core.shim.record import STOPPED
 from core.supervision import attempt, interpret, messages, preflight
 from core.supervision.attempt import Attempt
 from core.supervision.backoff import Backoff

@@ -11,9 +11,7 @@ import psutil
 from core.logs.segments import PREFIX_BYTES
 from core.owners.run_record import RunRecord
 from core.platform import birth
-from core.shim.main import EXITED, STOPPED
-from core.shim.record import SHIM_KILLED
-from core.shim.successor import GUARD_STOPPED_IT, WATCHERS_KILLED
+from core.shim.record import EXITED, GUARD_STOPPED_IT, SHIM_KILLED, STOPPED, WATCHERS_KILLED
 from tests.beds.wire import JsonObject, listens
 from tests.chaos.place import Place
 

@@ -24,7 +24,7 @@ from core.owners.shim_start import Plan
 from core.settings.paths import Paths
 from core.settings.reader import Settings, SettingsReader
 from core.settings.schema import SidecarSettings
-from core.shim.main import EXITED
+from core.shim.record import EXITED
 from core.supervision import messages
 from core.supervision.observer import Observation, Observer, Setup
 from core.supervision.tasks import Tasks

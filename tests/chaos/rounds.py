@@ -12,8 +12,7 @@ from random import Random
 
 import psutil
 
-from core.shim.main import EXITED
-from core.shim.record import SHIM_KILLED
+from core.shim.record import EXITED, SHIM_KILLED
 from tests.beds.wire import Answer
 from tests.chaos.conftest import Chance
 from tests.chaos.invariants import settle

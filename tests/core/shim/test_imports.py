@@ -1,4 +1,7 @@
-"""What a shim has in memory: the standard library and as little of ours as it needs, since there is one per Ollama."""
+"""What a shim has in memory: the standard library and as little of ours as it needs, since there is one per Ollama.
+
+And what the sidecar has of the shim: the words of its files, not its work.
+"""
 
 from __future__ import annotations
 
@@ -23,3 +26,9 @@ def test_a_shim_imports_the_standard_library_and_its_own_rooms_only() -> None:
     assert tops - set(sys.stdlib_module_names) == set()
     assert tops & NOT_IN_A_SHIM == set()
     assert [name for name in ours if name.startswith(("core.platform.desktop", "core.platform.sockets"))] == []
+
+
+def test_the_sidecar_imports_no_more_of_the_shim_than_its_spec_and_its_record() -> None:
+    code = "import sys, api.__main__; print(*sorted(name for name in sys.modules if name.startswith('core.shim')))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["core.shim", "core.shim.record", "core.shim.spec"]

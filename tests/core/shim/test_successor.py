@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.logs.segments import Caps
-from core.shim.main import STOPPED
-from core.shim.record import SHIM_KILLED, record_killed_shim, write_record
-from core.shim.successor import GUARD_STOPPED_IT
+from core.shim.record import GUARD_STOPPED_IT, SHIM_KILLED, STOPPED, record_killed_shim, write_record
 from core.shim.writer import LogWriter
 from tests import tied
 
