@@ -132,7 +132,11 @@ async def serve(
 
 @contextmanager
 def _stop_signals() -> Iterator[asyncio.Future[int]]:
-    """A future that the first stop signal resolves; the old handlers come back at the end. Main thread only."""
+    """A future that the first stop signal resolves. Main thread only.
+
+    At the end stop signals are ignored from then on. The process is about to end, and one that is repeated would have
+    it end by the signal or with a traceback, and not in order.
+    """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
 
@@ -143,12 +147,14 @@ def _stop_signals() -> Iterator[asyncio.Future[int]]:
     def note(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(resolve, number)
 
-    old = {number: signal.signal(number, note) for number in stop_signals.handled()}
+    numbers = stop_signals.handled()
+    for number in numbers:
+        signal.signal(number, note)
     try:
         yield stopped
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

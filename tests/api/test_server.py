@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -175,9 +176,14 @@ def test_a_signal_repeated_in_haste_still_ends_it_in_order(tmp_path: Path, numbe
     place = Place(tmp_path)
     with place.sidecar() as sidecar:
         assert ask(sidecar, "POST", "start").status == 200
-        for _ in range(20):
+        deadline = time.monotonic() + DEADLINE
+        while sidecar.process.poll() is None:
+            assert time.monotonic() < deadline
             ask_to_end(sidecar.process, number)
-        assert sidecar.process.wait(DEADLINE) == 0
+            # Some reach it in its very last steps, after it has served.
+            with suppress(subprocess.TimeoutExpired):
+                sidecar.process.wait(0.001)
+        assert sidecar.process.returncode == 0
         assert "Traceback" not in sidecar.errors.read_text()
         assert not listens(place.port)
 

@@ -152,6 +152,16 @@ async def test_a_signal_ends_it_while_the_toolkit_has_the_main_thread_and_the_se
         assert not rig.is_listening
 
 
+async def test_signals_repeated_to_its_very_end_leave_the_end_in_order(rig: Rig, desk: Desk) -> None:
+    async with running(rig, desk) as (program, tray):
+        await until_look(tray, "down")
+        deadline = time.monotonic() + 8
+        while program.process.poll() is None and time.monotonic() < deadline:
+            program.process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.001)
+        assert program.process.poll() == 0, program.said
+
+
 async def test_a_second_instance_has_the_first_show_itself(rig: Rig, desk: Desk) -> None:
     async with running(rig, desk) as (first, _):
         await first.url()

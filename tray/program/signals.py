@@ -15,7 +15,8 @@ class SignalWatch:
     """Calls back, once or twice and on any thread, for each signal that asks the program to end. A context manager.
 
     The interpreter's C handler writes the number to a socket at once, whatever the main thread does: signal(3),
-    `signal.set_wakeup_fd`. Make it and leave it on the main thread.
+    `signal.set_wakeup_fd`. Make it and leave it on the main thread. Once it is left, stop signals are ignored: the
+    program is about to end, and one that is repeated must not keep it from ending in order.
     """
 
     def __init__(self, on_signal: Callable[[int], None]) -> None:
@@ -33,7 +34,7 @@ class SignalWatch:
 
     def __exit__(self, *_: object) -> None:
         for number in self._numbers:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
         self._writer.close()
         self._thread.join()
