@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import os
 import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
+
+PORTS = "AURA_TEST_PORTS"
+PORT_TRIES = 100
+_first, _, _last = os.environ.get(PORTS, "0-0").partition("-")
+# The system chooses where the port is 0.
+_ports = itertools.cycle(range(int(_first), int(_last) + 1))
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -57,10 +66,17 @@ def call(
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on 127.0.0.1 that nobody listens on at this moment.
+
+    Where `$AURA_TEST_PORTS` names a range, such as `20000-25999`, it is the next free one of these. Runs side by side
+    get a range each: else one may be given the port that another has just been given, and not yet taken.
+    Raises `RuntimeError` if none of the next hundred is free.
+    """
+    for port in itertools.islice(_ports, PORT_TRIES):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise RuntimeError(f"{PORT_TRIES} ports were all taken")
 
 
 def listens(port: int) -> bool:
