@@ -67,6 +67,8 @@ class Wine:
             "DISPLAY": display,
             "PYTHONPATH": ";".join(map(windows_path, (self.site, *imports))),
             "PYTHONPYCACHEPREFIX": windows_path(cache.folder() / "windows-bytecode"),
+            # Without bytecode each program that starts compiles all that it imports, which is most of what it does.
+            "PYTHONDONTWRITEBYTECODE": "",
             "AURA_BED_CACHE": windows_path(cache.folder()),
             WINDOWS_FOLDER: windows_path(self.ollama.parent),
             # What the OpenMP of this Ollama asks of the processor, Wine cannot answer.
