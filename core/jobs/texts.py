@@ -10,7 +10,7 @@ WAITS_FOR_OLLAMA = "Waits for Ollama, which does not answer; given up after 24 h
 WAITS_FOR_START = "Waits for Ollama to start"
 
 # Ollama's own words, in lower case, and what to do about them.
-_MAKE_ROOM = "Make room on the disk that holds Ollama's models, and pull again: it goes on where it stopped."
+_MAKE_ROOM = "Make room on the disk that holds Ollama's models, and pull again."
 _CONNECTION = "See to the connection, and pull again: it goes on where it stopped."
 _REACH = "See whether the registry can be reached from this machine, and pull again."
 _WAYS_OUT = {

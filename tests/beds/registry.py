@@ -50,6 +50,8 @@ class Registry:
     open: int = 0
     """Downloads that are under way."""
     most_open: int = 0
+    config_bytes: int = 0
+    """The length of the configuration that the model offered last has as a further layer."""
     requests: list[str] = field(default_factory=list)
     _manifests: dict[str, bytes] = field(default_factory=dict)
     _blobs: dict[str, Blob] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Registry:
                 "rootfs": {"type": "layers", "diff_ids": digests},
             }
         ).encode()
+        self.config_bytes = len(config)
         entries = [
             self._entry(f"application/vnd.ollama.image.{_KINDS[min(place, len(_KINDS) - 1)]}", digest)
             for place, digest in enumerate(digests)
@@ -91,6 +94,12 @@ class Registry:
     def name(self, model: str) -> str:
         """How a pull of that model is asked for."""
         return f"http://{self.host}/library/{model}"
+
+    def models_of(self, file: str) -> set[str]:
+        """The models, by their full names, that have a layer which Ollama keeps in a file of that name."""
+        digest = file.replace("-", ":", 1).encode()
+        names = [name for name, manifest in self._manifests.items() if digest in manifest]
+        return {f"{self.host}/library/{name}" for name in names}
 
     async def until(self, holds: Callable[[], bool], within: float = 8.0) -> None:
         """Return once it holds; TimeoutError after `within` seconds. Looked at whenever something is sent or ends."""

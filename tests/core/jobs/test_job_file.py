@@ -15,6 +15,7 @@ from core.jobs.job import Job, JobState
 from core.jobs.job_file import KeptJob, NewerJobs
 from core.ollama.model_name import ModelName
 from core.settings.paths import Paths
+from tests import tied
 
 NAME = ModelName.parse("http://127.0.0.1:5000/library/tiny:q4")
 
@@ -82,4 +83,11 @@ def test_a_file_of_a_later_version_is_told(paths: Paths) -> None:
 @pytest.mark.parametrize("content", ["[]", "null", '{"version":1,"jobs":{}}', "[" * 100_000, '{"jobs":[]}'])
 def test_a_file_of_another_shape_holds_no_jobs(paths: Paths, content: str) -> None:
     job_file.write(paths, content)
+    assert job_file.read(paths) == []
+
+
+@tied.posix("modes of files")
+def test_a_list_that_others_may_have_written_is_not_used(paths: Paths) -> None:
+    job_file.write(paths, job_file.encoded([kept()]))
+    job_file.job_path(paths).chmod(0o666)
     assert job_file.read(paths) == []

@@ -14,7 +14,7 @@ import pytest
 from core.errors import NoSuchJob, PullFailed, RegistryNotAllowed
 from core.events.history import EventType
 from core.jobs.job import Job, JobState
-from core.jobs.jobs import PROGRESS_SECONDS
+from core.jobs.jobs import MOST_PENDING, PROGRESS_SECONDS
 from core.ollama.model_name import ModelName
 from core.sidecar import Sidecar
 from core.supervision.state import State
@@ -304,3 +304,19 @@ async def test_news_of_a_job_reach_a_reader_at_once(shop: Registry, rig: Rig) ->
     print(f"event to reader: median {statistics.median(delays) * 1000:.2f} ms, worst {max(delays) * 1000:.2f} ms")
     assert len(delays) >= 10
     assert statistics.median(delays) < 0.05
+
+
+async def test_a_hundred_may_wait_and_no_more(shop: Registry, rig: Rig) -> None:
+    blobs = [blob for each in range(2) for blob in shop.add(f"m{each}:latest", [weights(each, 2 * MB)])]
+    for blob in blobs:
+        blob.hold_at = MB
+    async with rig.running() as core:
+        await core.ollama.start()
+        for each in range(MOST_PENDING):
+            await core.jobs.pull(named(shop, f"m{each}"))
+        with pytest.raises(PullFailed, match="100 downloads wait already"):
+            await core.jobs.pull(named(shop, "one-more"))
+        joined = await core.jobs.pull(named(shop, "m99"))
+        assert joined.state is JobState.QUEUED, "one of those that wait is joined all the same"
+        for job in core.jobs.all:
+            await core.jobs.cancel(job.id)
