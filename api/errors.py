@@ -23,6 +23,8 @@ STATUS_OF = {
     errors.ModelError.code: 409,
     # As Aura's own backend answers.
     errors.DeleteFailed.code: 400,
+    errors.PullFailed.code: 400,
+    errors.NoSuchJob.code: 404,
     errors.ModelInUse.code: 409,
     errors.NotRunning.code: 409,
     errors.AlreadyRunning.code: 409,

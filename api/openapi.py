@@ -29,7 +29,8 @@ _IN_PATH: dict[str, _Json] = {
         "type": "string",
         "pattern": PATTERN,
         "description": "A model's name, percent-encoded: [host[:port]/][namespace/]model[:tag].",
-    }
+    },
+    "job": {"type": "string", "pattern": "^[0-9a-f]{12}$", "description": "The id of a job."},
 }
 """The JSON Schema of each parameter of a path."""
 

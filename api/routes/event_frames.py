@@ -15,8 +15,9 @@ import msgspec
 
 from api.http.body import encoded
 from api.http.streams import framed, place_only
-from api.schemas import sample_body, status_body
+from api.schemas import job_body, sample_body, status_body
 from core.events.history import EventType
+from core.jobs.job import Job
 from core.metrics.instance import Now
 from core.sidecar import Sidecar
 from core.supervision.report import DEFAULT_INSTANCE
@@ -101,6 +102,9 @@ class EventFrames:
                 body |= msgspec.to_builtins(status_body(data))
             case Now():
                 body |= msgspec.to_builtins(sample_body(data))
+            case Job():
+                # Inside, since both a job and an event have an id.
+                body["job"] = msgspec.to_builtins(job_body(data))
             case _:
                 body |= msgspec.to_builtins(data or {})
         return framed(encoded(body).decode(), event=type, id=body["id"] if is_place else None)

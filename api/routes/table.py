@@ -13,6 +13,7 @@ from api.openapi import answers, document
 from api.routes.app import AppRoutes
 from api.routes.events import EventRoutes
 from api.routes.health import HealthRoutes
+from api.routes.jobs import JobRoutes
 from api.routes.lifecycle import LifecycleRoutes
 from api.routes.logs import LogRoutes
 from api.routes.metrics import MetricsRoutes
@@ -31,6 +32,7 @@ class Routes:
             LifecycleRoutes(core),
             LogRoutes(core, self.streams),
             ModelRoutes(core),
+            JobRoutes(core),
             HealthRoutes(core),
             EventRoutes(core, self.streams),
             MetricsRoutes(core),

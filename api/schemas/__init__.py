@@ -9,6 +9,7 @@ from __future__ import annotations
 from api.schemas.app import DescriptionBody, HealthBody, ShownBody
 from api.schemas.common import ProblemBody, ServerEventBody
 from api.schemas.health import OllamaHealthBody, health_body
+from api.schemas.jobs import JobBody, JobsBody, PulledBody, job_body
 from api.schemas.lifecycle import StartedBody, StatusBody, StoppedBody, status_body
 from api.schemas.logs import LogsBody
 from api.schemas.metrics import MetricsBody, metrics_body, sample_body
@@ -31,6 +32,8 @@ from api.schemas.models import (
 __all__ = [
     "DescriptionBody",
     "HealthBody",
+    "JobBody",
+    "JobsBody",
     "LoadedModelsBody",
     "LogsBody",
     "MetricsBody",
@@ -41,6 +44,7 @@ __all__ = [
     "ModelsBody",
     "OllamaHealthBody",
     "ProblemBody",
+    "PulledBody",
     "RecommendedModelsBody",
     "ServerEventBody",
     "ShownBody",
@@ -50,6 +54,7 @@ __all__ = [
     "changed_body",
     "health_body",
     "info_body",
+    "job_body",
     "loaded_body",
     "metrics_body",
     "models_body",

@@ -40,6 +40,11 @@ include-path = "/api/ollama/wait"
 parameters = { "query.maxRetries" = 1 }
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 503]
 
+# 400 is also what Aura's backend answers where a model cannot be pulled; 403 is for a registry that is not allowed.
+[[operations]]
+include-path = "/api/ollama/models/{model}/pull"
+checks.positive_data_acceptance.expected-statuses = [200, 202, 400, 403]
+
 # 400 is also what Aura's backend answers where a model cannot be deleted.
 [[operations]]
 include-path = "/api/ollama/models/{model}"
