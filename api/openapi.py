@@ -61,6 +61,7 @@ class Operation:
     errors: tuple[int, ...]
     needs_token: bool
     is_private: bool
+    body: type[msgspec.Struct] | None = None
 
 
 _OPERATIONS: dict[Any, Operation] = {}
@@ -74,6 +75,7 @@ def answers(
     errors: tuple[int, ...] = (),
     needs_token: bool = False,
     is_private: bool = False,
+    body: type[msgspec.Struct] | None = None,
 ) -> Callable[[_F], _F]:
     """Describe a handler by the body of its 200, or by the body of each status of success.
 
@@ -81,12 +83,13 @@ def answers(
     `@answers(EVENT_STREAM)`, `@answers(Text("text/plain"))`.
 
     Set `needs_token` for every call that can decide which program is run, or with which environment. Set `is_private`
-    for a read that is allowed only to this user's programs, or with the token; every mutation is anyway.
+    for a read that is allowed only to this user's programs, or with the token; every mutation is anyway. `body` is the
+    JSON that the request must have.
     """
     successes = success if isinstance(success, Mapping) else {200: success}
 
     def describe(handler: _F) -> _F:
-        _OPERATIONS[handler] = Operation(successes, query or {}, headers or {}, errors, needs_token, is_private)
+        _OPERATIONS[handler] = Operation(successes, query or {}, headers or {}, errors, needs_token, is_private, body)
         return handler
 
     return describe
@@ -117,7 +120,8 @@ def document(routes: Iterable[web.RouteDef]) -> bytes:
         if declared is None:
             raise LookupError(f"{route.method} {route.path} has a handler without @answers")
         table.append((route, declared))
-    shapes = {_shape(body) for _, known in table for body in known.successes.values()} | {ProblemBody}
+    shapes = {_shape(body) for _, known in table for body in known.successes.values()}
+    shapes |= {known.body for _, known in table} | {ProblemBody}
     ordered = sorted(filter(None, shapes), key=lambda shape: shape.__name__)
     _, schemas = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     paths: _Json = {}
@@ -153,7 +157,7 @@ def _operation(route: web.RouteDef, known: Operation) -> _Json:
     parameters = [("path", name, _IN_PATH[name]) for name in re.findall(r"{(\w+)}", route.path)]
     parameters += [("query", *each) for each in known.query.items()]
     parameters += [("header", *each) for each in known.headers.items()]
-    return {
+    described: _Json = {
         "operationId": getattr(route.handler, "__name__", route.path),
         "summary": (getattr(route.handler, "__doc__", None) or "").partition("\n")[0],
         "parameters": [
@@ -164,6 +168,10 @@ def _operation(route: web.RouteDef, known: Operation) -> _Json:
         "responses": {str(status): _success(status, body) for status, body in sorted(known.successes.items())}
         | {str(status): _response(status, "application/problem+json", ProblemBody) for status in sorted(failures)},
     }
+    if known.body:
+        schema = {"$ref": f"#/components/schemas/{known.body.__name__}"}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return described
 
 
 def _success(status: int, body: Body) -> _Json:

@@ -10,6 +10,7 @@ import asyncio
 from core.events.history import EventHistory
 from core.jobs.jobs import Jobs
 from core.metrics.meters import Meters
+from core.models.gpu import GpuSettings
 from core.models.models import Changed, Models
 from core.ollama.model_name import ModelName
 from core.owners.logs import logs_of
@@ -23,8 +24,8 @@ class Sidecar:
     """Everything of one data folder. Belongs to one loop; make it before or on that, and `run` it once, as a task.
 
     `settings` is the program's one reader of these, `events` the history of what happens, which every room publishes
-    to, `fleet` the supervised instances, `models` what they have, `jobs` the pulls of more, and `metrics` what they
-    cost and how they answer.
+    to, `fleet` the supervised instances, `models` what they have, `gpu` what they compute on, `jobs` the pulls of more,
+    and `metrics` what they cost and how they answer.
     """
 
     def __init__(self, paths: Paths, settings: SettingsReader | None = None) -> None:
@@ -33,6 +34,7 @@ class Sidecar:
         self.settings: SettingsReader = self.fleet.settings
         self.events: EventHistory = self.fleet.events
         self.models = Models(self.fleet)
+        self.gpu = GpuSettings(paths, self.settings)
         self.jobs = Jobs(paths, self.fleet, self.events)
         self.fleet.start_environment = self.jobs.start_environment
         self.metrics = Meters(self.fleet, self.events, lambda instance: logs_of(paths, instance))

@@ -12,6 +12,7 @@ from api.http.streams import Streams
 from api.openapi import answers, document
 from api.routes.app import AppRoutes
 from api.routes.events import EventRoutes
+from api.routes.gpu import GpuRoutes
 from api.routes.health import HealthRoutes
 from api.routes.jobs import JobRoutes
 from api.routes.lifecycle import LifecycleRoutes
@@ -34,6 +35,7 @@ class Routes:
             ModelRoutes(core),
             JobRoutes(core),
             HealthRoutes(core),
+            GpuRoutes(core),
             EventRoutes(core, self.streams),
             MetricsRoutes(core),
         )

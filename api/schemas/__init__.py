@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from api.schemas.app import DescriptionBody, HealthBody, ShownBody
 from api.schemas.common import ProblemBody, ServerEventBody
+from api.schemas.gpu import GpuConfigBody, GpuStatusBody, gpu_status_body
 from api.schemas.health import OllamaHealthBody, health_body
 from api.schemas.jobs import JobBody, JobsBody, PulledBody, job_body
 from api.schemas.lifecycle import StartedBody, StatusBody, StoppedBody, status_body
@@ -31,6 +32,8 @@ from api.schemas.models import (
 
 __all__ = [
     "DescriptionBody",
+    "GpuConfigBody",
+    "GpuStatusBody",
     "HealthBody",
     "JobBody",
     "JobsBody",
@@ -52,6 +55,7 @@ __all__ = [
     "StatusBody",
     "StoppedBody",
     "changed_body",
+    "gpu_status_body",
     "health_body",
     "info_body",
     "job_body",

@@ -22,8 +22,8 @@ from core.settings import schema
 from core.settings.edit import located
 from core.settings.file import Stamp
 from core.settings.paths import Paths
+from core.settings.schema import DEFAULT_NUM_CTX, AuraSettings, Fault
 from core.settings.schema import DEFAULT_URL as DEFAULT_URL
-from core.settings.schema import AuraSettings, Fault
 from core.settings.schema import SidecarSettings as SidecarSettings
 from core.threads.single_flight import SingleFlight
 
@@ -42,6 +42,10 @@ class Settings:
     ollama_model: str | None = None
     ollama_executable_path: str | None = None
     sidecar: SidecarSettings = field(default_factory=SidecarSettings)
+    ollama_gpu_enabled: bool = True
+    ollama_num_gpu: int = -1
+    ollama_num_ctx: int = DEFAULT_NUM_CTX
+    ollama_gpu_auto_detect: bool = True
 
     @property
     def fingerprint(self) -> str:
@@ -121,7 +125,7 @@ class SettingsReader:
                 # Fail closed: what cannot be used may be the rest of a file that asked for the token.
                 sidecar = msgspec.structs.replace(sidecar, require_token=True)
             self._conceal(sidecar.env)
-            settings = Settings(aura.ollama_url, aura.ollama_model, aura.ollama_executable_path, sidecar)
+            settings = Settings(sidecar=sidecar, **msgspec.structs.asdict(aura))
             reading = Reading(settings, self.problem, self._aura.is_unknown)
             self._last, self._last_at = reading, began
             return reading

@@ -37,6 +37,10 @@ _Seconds = Annotated[float, Meta(gt=0, le=600, description="a number of seconds 
 _Count = Annotated[int, Meta(ge=1, le=_MAX_WHOLE, description="a whole number, 1 or more")]
 _Bytes = Annotated[int, Meta(ge=1 << 16, le=_MAX_WHOLE, description="a whole number of bytes, 65536 or more")]
 
+NumGpu = Annotated[int, Meta(ge=-1, le=10_000, description="a whole number from -1 to 10000")]
+NumCtx = Annotated[int, Meta(ge=0, le=2**31 - 1, description="a whole number from 0 to 2147483647")]
+DEFAULT_NUM_CTX = 4096
+
 
 class AuraSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The keys of `settings.json` that we own. A blank text counts as absent, because Aura writes one for "not set"."""
@@ -44,6 +48,10 @@ class AuraSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ollama_url: Annotated[str, Meta(description="a text of at most 2048 characters", max_length=2048)] = DEFAULT_URL
     ollama_model: _Text = None
     ollama_executable_path: _Text = None
+    ollama_gpu_enabled: _Switch = True
+    ollama_num_gpu: NumGpu = -1
+    ollama_num_ctx: NumCtx = DEFAULT_NUM_CTX
+    ollama_gpu_auto_detect: _Switch = True
 
 
 class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

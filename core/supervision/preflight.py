@@ -23,6 +23,7 @@ from core.errors import (
     SpawnFailed,
     StopFailed,
 )
+from core.ollama.gpu_environment import gpu_environment
 from core.ollama.listener import Listener
 from core.ollama.probe import Answer
 from core.owners.exit import Exit
@@ -72,7 +73,7 @@ def plan(observation: Observation, status: Status, paths: Paths, instance: str, 
         executable=setup.executable,
         url=observation.url,
         port=setup.endpoint.port,
-        env={**added, **sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
+        env={**added, **gpu_environment(setup.settings), **sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
         run_dir=paths.run,
         logs=paths.logs_of(instance),
         caps=sidecar.log_caps,

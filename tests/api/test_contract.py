@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
+from core.models.gpu import detected
+from core.platform.gpu import installed_gpus
 from core.supervision.state import State
 from tests import tied
 from tests.api.serving import Served, serving
@@ -78,6 +81,22 @@ HEALTHY = {
 }
 DOWN = HEALTHY | {"isHealthy": False, "version": None, "availableModels": [], "errorMessage": "Not reachable"}
 INFO = {"name": "tiny", "parameters": None, "modelfile": TEXT, "contextWindow": gguf.CONTEXT}
+# Of this machine, if it has one.
+CARD = detected(installed_gpus())
+GPU: dict[str, object] = {
+    "gpuEnabled": True,
+    "numGpu": -1,
+    "numCtx": 4096,
+    "autoDetect": True,
+    "hasGpu": CARD.name is not None,
+    "gpuName": CARD.name,
+    "vramMB": CARD.memory or 0,
+    "vramFormatted": TEXT if CARD.memory else "N/A",
+    "recommendedNumGpu": -1 if CARD.name else 0,
+    "recommendedNumCtx": CARD.context if CARD.name else 2048,
+    "detectionMethod": TEXT if CARD.name else "NotAvailable",
+    "notes": [],
+}
 RECOMMENDED = [
     ("llama3.2:3b", "2.0 GB", True),
     ("llama3.1:8b", "4.7 GB", True),
@@ -258,3 +277,46 @@ async def test_models_without_a_tag_are_there_under_any_other(rig: Rig) -> None:
             assert body == {"modelName": name, "isAvailable": is_available, "error": None}
         _, info = await call(served, "GET", "models/user%2fother%3aq4/info")
         assert info["name"] == "user/other:q4"
+
+
+async def test_the_graphics_processor_is_told_of_and_set(rig: Rig) -> None:
+    before = json.loads(rig.paths.settings.read_text())
+    async with serving(rig) as served:
+        assert await call(served, "GET", "gpu/status") == (200, GPU)
+        config = {"gpuEnabled": False, "numGpu": 0, "numCtx": 8192, "autoDetect": False}
+        assert await call(served, "PUT", "gpu/config", config) == (200, GPU | config)
+        assert await call(served, "GET", "gpu/status") == (200, GPU | config)
+        written = json.loads(rig.paths.settings.read_text())
+        assert written == before | {
+            "ollamaGpuEnabled": False,
+            "ollamaNumGpu": 0,
+            "ollamaNumCtx": 8192,
+            "ollamaGpuAutoDetect": False,
+        }
+        # Null, and what is left out, stays as it is.
+        partly = {"numGpu": None, "gpuEnabled": True, "numCtx": 8192.0}
+        assert await call(served, "PUT", "gpu/config", partly) == (200, GPU | config | {"gpuEnabled": True})
+        anew = {"numGpu": -1, "numCtx": CARD.context} if CARD.name else {"numGpu": 0, "numCtx": 8192}
+        assert await call(served, "POST", "gpu/auto-detect") == (200, GPU | anew)
+
+
+BAD_CONFIGURATIONS: list[tuple[object, str]] = [
+    ({"numGpu": -2}, "numGpu is '-2'."),
+    ({"numGpu": "5"}, "numGpu is '\"5\"'."),
+    ({"numGpu": 1.5}, "numGpu is '1.5'."),
+    ({"numCtx": 2**31}, "numCtx is '2147483648'."),
+    ({"gpuEnabled": 1}, "gpuEnabled is '1'."),
+    ({"autoDetect": "true"}, "autoDetect is '\"true\"'."),
+    ({"numgpu": 5}, "A name in the body is 'numgpu'."),
+    ([], "The body is '[]'."),
+    (None, "The body is ''."),
+]
+
+
+async def test_a_configuration_that_makes_no_sense_changes_nothing(rig: Rig) -> None:
+    before = rig.paths.settings.read_bytes()
+    async with serving(rig) as served:
+        for body, message in BAD_CONFIGURATIONS:
+            answer = await call(served, "PUT", "gpu/config", body)
+            assert answer == (400, problem(400, message, code="bad_value")), body
+    assert rig.paths.settings.read_bytes() == before

@@ -27,6 +27,12 @@ from tests import tied
 BOM = b"\xef\xbb\xbf"
 ROUNDS = 50
 LONG_AGO_NS = 1_600_000_000_000_000_000
+GPU_KEYS = {
+    "ollamaGpuEnabled": ("1", "true or false"),
+    "ollamaNumGpu": ("-2", "a whole number from -1 to 10000"),
+    "ollamaNumCtx": ("-1", "a whole number from 0 to 2147483647"),
+    "ollamaGpuAutoDetect": ('"yes"', "true or false"),
+}
 OWN_KEYS = ("ollamaUrl", "ollamaModel", "ollamaExecutablePath")
 
 posix_only = tied.posix("the file system there has no such thing")
@@ -277,6 +283,18 @@ def test_wrong_type_in_aura_settings_is_an_error(paths: Paths, key: str) -> None
     most = 2048 if key == "ollamaUrl" else 32_767
     expected = f"{paths.settings}, line 1: `{key}` is 5, but must be a text of at most {most} characters"
     assert problem_of(SettingsReader(paths)).message == expected
+
+
+@pytest.mark.parametrize("key", GPU_KEYS)
+def test_settings_about_the_graphics_processor_are_checked(paths: Paths, key: str) -> None:
+    value, expected = GPU_KEYS[key]
+    paths.settings.write_text(f'{{"{key}": {value}}}')
+    assert problem_of(SettingsReader(paths)).message == (
+        f"{paths.settings}, line 1: `{key}` is {value}, but must be {expected}"
+    )
+    paths.settings.write_text('{"ollamaGpuEnabled": false, "ollamaNumGpu": 3, "ollamaNumCtx": 8192}')
+    settings = SettingsReader(paths).read()
+    assert (settings.ollama_gpu_enabled, settings.ollama_num_gpu, settings.ollama_num_ctx) == (False, 3, 8192)
 
 
 def test_half_characters_are_refused_in_our_keys_only(paths: Paths) -> None:
