@@ -24,6 +24,7 @@ from tray.menu import Act, Command, Facts, View, bare_view, detail, headline, is
 from tray.models import Models
 from tray.places import Places
 from tray.preferences import Preferences
+from tray.pulls import Pulls
 from tray.toasts import Toast, Toaster
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 CONFIRM_SECONDS = 10.0
 _MOST_REMEMBERED = 100
 _OLLAMA_PAGE = "https://ollama.com/download"
+_MODELS_PAGE = "https://ollama.com/library"
 _Action = Callable[[str | None], Coroutine[Any, Any, Toast | None]]
 
 
@@ -60,6 +62,7 @@ class App:
         self._places = Places(core.paths)
         self._preferences = Preferences(core.paths, core.settings, start_at_login)
         self._models = Models(core, lambda names: self._update(loading=names))
+        self._pulls = Pulls(core, lambda pulls: self._update(pulls=pulls), surface.toast)
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
@@ -72,6 +75,7 @@ class App:
                         self._follow(),
                         self._look_for_logs(),
                         self._follow_settings(),
+                        self._pulls.follow(),
                         self._read_login(),
                     )
                 ]
@@ -187,6 +191,9 @@ class App:
             Act.COPY_NAME: lambda model: places.copy(model or "", isolated(model or "")),
             # There is no page for people yet.
             Act.LIST_MODELS: lambda _: places.open_page(f"{facts.api_url}/api/ollama/models"),
+            Act.PULL: lambda model: self._pulls.pull(model or ""),
+            Act.CANCEL_PULL: lambda id: self._pulls.cancel(id or ""),
+            Act.FIND_MODELS: lambda _: places.open_page(_MODELS_PAGE),
             Act.OPEN_NEWEST_LOG: lambda _: self._places.open_newest_log(),
             Act.OPEN_LOGS: lambda _: self._places.open_logs(),
             Act.OPEN_DATA: lambda _: self._places.open_data(),
@@ -231,7 +238,8 @@ class App:
     async def _about(self, _: str | None) -> Toast:
         status = self._facts.status
         ollama = f"{headline(status)} (pid {status.pid})" if status.pid else headline(status)
-        lines = (f"Version {__version__}", ollama, f"Sidecar at {self._facts.api_url}", f"Data in {self._paths.data}")
+        sidecar, data = f"Sidecar at {self._facts.api_url}", f"Data in {isolated(str(self._paths.data))}"
+        lines = (f"Version {__version__}", ollama, sidecar, data)
         return Toast("Aura Ollama", "\n".join(lines), has_lines=True)
 
     async def _show_status(self, _: str | None) -> Toast:

@@ -41,7 +41,8 @@ class Models:
             except CoreError as error:
                 told = _failure(f"{isolated(name)} Was Not Unloaded", error)
             else:
-                told = told if changed.is_done else Toast("Model in Use", changed.message)
+                if not changed.is_done:
+                    told = Toast("Model in Use", f"{isolated(name)} is at work, and is unloaded once that is done.")
         return told
 
     def _set_loading(self, names: frozenset[str]) -> None:

@@ -1,7 +1,8 @@
 """A tray icon that shows one status after the other, as fast as they are painted. Run by `test_xfce_linux`.
 
 After the first 500 changes and after 2,000 more it prints how much memory and how many descriptors it holds, on a line
-each; then it stays until SIGTERM. By turns it shows no model, 20 of them, and one that is loaded.
+each; then it stays until SIGTERM. By turns it shows no model, 20 of them, one that is loaded beside a pull, a failure,
+and somebody else's Ollama.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
+from core.errors import SpawnFailed
+from core.jobs.job import Job, JobState
 from core.ollama.models import Model
 from core.supervision.state import State, Status
 from tray.menu import Facts, View, view
@@ -28,7 +32,12 @@ def look(number: int) -> View:
     running = Status(State.RUNNING, pid=number, version=f"0.9.{number}", models=MODELS)
     stopped = Status(State.STOPPED, error="Not reachable", settings_problem=f"line {number}")
     loaded = Status(State.RUNNING, pid=number, version="0.9.3", models=MODELS, loaded=("model-7:latest",))
-    return view(Facts((stopped, running, loaded)[number % 3], None, False, False, False, False))
+    failed = Status(State.FAILED, error="Not reachable", failure=SpawnFailed(f"Ollama ended with exit code {number}"))
+    other = Status(State.EXTERNAL, version=f"0.9.{number}", models=MODELS[:3])
+    pull = Job("7", "model-x:latest", "default", JobState.RUNNING, 0.0, "Downloading", percent=number % 100)
+    facts = [Facts(status, has_logs=True) for status in (stopped, running, loaded, failed, other)]
+    facts[2] = replace(facts[2], pulls=(pull,))
+    return view(facts[number % len(facts)])
 
 
 def show_all(shown: icon.TrayIcon) -> None:

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 
 from core.events.snapshots import Broadcast, Subscription
+from core.jobs.jobs import Jobs
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.sidecar import Sidecar
@@ -52,6 +53,7 @@ class Core:
     ollama: Said
     paths: Paths
     settings: SettingsReader
+    jobs: Jobs
 
 
 class Screen:
@@ -80,7 +82,12 @@ async def running(tmp_path: Path, said: Said) -> AsyncIterator[tuple[App, Screen
     screen = Screen()
     surface = Surface(screen.views.put_nowait, screen.toasts.put_nowait, screen.close)
     paths = Paths(tmp_path)
-    app = App(cast(Sidecar, Core(said, paths, SettingsReader(paths))), "http://127.0.0.1:5006", surface, lambda: None)
+    app = App(
+        cast(Sidecar, Core(said, paths, SettingsReader(paths), Sidecar(paths).jobs)),
+        "http://127.0.0.1:5006",
+        surface,
+        lambda: None,
+    )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(app.run())
         yield app, screen

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import Crashed, CrashLoop, PortInUse, SpawnFailed, StopFailed
+from core.jobs.job import Job, JobState
 from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
 from core.ollama.models import Model
 from core.supervision.state import State, Status
@@ -31,6 +32,7 @@ from tray.menu import (
     units,
     view,
 )
+from tray.menu.items import find
 
 MODELS = (Model("llama3.2:3b", 2019393189), Model("tiny:latest", 470058))
 ISOLATES = "\u2068\u2069"
@@ -207,6 +209,7 @@ def test_each_model_tells_its_size_and_whether_it_is_loaded_and_what_can_be_done
         "● tiny:latest: 459.04 KB",
         "llama3.2:3b: 1.88 GB",
         "Unload all",
+        "Pull a model",
     ]
     for name, act, label, is_aura_s in (
         ("llama3.2:3b", Act.LOAD, "Load into memory", False),
@@ -240,7 +243,10 @@ def test_models_come_by_use_those_in_memory_first_and_the_last_changed_before_ol
     models = (*(Model(name, 1, at) for name, at in changed.items()), Model("used", 1), Model("loaded", 1))
     told = facts(status(State.RUNNING, models=models, loaded=("loaded", "gone")), recently_used=("gone", "used", "x"))
     rows = names(view(told).find("models").children)
-    assert rows == [f"model {name}" for name in ("loaded", "gone", "used", "new", "old", "odd")] + ["unload all"]
+    assert rows == [f"model {name}" for name in ("loaded", "gone", "used", "new", "old", "odd")] + [
+        "unload all",
+        "pull",
+    ]
 
 
 def test_a_long_list_ends_with_the_way_to_the_rest() -> None:
@@ -249,13 +255,14 @@ def test_a_long_list_ends_with_the_way_to_the_rest() -> None:
     assert item.label == "Models (101, 2 loaded)"
     assert [child.label for child in item.children[:3]] == ["● m99: 1 B", "● gone", "m0: 1 B"]
     assert len([name for name in names(item.children) if name.startswith("model ")]) == MOST_MODELS
-    assert (item.children[-1].label, item.children[-1].command) == ("More… (81)", Command(Act.LIST_MODELS))
+    more = find(item.children, "more")
+    assert (more.label, more.command) == ("More… (81)", Command(Act.LIST_MODELS))
 
 
 def test_long_names_keep_their_ends_and_their_tag_so_that_quantisations_stay_apart() -> None:
     base = "hf.co/bartowski/Meta-Llama-3.1-8B-Instruct-abliterated-GGUF"
     models = tuple(Model(f"{base}:{tag}", 5 << 30) for tag in ("Q4_K_M", "Q5_K_M"))
-    labels = [item.label for item in shown(State.RUNNING, models=models, loaded=()).find("models").children]
+    labels = [item.label for item in shown(State.RUNNING, models=models, loaded=()).find("models").children[:2]]
     assert labels == [
         "hf.co/bartows…iterated-GGUF:Q4_K_M: 5 GB",
         "hf.co/bartows…iterated-GGUF:Q5_K_M: 5 GB",
@@ -264,7 +271,7 @@ def test_long_names_keep_their_ends_and_their_tag_so_that_quantisations_stay_apa
 
 def test_names_that_would_look_alike_are_shown_longer() -> None:
     models = tuple(Model(f"{'a' * 30}{middle}{'z' * 30}:8b", 1) for middle in "xy")
-    labels = [item.label for item in shown(State.RUNNING, models=models, loaded=()).find("models").children]
+    labels = [item.label for item in shown(State.RUNNING, models=models, loaded=()).find("models").children[:2]]
     assert labels == [f"{'a' * 30}{middle}{'z' * 30}:8b: 1 B" for middle in "xy"]
 
 
@@ -306,6 +313,56 @@ def test_a_model_on_its_way_into_memory_says_so_and_is_not_asked_for_again() -> 
     assert not row.children[0].enabled
 
 
+# ---- pulls
+
+
+def pull(number: int, state: JobState = JobState.RUNNING, **changes: object) -> Job:
+    """A plausible pull."""
+    job = Job(f"{number}", "llama3.2:3b", "default", state, 0.0, "Downloading", percent=34, total=2 << 30)
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+def test_a_pull_under_way_has_a_line_with_its_percentage_and_can_be_cancelled() -> None:
+    menu = view(facts(status(State.RUNNING, loaded=()), pulls=(pull(7),)))
+    assert menu.find("pulling 7").label == "Pulling llama3.2:3b: 34 % of 2 GB"
+    assert menu.find("pulling 7", "step").label == "Downloading"
+    assert (menu.find("pulling 7", "cancel").label, menu.find("pulling 7", "cancel").command) == (
+        "Cancel",
+        Command(Act.CANCEL_PULL, "7"),
+    )
+    assert menu.tooltip == "Aura Ollama: Ollama 0.9.3 is running; pulling llama3.2:3b: 34 % of 2 GB"
+
+
+def test_the_line_of_a_pull_stays_the_same_entry_while_it_goes_on() -> None:
+    """So that it is changed in place."""
+    lines = [
+        view(facts(status(State.RUNNING), pulls=(job,))).find("pulling 7")
+        for job in (pull(7, JobState.QUEUED, total=None), pull(7, total=None), pull(7, percent=99, step="Verifying"))
+    ]
+    assert [line.label for line in lines] == [
+        "Pulling llama3.2:3b: waiting",
+        "Pulling llama3.2:3b: 34 %",
+        "Pulling llama3.2:3b: 99 % of 2 GB",
+    ]
+    assert len({tuple(names(line.children)) for line in lines}) == 1
+
+
+def test_many_pulls_have_three_lines_and_a_count() -> None:
+    items = view(facts(status(State.RUNNING), pulls=tuple(map(pull, range(10))))).items
+    assert names(items)[names(items).index("pulling 0") :][:4] == ["pulling 0", "pulling 1", "pulling 2", "more pulls"]
+    assert find(items, "more pulls").label == "and 7 more on their way"
+
+
+def test_what_is_recommended_and_not_installed_can_be_pulled() -> None:
+    children = shown(State.RUNNING).find("models", "pull").children
+    assert [(item.label, item.command) for item in children if item is not SEPARATOR] == [
+        ("Llama 3.1 (8B): 4.7 GB", Command(Act.PULL, "llama3.1:8b")),
+        ("Mistral (7B): 4.1 GB", Command(Act.PULL, "mistral:7b")),
+        ("Llama 3.1 (70B): 40 GB", Command(Act.PULL, "llama3.1:70b")),
+        ("Other models…", Command(Act.FIND_MODELS)),
+    ]
+
+
 # ---- the rest
 
 
@@ -337,7 +394,7 @@ def test_lists_and_texts_of_any_length_make_a_short_menu_at_once() -> None:
     menu = view(facts(told))
     assert time.perf_counter() - began < tied.seconds(0.5)
     items = menu.find("models").children
-    assert [items[0].label, items[-1].label] == ["● m0: 8192 PB", "More… (9980)"]
+    assert [items[0].label, menu.find("models", "more").label] == ["● m0: 8192 PB", "More… (9980)"]
     assert units(menu.tooltip) <= TOOLTIP_UNITS
 
 

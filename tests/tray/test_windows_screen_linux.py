@@ -135,7 +135,7 @@ async def test_the_icon_tells_the_status_survives_explorer_and_goes_with_the_ses
         windows.point(place)
         await windows.tip("Aura Ollama: Ollama is not running")
         windows.click(place, 1)
-        await windows.balloon("Aura Ollama: Ollama is not running")
+        await windows.balloon("Ollama is not running")
 
         await windows.taskbar("explorer-gone")
         await until(lambda: windows.place(RED) is None)

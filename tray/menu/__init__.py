@@ -1,7 +1,7 @@
 """From what is known to what the tray shows: one look, one tooltip, one list of items. Pure; knows no toolkit.
 
 - `view`: `view(facts)` is the one way from `Facts` to a `View`; `bare_view` is for facts that cannot be shown.
-- `items`: `Item`, `Command` and `Act`, of which a menu is made. `models`: the submenu of the models.
+- `items`: `Item`, `Command` and `Act`, of which a menu is made. `models` and `pulls`: the entries of these.
 - `look`: which image the icon shows.
 - `told`: the status in words. `words`: texts that fit: cut, on one line, safe to show.
 """

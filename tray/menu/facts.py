@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.jobs.job import Job
 from core.supervision.state import Status
 
 
@@ -12,7 +13,8 @@ class Facts:
     """What is known at one moment. `api_url` is None until the sidecar serves.
 
     `aura_model` is the model that Aura's settings name. `loading` are models on their way into memory, and
-    `recently_used` those that have been seen in memory, the last one first.
+    `recently_used` those that have been seen in memory, the last one first. `pulls` are those
+    under way, the oldest first.
     """
 
     status: Status
@@ -24,3 +26,4 @@ class Facts:
     aura_model: str | None = None
     loading: frozenset[str] = frozenset()
     recently_used: tuple[str, ...] = ()
+    pulls: tuple[Job, ...] = ()

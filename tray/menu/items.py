@@ -23,6 +23,9 @@ class Act(StrEnum):
     USE_IN_AURA = "use in aura"
     COPY_NAME = "copy name"
     LIST_MODELS = "list models"
+    PULL = "pull"
+    CANCEL_PULL = "cancel pull"
+    FIND_MODELS = "find models"
     OPEN_NEWEST_LOG = "open newest log"
     OPEN_LOGS = "open logs"
     OPEN_DATA = "open data"
@@ -41,7 +44,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One act, and what it acts on, if anything: the name of a model."""
+    """One act, and what it acts on, if anything: the name of a model, or the id of a pull."""
 
     act: Act
     argument: str | None = None

@@ -10,6 +10,7 @@ from core.supervision.state import Status
 from core.text import size_text
 from tray.menu.facts import Facts
 from tray.menu.items import SEPARATOR, Act, Command, Item, note
+from tray.menu.pulls import offers, same_model
 from tray.menu.words import cut_name, isolated
 
 MOST_MODELS = 20
@@ -32,7 +33,7 @@ def models_item(facts: Facts) -> Item:
         items += [SEPARATOR, unload]
     if more := len(models) - len(shown):
         items.append(Item("more", f"More… ({more})", Command(Act.LIST_MODELS)))
-    return Item("models", f"Models ({len(models)}{loaded})", children=tuple(items))
+    return Item("models", f"Models ({len(models)}{loaded})", children=(*items, SEPARATOR, offers(status.models)))
 
 
 def by_use(status: Status, recently_used: tuple[str, ...] = ()) -> list[Model]:
@@ -44,15 +45,6 @@ def by_use(status: Status, recently_used: tuple[str, ...] = ()) -> list[Model]:
     taken = {model.name for model in first}
     others = [model for model in known.values() if model.name not in taken]
     return first + sorted(others, key=_changed_at, reverse=True)
-
-
-def same_model(one: str, other: str) -> bool:
-    """Whether both names mean one model: without a tag, Ollama takes `latest`."""
-    return _with_tag(one) == _with_tag(other)
-
-
-def _with_tag(name: str) -> str:
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def _changed_at(model: Model) -> datetime:

@@ -81,7 +81,16 @@ def detail_in_short(status: Status) -> str | None:
 
 def sentence(status: Status) -> str:
     """All that there is to say, in one or two sentences. `headline` comes first."""
-    if told := detail(status):
+    return _sentence(status, detail(status))
+
+
+def sentence_in_short(status: Status) -> str:
+    """The same for a narrow place, with the detail in short."""
+    return _sentence(status, detail_in_short(status))
+
+
+def _sentence(status: Status, told: str | None) -> str:
+    if told:
         return in_sentences(f"{headline(status)}.", told)
     loaded = [isolated(cut_name(name, _TOOLTIP_NAME_UNITS)) for name in status.loaded[:_MOST_NAMES]]
     return f"{headline(status)}, {', '.join(loaded)} loaded" if loaded and status.is_running else headline(status)

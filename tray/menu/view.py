@@ -9,7 +9,8 @@ from tray.menu.facts import Facts
 from tray.menu.items import SEPARATOR, Act, Command, Item, find, note
 from tray.menu.look import Look, look_of
 from tray.menu.models import models_item
-from tray.menu.told import detail_in_short, headline, sentence
+from tray.menu.pulls import in_tooltip, pull_lines
+from tray.menu.told import detail_in_short, headline, sentence_in_short
 from tray.menu.words import LABEL_UNITS, TOOLTIP_UNITS, shorten
 
 
@@ -28,7 +29,7 @@ class View:
 
 def view(facts: Facts) -> View:
     """The tray for these facts."""
-    tooltip = shorten(f"Aura Ollama: {sentence(facts.status)}", TOOLTIP_UNITS)
+    tooltip = shorten(f"Aura Ollama: {sentence_in_short(facts.status)}{in_tooltip(facts.pulls)}", TOOLTIP_UNITS)
     return View(look_of(facts.status), tooltip, tuple(_items(facts)))
 
 
@@ -50,6 +51,7 @@ def _items(facts: Facts) -> list[Item]:
         SEPARATOR,
         *_wishes(status),
         SEPARATOR,
+        *pull_lines(facts.pulls),
         models_item(facts),
         _places(facts),
         Item("copy ollama", "Copy Ollama's address", Command(Act.COPY_OLLAMA_ADDRESS), enabled=bool(status.url)),
