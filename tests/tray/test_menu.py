@@ -35,7 +35,7 @@ from tray.menu import (
 from tray.menu.items import find
 
 MODELS = (Model("llama3.2:3b", 2019393189), Model("tiny:latest", 470058))
-ISOLATES = "\u2068\u2069"
+MARKS = "\u200e\u2068\u2069"
 ARABIC = "نموذج"
 ALIKE_UNITS = 2 * LABEL_UNITS
 
@@ -284,9 +284,9 @@ def test_a_registry_s_port_is_no_tag() -> None:
 def test_a_name_that_runs_from_right_to_left_is_isolated_and_no_other() -> None:
     models = (Model(f"{ARABIC}:8b", 1), Model("plain:8b", 1))
     menu = shown(State.RUNNING, models=models, loaded=(f"{ARABIC}:8b",))
-    assert menu.find("models", f"model {ARABIC}:8b").label == f"● \u2068{ARABIC}:8b\u2069: 1 B"
+    assert menu.find("models", f"model {ARABIC}:8b").label == f"● \u200e\u2068{ARABIC}:8b\u2069: 1 B"
     assert menu.find("models", "model plain:8b").label == "plain:8b: 1 B"
-    assert menu.tooltip == f"Aura Ollama: Ollama 0.9.3 is running, \u2068{ARABIC}:8b\u2069 loaded"
+    assert menu.tooltip == f"Aura Ollama: Ollama 0.9.3 is running, \u200e\u2068{ARABIC}:8b\u2069 loaded"
 
 
 @given(st.lists(st.sampled_from(["a ", ARABIC, "b"]).map(isolated), min_size=1, max_size=40).map(" ".join))
@@ -297,7 +297,8 @@ def test_a_cut_leaves_no_isolation_open(text: str) -> None:
 
 
 def test_isolation_that_a_stranger_left_open_is_dropped() -> None:
-    assert shorten("\u2068a\u2069 \u2068b", LABEL_UNITS) == "a b"
+    for text in ("\u200e\u2068a\u2069 \u200e\u2068b", "\u2068a\u2069 b", "a\u2069 b", "a \u200eb"):
+        assert shorten(text, LABEL_UNITS) == "a b"
 
 
 def test_a_hanging_ollama_is_not_asked_to_load_or_unload() -> None:
@@ -406,11 +407,11 @@ def test_whatever_comes_from_outside_every_text_is_one_printable_line_that_fits(
     told = status(state, owner=words, version=words, failure=SpawnFailed(words), settings_problem=words, models=models)
     for loaded in ((), tuple(found)):
         menu = view(facts(replace(told, loaded=loaded)))
-        assert menu.tooltip.translate(dict.fromkeys(map(ord, ISOLATES))).isprintable()
+        assert menu.tooltip.translate(dict.fromkeys(map(ord, MARKS))).isprintable()
         assert units(menu.tooltip) <= TOOLTIP_UNITS
         for item in everything(menu.items):
             assert item is SEPARATOR or item.label
-            assert item.label.translate(dict.fromkeys(map(ord, ISOLATES))).isprintable()
+            assert item.label.translate(dict.fromkeys(map(ord, MARKS))).isprintable()
             assert units(item.label) <= (ALIKE_UNITS if item.name.startswith("model ") else LABEL_UNITS)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import Xlib.display
 
+from core.ollama.models import Model
+from core.supervision.state import State
 from tests.beds.desktop import host, session_bus
 from tests.beds.ollama import ollama
 from tests.beds.panel import GREEN, RED, click, menus, panel, press_key, shows
@@ -17,6 +21,7 @@ from tests.beds.screen import screen
 from tests.beds.wire import call
 from tests.rig import Rig
 from tests.tray.program import Program, change, wait_for, wishes
+from tests.tray.test_menu import shown
 
 pytestmark = pytest.mark.timeout(40)  # a screen, a panel and a program start one after the other
 
@@ -83,6 +88,22 @@ async def test_the_icon_on_the_screen_is_red_until_an_ollama_answers_and_green_t
                 await wait_for(lambda: shows(display, RED))
             finally:
                 await program.end()
+
+
+@pytest.mark.parametrize("loaded", [(), ("نموذج:8b",)])
+def test_gtk_writes_a_line_that_begins_with_a_name_from_right_to_left_from_left_to_right(
+    loaded: tuple[str, ...],
+) -> None:
+    model = Model("نموذج:8b", 1)
+    row = shown(State.RUNNING, models=(model,), loaded=loaded).find("models", f"model {model.name}")
+    # In a process of its own: the bindings warn as they are imported.
+    ask = (
+        "import sys; from gi.repository import Pango\n"
+        "print(*[Pango.find_base_dir(text, -1).value_nick for text in sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", ask, model.name, row.label]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert told.stdout.split() == ["rtl", "ltr"], told.stderr
 
 
 @pytest.mark.parametrize(("backend", "button"), [("appindicator", 1), ("gtk", 3)])

@@ -12,9 +12,10 @@ LABEL_UNITS = 50
 """The longest line of the menu, unless names would be alike: about 350 pixels, and 700 on a screen at 200 %."""
 _READ_PER_UNIT = 16
 """How many signs of a text are looked at for each unit that is shown: spaces and the like fall away."""
-# FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE: UAX #9.
-_ISOLATE, _END = "\u2068", "\u2069"
-_BALANCED = re.compile(f"[^{_ISOLATE}{_END}]*(?:{_ISOLATE}[^{_ISOLATE}{_END}]*{_END}[^{_ISOLATE}{_END}]*)*")
+# LEFT-TO-RIGHT MARK, FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE: UAX #9. Pango looks into an isolate for the
+# direction of the whole line, against rule P2; the mark in front tells it.
+_MARK, _ISOLATE, _END = _MARKS = "\u200e\u2068\u2069"
+_BALANCED = re.compile(f"[^{_MARKS}]*(?:{_MARK}{_ISOLATE}[^{_MARKS}]*{_END}[^{_MARKS}]*)*")
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
 
@@ -24,7 +25,7 @@ def shorten(text: str, most: int) -> str:
     What `isolated` has put around parts of it stays, and is closed where the cut would leave it open.
     """
     read = text[: _READ_PER_UNIT * most]
-    kept = _ISOLATE + _END if _BALANCED.fullmatch(read) else ""
+    kept = _MARKS if _BALANCED.fullmatch(read) else ""
     line = " ".join("".join(sign if sign.isprintable() or sign in kept else " " for sign in read).split())
     if units(line) <= most:
         return line
@@ -66,7 +67,7 @@ def cut_name(name: str, most: int) -> str:
 def isolated(text: str) -> str:
     """`text`, kept from turning what stands beside it where some of it runs from right to left."""
     is_plain = not any(unicodedata.bidirectional(sign) in _RIGHT_TO_LEFT for sign in text)
-    return text if is_plain else f"{_ISOLATE}{text}{_END}"
+    return text if is_plain else f"{_MARK}{_ISOLATE}{text}{_END}"
 
 
 def units(text: str) -> int:
