@@ -165,8 +165,8 @@ def _operation(route: web.RouteDef, known: Operation) -> _Json:
             for place, name, schema in parameters
         ],
         "security": [{_TOKEN: []}] if known.needs_token else [{}, {_TOKEN: []}],
-        "responses": {str(status): _success(status, body) for status, body in sorted(known.successes.items())}
-        | {str(status): _response(status, "application/problem+json", ProblemBody) for status in sorted(failures)},
+        "responses": {str(status): _response(status, body) for status, body in sorted(known.successes.items())}
+        | {str(status): _response(status, ProblemBody, "application/problem+json") for status in sorted(failures)},
     }
     if known.body:
         schema = {"$ref": f"#/components/schemas/{known.body.__name__}"}
@@ -174,13 +174,11 @@ def _operation(route: web.RouteDef, known: Operation) -> _Json:
     return described
 
 
-def _success(status: int, body: Body) -> _Json:
+def _response(status: int, body: Body, media_type: str = "application/json") -> _Json:
     if body is None:
         return {"description": HTTPStatus(status).phrase}
-    return _response(status, body.media_type if isinstance(body, Text) else "application/json", body)
-
-
-def _response(status: int, media_type: str, body: Body) -> _Json:
+    if isinstance(body, Text):
+        media_type = body.media_type
     # OpenAPI 3.1 cannot describe the items of a stream. Its tools take the schema as that of one event.
     shape = _shape(body)
     schema = {"$ref": f"#/components/schemas/{shape.__name__}"} if shape else {"type": "string"}
