@@ -1,6 +1,6 @@
-"""What a `/proc/PID/cgroup` of Linux tells: the container, machine or systemd service of a process. Pure.
+"""Parses `/proc/PID/cgroup` of Linux: the container, machine or systemd service that a process belongs to. Pure.
 
-The texts are those of cgroups(7), version 1, 2 and both at once.
+The format is that of cgroups(7): version 1, version 2, and both at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Engine(Enum):
-    """Who runs a container, by the name of the command that controls it."""
+    """A container engine, by the name of its command."""
 
     DOCKER = "docker"
     PODMAN = "podman"
@@ -22,7 +22,7 @@ class Engine(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container by its short id. `is_rootless` means that a user's own engine runs it, not root's."""
+    """A container by its short id. `is_rootless`: it is run by a user's own engine, not by root's."""
 
     engine: Engine
     id: str
@@ -39,7 +39,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A systemd service. `is_user` means that it belongs to a user's own manager, not to the system's."""
+    """A systemd service. `is_user`: it belongs to a user's own service manager, not to the system's."""
 
     name: str
     is_user: bool = False
@@ -52,8 +52,7 @@ _ENGINES = {
     "crio": Engine.KUBERNETES,
     "cri-containerd": Engine.KUBERNETES,
 }
-# Podman keeps the watcher (conmon) and, in a service of its own, the payload under names of their own; the watcher is
-# what holds a published port.
+# Podman has cgroups of their own for the monitor (conmon), which holds a published port, and for the payload.
 _CONTAINER = re.compile(
     r"(?:(?:.*:)?(?P<engine>docker|libpod|nerdctl|crio|cri-containerd)(?:-payload|-conmon)?[-:])?"
     r"(?P<id>[0-9a-f]{12})[0-9a-f]{52}(?:\.scope)?"
@@ -70,9 +69,9 @@ _USER_MANAGER = re.compile(r"user@[0-9]+\.service")
 
 
 def container(text: str) -> Container | None:
-    """The container that the process is in, None if it is in none that is known.
+    """The container of the process, None if it is in no known one.
 
-    Of containers inside each other it is the outer one, which this machine's engine knows, or the one inside a pod.
+    Of nested containers the outer one, which this machine's engine knows; in a pod the container inside it.
     """
     for _, path in _hierarchies(text):
         parts = path.split("/")
@@ -107,9 +106,9 @@ def machine(text: str) -> Machine | None:
 
 
 def unit(text: str) -> Unit | None:
-    """The service that the process is in, None if it is in none: a session or a desktop's scope, for one.
+    """The service of the process, None if it is in none, as in a login session or a desktop's scope.
 
-    None as well for a process outside of the part of the hierarchy that is shown to us, whose systemd is another one.
+    None as well for a process outside the part of the hierarchy that is visible here: another systemd runs that one.
     """
     for controllers, path in _hierarchies(text):
         if controllers in _SYSTEMDS and not path.startswith("/.."):
@@ -131,7 +130,7 @@ def _innermost_service(path: str) -> Unit | None:
 
 
 def _hierarchies(text: str) -> list[tuple[str, str]]:
-    """Controllers and path of each line, systemd's own first: the others of version 1 need not follow it."""
+    """Controllers and path of each line, systemd's own hierarchy first. In version 1 the others may differ from it."""
     rows = [line.split(":", 2) for line in text.splitlines()]
     found = [(row[1], row[2]) for row in rows if len(row) == 3]
     return sorted(found, key=lambda row: _SYSTEMDS.index(row[0]) if row[0] in _SYSTEMDS else len(_SYSTEMDS))

@@ -20,16 +20,14 @@ _ZOMBIE = 5
 _BSDINFO = struct.Struct("=12I16s32s5Ii2Q")
 _STATUS, _PPID, _START_SECONDS, _START_MICROSECONDS = 1, 4, -2, -1
 _LIBC = ctypes.CDLL(None, use_errno=True)
-# Zero: the answer was too short, as of a process that is just ending.
+# Zero: the answer was too short, as it is for a process that is just ending.
 _GONE = (0, errno.ESRCH, errno.EPERM, errno.EACCES, errno.EINVAL)
 
 
 def read_process(pid: int) -> Process | None:
-    """The live process with that pid, or None if there is none (a zombie is not alive) or it may not be looked at.
+    """The live process with that pid, from libproc; None if there is none, it is a zombie, or we may not read it.
 
-    Raises OSError where nothing can be looked at.
-
-    Birth is the kernel's start time in seconds and microseconds, unrounded.
+    Its birth is the kernel's start time in seconds and microseconds. Raises OSError where nothing can be read.
     """
     buffer = ctypes.create_string_buffer(_BSDINFO.size)
     if _LIBC.proc_pidinfo(pid, _PROC_PIDTBSDINFO, ctypes.c_uint64(0), buffer, _BSDINFO.size) != _BSDINFO.size:
@@ -52,7 +50,7 @@ def _raise_unless_gone(number: int) -> None:
 
 
 def table() -> list[Process]:
-    """Every live process that may be looked at."""
+    """Every live process that we may read."""
     # The first call returns how many there are; some may be born before the second.
     pids = (ctypes.c_int * (_LIBC.proc_listallpids(None, 0) + 64))()
     count = _LIBC.proc_listallpids(pids, ctypes.sizeof(pids))
@@ -68,23 +66,20 @@ def children(pid: int) -> list[int]:
 
 
 def has_mark(pid: int, mark: bytes) -> bool | None:
-    """macOS does not show environments; there the session has to do."""
+    """False: macOS shows no environments. Members are found by session and descent alone."""
     return False
 
 
 def adopt_orphans() -> None:
-    """macOS has no child subreaper; the session finds the orphans."""
+    """Nothing: macOS has no child subreaper. Orphans are found by their session."""
 
 
 def keep_one_heap() -> None:
-    """macOS does not scatter what threads let go of."""
+    """Nothing: macOS returns what threads free."""
 
 
 def send_signal(pid: int, birth: str, number: int) -> bool:
-    """Signal exactly that process; False if it is gone or may not be signalled.
-
-    Raises OSError as `read_process` does.
-    """
+    """Signal exactly that process; False if it is gone or may not be signalled. Raises as `read_process` does."""
     process = read_process(pid)
     if process is None or process.birth != birth:
         return False
@@ -117,7 +112,7 @@ class EndPoll:
             self._change(pid, select.KQ_EV_ADD | select.KQ_EV_ONESHOT)
         except ProcessLookupError:
             return False
-        # Asked for first: an end after the look is told.
+        # Subscribed before the birth is read: an end in between is then reported as an event.
         self._births[pid] = birth
         process = read_process(pid)
         if process is None or process.birth != birth:

@@ -1,6 +1,6 @@
-"""How the desktops' own entries are written and removed: whole, beside their place, under a name that no session reads.
+"""Writes and removes the desktops' own entries, atomically: to a temporary file whose name no session reads, renamed.
 
-What is in the way raises an OSError whose text is a sentence for a person, with the way out.
+An obstacle raises an OSError whose text is a sentence for a person, with the way out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def write(path: str, content: bytes) -> None:
-    """Put `content` there at once, with the folders it needs. Raises OSError, with what was there before left."""
+    """Replace the file atomically, and create its folders. Raises OSError; then the old file is unchanged."""
     folder = os.path.dirname(path)
     try:
         os.makedirs(folder, exist_ok=True)

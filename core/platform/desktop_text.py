@@ -1,8 +1,7 @@
-"""The exact texts that desktops read, written and read back: start-at-login entries of all three systems. Pure.
+"""The texts of start-at-login entries of all three systems, written and parsed. Pure.
 
-And which addresses may be handed to a desktop.
-
-Used by the `desktop_*` modules, which know where each text belongs.
+And which addresses may be handed to a desktop. Used by the modules of `core.platform.desktop`, which know where each
+entry is stored.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ RUN_VALUE_LIMIT = 260
 _GROUP = "[Desktop Entry]"
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNESCAPES = {"s": " ", "n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
-# GLib looks for the program before it expands a field code, and so misses one with a percent sign in its path.
+# GLib searches for the program before it expands `%%`, so a program with a percent sign in its path is not found.
+# `sh` as the program, with the path as an argument, avoids that.
 _THROUGH_SHELL = ["/bin/sh", "-c", 'exec "$0" "$@"']
 _ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)|"', re.DOTALL)
 
@@ -35,11 +35,11 @@ def is_web_address(text: str) -> bool:
 
 
 def login_command(script: str, interpreter: str) -> list[str]:
-    """How to start this very program: absolute paths.
+    """The command that starts this very program, with absolute paths.
 
-    Frozen: itself; else the file `script` beside the interpreter, or `-P -m tray` with `interpreter` from the same
-    folder (or the running one where that is missing). Links are not followed: a virtual environment's interpreter is
-    one. Without `-P` a folder `tray` in the folder that the session starts in, the home, would be run instead.
+    A frozen program names itself. Otherwise it is the file `script` beside the interpreter, or `-P -m tray` with
+    `interpreter` from the same folder (the running one if that is missing). Links are not resolved, because a virtual
+    environment's interpreter is a link. Without `-P`, Python would prefer a folder `tray` in the session's home folder.
     """
     executable = os.path.abspath(sys.executable)
     if getattr(sys, "frozen", False):
@@ -79,7 +79,7 @@ def _quote_argument(argument: str) -> str:
 
 
 def _escape(value: str) -> str:
-    """The outer of the two layers, that of every string value; a leading space would be skipped."""
+    """Escape a string value of a desktop entry. A leading space becomes `\\s`, since readers skip it otherwise."""
     escaped = "".join(_ESCAPES.get(character, character) for character in value)
     return "\\s" + escaped[1:] if escaped.startswith(" ") else escaped
 
@@ -92,7 +92,7 @@ def desktop_entry_program(text: str) -> str | None:
     exec_value = re.sub(r"\\([sntr\\])", lambda found: _UNESCAPES[found[1]], entry.get("Exec", ""))
     found = list(_ARGUMENT.finditer(exec_value))
     if any(each[0] == '"' for each in found):
-        # A quote without its other half: nobody would run that.
+        # An unmatched quote is invalid, and no session runs such an entry.
         return None
     arguments = list(map(_unquote_argument, found))
     if arguments[: len(_THROUGH_SHELL)] == _THROUGH_SHELL:

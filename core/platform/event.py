@@ -1,4 +1,4 @@
-"""What a shim's main thread can wake up for. Shared by the platforms."""
+"""Why `Tree.next_event` returns, on every system."""
 
 from __future__ import annotations
 

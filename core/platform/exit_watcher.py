@@ -1,10 +1,10 @@
-"""Tells of the ends of processes, which need not be our children: one thread waits for all of them.
+"""Reports the ends of processes, which need not be our children: one thread waits for all of them.
 
-Logic of this module: each thread owns one `EndPoll`, the kernel's way to wait for several ends at once, and alone adds
-to it and takes from it. `watch` and its undoing only change what is wanted, and wake the thread, which then makes the
-poll fit. So no caller ever waits for the kernel, and a process that cannot be looked at for want of a descriptor is
-tried again by the thread. There is a second thread only where one poll holds too few processes. A thread ends when
-nobody watches.
+Logic of this module: each thread owns one `EndPoll`, the kernel's way to wait for several ends at once (pidfds, a
+kqueue, or process handles), and only that thread adds to it and removes from it. `watch`, and the function that it
+returns, only change the set of wanted processes and wake the thread, which then adjusts the poll. So no caller ever
+waits for the kernel, and the thread itself tries again if a process cannot be read for want of a descriptor. A second
+thread exists only where one poll holds too few processes (64 on Windows). A thread ends when nothing is watched.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
         """Waits for the ends of several processes. For one thread, but for `wake`. Making one may raise OSError."""
 
         def add(self, pid: int, birth: str) -> bool:
-            """Wait for that process too; False if it has ended already. Raises OSError if that cannot be known."""
+            """Wait for that process too; False if it has ended already. Raises OSError if it cannot be read."""
 
         def remove(self, pid: int, birth: str) -> None:
-            """Wait no longer for a process that was added and whose end was not told."""
+            """Wait no longer for a process that was added and whose end has not been reported."""
 
         def wait(self, timeout: float | None) -> list[Key]:
             """Those that have ended, which it then forgets; none after `timeout` seconds or `wake`."""
@@ -53,13 +53,18 @@ class ExitWatcher:
         self._waiters: list[_Waiter] = []
 
     def watch(self, pid: int, birth: str, on_end: Callable[[], object]) -> Callable[[], None]:
-        """Call `on_end` once, from another thread, when that process has ended; soon if it is not there.
+        """Call `on_end` once, from another thread, when that process has ended; soon if it is gone already.
 
-        Never blocks. What is returned ends the watch, and may be called at any time and more than once; a call of
-        `on_end` may be under way then. Raises RuntimeError if the system grants no thread.
+        Never blocks. The function that is returned ends the watch; it may be called at any time and repeatedly, and a
+        call of `on_end` may be under way then. Raises RuntimeError if the system grants no thread.
         """
         with self._lock:
-            waiter = next((waiter for waiter in self._waiters if self._fits((pid, birth), waiter)), None)
+            has_room = (
+                waiter
+                for waiter in self._waiters
+                if (pid, birth) in waiter.wanted or len(waiter.wanted) < self._capacity
+            )
+            waiter = next(has_room, None)
             if waiter is None:
                 waiter = _Waiter(self._make_poll, self._lock, self._waiters)
                 waiter.start()
@@ -67,9 +72,6 @@ class ExitWatcher:
             waiter.wanted.setdefault((pid, birth), []).append(on_end)
             waiter.wake()
         return partial(self._forget, waiter, (pid, birth), on_end)
-
-    def _fits(self, process: Key, waiter: _Waiter) -> bool:
-        return process in waiter.wanted or len(waiter.wanted) < self._capacity
 
     def _forget(self, waiter: _Waiter, process: Key, on_end: Callable[[], object]) -> None:
         with self._lock:
@@ -94,7 +96,7 @@ class _Waiter(threading.Thread):
         self._added: set[Key] = set()
 
     def wake(self) -> None:
-        """Have the thread see what is wanted now. Needs the lock."""
+        """Have the thread read `wanted` again. Call it with the lock held."""
         if self._poll:
             self._poll.wake()
 
@@ -108,7 +110,13 @@ class _Waiter(threading.Thread):
                     poll, self._poll = self._poll, None
                     break
             try:
-                poll = self._open_poll()
+                if self._poll is None:
+                    made = self._make_poll()
+                    with self._lock:
+                        self._poll = made
+                        # `wanted` may have changed while there was no poll to wake.
+                        made.wake()
+                poll = self._poll
                 is_complete = self._adjust(poll, wanted)
                 ended = poll.wait(None if is_complete else _RETRY_SECONDS)
             except OSError:
@@ -119,17 +127,8 @@ class _Waiter(threading.Thread):
         if poll:
             poll.close()
 
-    def _open_poll(self) -> EndPoll:
-        if self._poll is None:
-            poll = self._make_poll()
-            with self._lock:
-                self._poll = poll
-                # Something may have changed while there was nothing to wake.
-                poll.wake()
-        return self._poll
-
     def _adjust(self, poll: EndPoll, wanted: set[Key]) -> bool:
-        """Add what is new and remove what nobody wants; False if one could not be looked at."""
+        """Add new processes and remove those that nobody watches; False if one could not be read."""
         for process in self._added - wanted:
             poll.remove(*process)
         self._added &= wanted

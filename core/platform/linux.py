@@ -30,11 +30,10 @@ _BOOT_ID = _read_boot_id()
 
 
 def read_process(pid: int) -> Process | None:
-    """The live process with that pid, or None if there is none (a zombie is not alive) or it may not be looked at.
+    """The live process with that pid, from /proc; None if there is none, it is a zombie, or we may not read it.
 
-    Raises OSError where nothing can be looked at, for want of a descriptor.
-
-    Birth is the raw start tick with the boot id: proc(5), `stat` field 22, which no clock step moves.
+    Its birth is the boot id and the start tick (proc(5), `stat` field 22), which no change of the clock moves. Raises
+    OSError if no file can be opened, for want of a descriptor or memory.
     """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -51,7 +50,7 @@ def read_process(pid: int) -> Process | None:
 
 
 def table() -> list[Process]:
-    """Every live process that may be looked at."""
+    """Every live process that we may read. Raises OSError as `read_process` does."""
     rows = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return [row for row in rows if row is not None]
 
@@ -59,26 +58,20 @@ def table() -> list[Process]:
 def children(pid: int) -> list[int]:
     """The pids of that process's children, zombies too: proc(5), `children`. Some may be missing, or all.
 
-    One that ends during the look may hide another, and a kernel may be built without that file.
+    A child that ends while the file is read may hide another, and a kernel may be built without that file.
     """
     found: list[int] = []
-    for thread in _list_threads(pid):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
-            found += map(int, file.read().split())
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += map(int, file.read().split())
     return found
 
 
-def _list_threads(pid: int) -> list[str]:
-    try:
-        return os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return []
-
-
 def has_mark(pid: int, mark: bytes) -> bool | None:
-    """Whether that process was given `mark`, a `NAME=value`, in its environment: proc(5), `environ`.
+    """Whether that process started with `mark`, a `NAME=value`, in its environment: proc(5), `environ`.
 
-    None if it shows none, as in the middle of an execve(2). Raises OSError as `read_process` does.
+    None if the file is empty, as in the middle of an execve(2). Raises OSError as `read_process` does.
     """
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -91,15 +84,18 @@ def has_mark(pid: int, mark: bytes) -> bool | None:
 
 
 def adopt_orphans() -> None:
-    """Make grandchildren whose parent dies become children of this process: prctl(2). A second line of defence."""
+    """Make descendants whose parent dies become children of this process: prctl(2), PR_SET_CHILD_SUBREAPER.
+
+    Then their ends are told by SIGCHLD, and `Tree.empty` is cheap while one of them lives.
+    """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def keep_one_heap() -> None:
-    """Have all threads share one heap: mallopt(3). Other C libraries than glibc have only one, and no such call.
+    """Have all threads share one heap: mallopt(3), M_ARENA_MAX. Other C libraries than glibc have no such call.
 
-    Blocks of a megabyte stay out of it, and so go back to the system when they are let go of. Else glibc moves the
-    limit up to the largest that was ever let go of, and such blocks then lie scattered over the heap.
+    Blocks of 1 MiB and more are mapped by themselves (M_MMAP_THRESHOLD), so that freeing them returns the memory. By
+    default glibc raises that limit to the largest block that was ever freed, and large blocks then fragment the heap.
     """
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -110,7 +106,7 @@ def keep_one_heap() -> None:
 def send_signal(pid: int, birth: str, number: int) -> bool:
     """Signal exactly that process; False if it is gone or may not be signalled. Raises OSError as `read_process` does.
 
-    The pidfd closes the gap between the look and the signal: a pid reused in between cannot be hit.
+    The pidfd is opened first and stands for one process for good, so a pid that is reused meanwhile cannot be hit.
     """
     fd = _open(pid)
     if fd is None:

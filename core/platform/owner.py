@@ -1,4 +1,4 @@
-"""Who runs a process: a container's engine, a machine inside this one, or systemd. Linux only.
+"""Who runs a process: a container engine, a machine inside this one, or systemd. Linux only; elsewhere always None.
 
 Not part of `core.platform` itself, which the shim imports and which therefore stays small.
 """
@@ -55,17 +55,17 @@ _QUOTES = "'\""
 
 
 def owner(pid: int) -> Container | Machine | Unit | None:
-    """The container or machine of a process, or the service that is there for Ollama alone; None if it has none.
+    """The container or machine of a process, or the systemd service that runs Ollama alone; None if it has none.
 
-    A service counts only if all its processes are Ollama's: whoever stops `docker.service` or `ssh.service` stops more
-    than he wants. Reads the table of processes: call it in a thread.
+    A service counts only if all its processes are Ollama's: stopping `docker.service` or `ssh.service` would stop much
+    more than an Ollama. Reads the process table: call it in a thread.
     """
     text, own = _cgroup(pid), _cgroup("self")
     machine = cgroup.machine(text)
     if machine and machine != cgroup.machine(own):
         return machine
     if container := cgroup.container(text):
-        # If we are inside as well, then what is asked about is one of our neighbours there.
+        # If we are in the same container, the process is our neighbour there, and its engine is out of our reach.
         return None if container == cgroup.container(own) else container
     unit = cgroup.unit(text)
     return unit if unit and _is_for_ollama(unit, machine) else None

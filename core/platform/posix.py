@@ -68,19 +68,19 @@ def kill(pid: int, birth: str) -> bool:
 
 
 def keep_one_heap() -> None:
-    """Have all threads share one heap, without large blocks: what is let go of otherwise stays, scattered."""
+    """Have all threads share one heap, and keep large blocks out of it, so that freed memory is returned."""
     kernel.keep_one_heap()
 
 
 def stop_console(pid: int) -> int:
-    """Windows' way to ask a console program to end; here signals do, and this is no command. Returns exit code 2."""
+    """Returns exit code 2, "unknown command": only Windows needs a helper process to ask a program to end."""
     return 2
 
 
 def ask_shim(pid: int, birth: str, stop_event: str) -> bool:
-    """SIGTERM a shim, which then stops its tree and ends; False if it is gone already. `stop_event` is Windows' way."""
+    """SIGTERM a shim, which then stops its tree and ends; False if it is gone already. `stop_event` is for Windows."""
     asked = kernel.send_signal(pid, birth, signal.SIGTERM)
-    # A stopped shim acts on it only once it is continued.
+    # A shim that SIGSTOP has stopped acts on SIGTERM only after SIGCONT.
     kernel.send_signal(pid, birth, signal.SIGCONT)
     return asked
 
@@ -88,7 +88,7 @@ def ask_shim(pid: int, birth: str, stop_event: str) -> bool:
 def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes]:
     """Start a detached shim, leader of a new session, with stdout and stderr on the descriptor `output`.
 
-    Raises OSError. The caller reaps it, or lets it go by setting `returncode`.
+    Raises OSError. The caller reaps it, or sets `returncode` so that `Popen` does not try to.
     """
     return subprocess.Popen(
         argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -96,10 +96,10 @@ def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes
 
 
 def leave_bundle() -> None:
-    """Have what a frozen program starts look for libraries where it would if it were not frozen.
+    """Restore LD_LIBRARY_PATH, so that children of a frozen program find the system's libraries.
 
-    PyInstaller points the loader at its own folder, and notes what was there before. We ourselves do without: the
-    loader of a process has read it before the first line runs.
+    PyInstaller sets it to its own folder and keeps the old value in LD_LIBRARY_PATH_ORIG. This process needs neither:
+    its loader has read the variable before the first line of Python.
     """
     os.environ.pop("LD_LIBRARY_PATH", None)
     if before := os.environ.pop("LD_LIBRARY_PATH_ORIG", ""):

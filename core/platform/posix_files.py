@@ -1,8 +1,8 @@
 """Linux and macOS: files that other users must neither read, write nor exchange. Contracts: `core.platform`.
 
-A private file is reached through the descriptor of its folder, which is opened without following a link and asked whose
-it is. Somebody who exchanges that folder for a link, or for a folder of his own, at any moment then gains nothing: what
-is done is done in the folder that was asked about, or refused.
+How a private file is opened: first its folder, without following a link (O_NOFOLLOW); then the folder's owner is
+checked on that descriptor; then the file is opened relative to it (openat(2)). Another user who exchanges the folder
+for a link or for a folder of his own, at any moment, gains nothing: every step acts on the folder that was checked.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NO_RIGHTS = "It lies on a file system that keeps no rights, so other users coul
 def make_private_dir(path: str, *, parents: bool = True) -> None:
     """Create the folder with its parents; only this user may enter it, also if it was there before.
 
-    Parents that are missing are made with the same rights or, without `parents`, are a FileNotFoundError. Raises
-    OSError; PermissionError also if it is a link or another user's, who could undo whatever is done here; ENOTSUP where
-    the file system keeps no rights, as FAT does not: it refuses to change them, or only seems to.
+    Missing parents are made with the same rights or, without `parents`, are a FileNotFoundError. Raises OSError:
+    PermissionError if the folder is a link or belongs to another user; ENOTSUP where the file system keeps no rights.
+    FAT keeps none: fchmod(2) fails or has no effect.
     """
     if parents:
         _make_folders(os.path.dirname(path))
@@ -45,7 +45,7 @@ def make_private_dir(path: str, *, parents: bool = True) -> None:
 
 
 def _make_folders(path: str) -> None:
-    """Unlike `os.makedirs`, give its mode to each folder that is made, so that no umask opens them."""
+    """As `os.makedirs`, but each folder that is made gets mode 0700; `os.makedirs` gives that to the last one only."""
     if not path or os.path.isdir(path):
         return
     _make_folders(os.path.dirname(path))
@@ -54,11 +54,11 @@ def _make_folders(path: str) -> None:
 
 
 def open_own_folder(path: str) -> int:
-    """Raises PermissionError (EPERM) if it is a link or another user's."""
+    """A descriptor of that folder. Raises OSError; PermissionError (EPERM) if it is a link or another user's."""
     try:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError as error:
-        # What the system says of a link differs: ENOTDIR on Linux, ELOOP on macOS.
+        # For a link Linux says ENOTDIR and macOS ELOOP.
         if os.path.islink(path):
             raise PermissionError(errno.EPERM, "This folder is a link", path) from error
         raise
@@ -87,7 +87,7 @@ def _in_folder(path: str) -> Iterator[tuple[int, str]]:
     try:
         yield folder, name
     except OSError as error:
-        # It knows the name in the folder at most.
+        # The system's error names the file at most, without its folder.
         error.filename = path
         raise
     finally:
@@ -109,14 +109,13 @@ def create_private(path: str) -> int:
 
 
 def open_private(path: str) -> int:
-    """Open a file to read it, in a folder of ours. Raises OSError; with EPERM if it is no plain file, or others may
-    write it.
+    """Open a file to read it, in a folder of ours. Raises OSError; EPERM if it is no plain file or others may write it.
 
-    Root may write everything, so what belongs to root is as good as ours.
+    A file of root's is accepted: root may write everything anyhow.
     """
     with _in_folder(path) as (folder, name):
         try:
-            # Without O_NONBLOCK a planted FIFO would be waited for.
+            # Opening a FIFO blocks until somebody opens its other end; O_NONBLOCK prevents that.
             file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         except OSError as error:
             if error.errno == errno.ELOOP:
@@ -131,14 +130,14 @@ def open_private(path: str) -> int:
 
 
 def close_to_others(file: int) -> bool:
-    """Take away what rights others have to an open file. False if they could have read it until now.
+    """Take away other users' rights to an open file. Returns False if they could have read it until now.
 
     Raises OSError, ENOTSUP where the file system keeps no rights.
     """
     status = os.fstat(file)
     if not status.st_mode & _OTHERS:
         return True
-    # Root's own is not ours to change.
+    # We may not change the mode of root's files.
     if status.st_uid == os.geteuid():
         _close(file, 0o600, None)
     return False
@@ -163,7 +162,7 @@ def unlink_private(path: str) -> bool:
 
 
 def delete_if_foreign(path: str) -> None:
-    """Delete a file that another user made there, or a link; one of ours stays. Raises OSError."""
+    """Delete that file if it belongs to another user or is a link; a file of ours or root's stays. Raises OSError."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -175,7 +174,8 @@ def delete_if_foreign(path: str) -> None:
 def who_else_may_write(path: str, status: os.stat_result) -> str | None:
     """Which users other than this one and root may change that file or folder, in words; None if none may.
 
-    `status` is what stat(2) says of it. A group that is this user's alone, as Debian gives one to each, is no other.
+    `status` is its stat(2). Write permission for a group whose only member is this user counts as none: Debian, for
+    one, gives each user such a group.
     """
     if status.st_uid not in (os.geteuid(), 0):
         return f"it belongs to {_user_name(status.st_uid)}"
@@ -187,7 +187,7 @@ def who_else_may_write(path: str, status: os.stat_result) -> str | None:
 
 
 def _is_own_group(gid: int) -> bool:
-    """Whether nobody but this user is in it, as far as the group's entry and this user's own can tell."""
+    """Whether this user is the group's only member, by /etc/group and the user's own entry in /etc/passwd."""
     if gid == 0:
         return True
     try:

@@ -1,8 +1,14 @@
 """Linux and macOS: which processes belong to the tree of a shim, and how they are killed.
 
-The shim leads a session, so every process in that session, and every descendant of one, is a member, except the shim
-and its guard. A wrapper that dies takes none of its children out of the session. One that makes a session of its own
-and loses its parent is known by a mark in the environment it has inherited.
+How members are found: three rules together, because each alone misses some.
+
+1. Session: the shim leads a session (setsid(2)), and children inherit it. This finds the children of a wrapper that has
+   died, whose parent is now another process.
+2. Descent: every descendant of a member is a member. This finds a process that made a session of its own.
+3. Mark: the program starts with `AURA_OLLAMA_TREE=PID-BIRTH` in its environment. This finds a process that made a
+   session of its own and whose parent has died. Linux only (proc(5), `environ`); macOS shows no environments.
+
+The shim and its guard are in the session too; `spared` leaves them out.
 """
 
 from __future__ import annotations
@@ -31,25 +37,26 @@ _ORPHAN_SECONDS = 2.0
 
 
 def mark_of(shim_pid: int, shim_birth: str) -> bytes:
-    """The entry that every process of that shim's tree finds in its environment."""
+    """The environment entry, `NAME=value`, that every process of that shim's tree inherits."""
     return f"{MARK}={shim_pid}-{shim_birth}".encode()
 
 
 class Members:
-    """The members of one tree, looked up again and again. Each process's environment is read once in its life."""
+    """The members of one tree. Each call reads the process table anew, but each process's environment only once."""
 
     def __init__(self, session: int, mark: bytes, spared: Iterable[int] = ()) -> None:
-        """`spared` are pids that are no members, whatever else they are."""
+        """`spared` are pids that are never members."""
         self.spared = set(spared)
         self._session = session
         self._mark = mark
-        self._bears: dict[tuple[int, str], bool] = {}
+        # By (pid, birth), whether the process has the mark: an environment that was read once does not change.
+        self._marked: dict[tuple[int, str], bool] = {}
 
     def find(self) -> list[Process]:
-        """Those that live. Reads the whole process table; raises OSError if that cannot be read."""
+        """The members that are alive. Raises OSError if the process table cannot be read."""
         rows = kernel.table()
         known = {(row.pid, row.birth) for row in rows}
-        self._bears = {process: has_mark for process, has_mark in self._bears.items() if process in known}
+        self._marked = {process: has_mark for process, has_mark in self._marked.items() if process in known}
         inside = _with_descendants(rows, {row.pid for row in rows if row.session == self._session})
         marked = {row.pid for row in rows if row.pid not in inside and self._has_mark(row)}
         inside = _with_descendants(rows, inside | marked)
@@ -57,19 +64,19 @@ class Members:
 
     def _has_mark(self, row: Process) -> bool:
         process = row.pid, row.birth
-        if process not in self._bears:
+        if process not in self._marked:
             has_mark = kernel.has_mark(row.pid, self._mark)
             if has_mark is None:
-                # It shows no environment at this moment: look again next time.
+                # It is in the middle of an execve(2) and shows no environment. The next call reads it again.
                 return False
-            self._bears[process] = has_mark
-        return self._bears[process]
+            self._marked[process] = has_mark
+        return self._marked[process]
 
     def kill(self, seconds: float) -> list[int]:
-        """SIGKILL all, again and again, since a member may fork between a look and its end.
+        """SIGKILL every member, repeatedly, because one may fork between the reading of the table and its own end.
 
-        Returns the pids that live on after `seconds`, as soon as there are none. Members that cannot be looked up at
-        all are no reason to stop; OSError is raised at the end if they never could.
+        Returns the pids still alive after `seconds`, or an empty list as soon as none is. A table that cannot be read
+        is tried again; raises OSError if the last try failed.
         """
         deadline = time.monotonic() + seconds
         pause = _FIRST_POLL_SECONDS
@@ -96,8 +103,9 @@ def _with_descendants(rows: list[Process], inside: set[int]) -> set[int]:
 
 
 def has_guard(shim_pid: int, shim_birth: str) -> bool:
-    """Whether the guard of a shim that has ended still lives. Raises OSError if that cannot be known."""
+    """Whether the guard of a shim that has ended still lives. Raises OSError if the process table cannot be read."""
     mark = mark_of(shim_pid, shim_birth)
+    # The guard is in the shim's session, and was forked before the mark was put into the program's environment.
     return any(row.session == shim_pid and not kernel.has_mark(row.pid, mark) for row in kernel.table())
 
 
@@ -107,10 +115,11 @@ def members(shim_pid: int, shim_birth: str) -> list[int]:
 
 
 def end_orphans(shim_pid: int, shim_birth: str) -> list[int]:
-    """SIGKILL what a shim that has ended left behind, its guard too; the pids that live on after 2 s.
+    """SIGKILL what a shim that has ended left behind, its guard included. Returns the pids still alive after 2 s.
 
-    Raises OSError if that cannot be known.
+    Raises OSError if the process table cannot be read.
     """
-    # A pid stays taken while a session bears it; should it be somebody's again, then no such session is left.
+    # The kernel gives no new process a pid that is still a session's id. If that pid is in use again, the session has
+    # ended, and only the mark can find leftovers.
     session = shim_pid if kernel.read_process(shim_pid) is None else -1
     return Members(session, mark_of(shim_pid, shim_birth)).kill(_ORPHAN_SECONDS)

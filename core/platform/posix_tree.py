@@ -1,6 +1,13 @@
 """Linux and macOS: one spawned program with all that it starts, and the guard that outlives a killed shim.
 
-Which processes these are: `core.platform.posix_members`.
+How the guard works: before the shim spawns its program it forks a guard, which holds the reading end of a pipe, the
+lifeline, and blocks in read(2). At an orderly end the shim writes one byte, and the guard exits. If the shim is killed,
+even by SIGKILL, the kernel closes the writing end; read(2) returns end-of-file, and the guard stops the tree: SIGTERM,
+1 s, SIGKILL. A guard is needed because neither system ends a process tree with its root: PR_SET_PDEATHSIG reaches
+children only, and macOS has no such thing. The two watch each other: a guard that is killed is forked again, one that
+is stopped is continued. Only when both die at once is nobody left; then a later sidecar calls `end_orphans`.
+
+Which processes belong to the tree: `core.platform.posix_members`.
 """
 
 from __future__ import annotations
@@ -11,7 +18,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from types import FrameType
 
 from core.platform.event import Event
@@ -45,13 +51,15 @@ def _ask(process: Process) -> None:
 
 
 def _run_guard(lifeline: int, session: int, mark: bytes, successor: Successor) -> None:
-    """Wait until the shim lets go of the lifeline. If it did so by dying, stop the tree: TERM, 1 s, KILL."""
+    """The guard's life: wait until the shim closes the lifeline; if it died, stop the tree with TERM, 1 s, KILL."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in _STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    # Whatever else the shim had open (log, hand-over) must end with the shim, not with its guard.
-    _close_all_but([lifeline, *successor.descriptors])
+    # Close every other inherited descriptor: the log and the hand-over pipe must end with the shim, not with its guard.
+    kept = sorted([lifeline, *successor.descriptors])
+    for before, after in zip([-1, *kept], [*kept, _MAX_DESCRIPTORS], strict=True):
+        os.closerange(before + 1, after)
     if os.read(lifeline, 1) == _RELEASED:
         return
     successor.begin()
@@ -59,7 +67,7 @@ def _run_guard(lifeline: int, session: int, mark: bytes, successor: Successor) -
     _ask_all(tree)
     left = _kill(tree, _KILL_SECONDS)
     while left != []:
-        # The record must not say that all has ended, and nobody else watches any more.
+        # Members that survive SIGKILL keep the guard alive: the run record must not say yet that all has ended.
         if left:
             successor.on_unkillable(left)
         time.sleep(_OUTLAST_SECONDS)
@@ -68,12 +76,12 @@ def _run_guard(lifeline: int, session: int, mark: bytes, successor: Successor) -
 
 
 def _ask_all(tree: Members) -> None:
-    """Ask the members to end, and give them a moment for it. Each one is asked once."""
+    """Send SIGTERM once to each member, also to one born meanwhile. Returns when all have ended, or after 1 s."""
     asked: set[tuple[int, str]] = set()
     deadline = time.monotonic() + ORPHAN_GRACE_SECONDS
     pause = _FIRST_POLL_SECONDS
     while time.monotonic() < deadline:
-        # That they cannot be looked up does not mean that there are none.
+        # An unreadable process table does not mean that the tree is empty, so go on asking.
         with contextlib.suppress(OSError):
             found = tree.find()
             if not found:
@@ -87,21 +95,15 @@ def _ask_all(tree: Members) -> None:
 
 
 def _kill(tree: Members, seconds: float) -> list[int] | None:
-    """The pids that live on; None if that cannot be known."""
+    """SIGKILL the tree. Returns the pids alive after `seconds`, None if the process table cannot be read."""
     try:
         return tree.kill(seconds)
     except OSError:
         return None
 
 
-def _close_all_but(kept: Sequence[int]) -> None:
-    ends = sorted(kept)
-    for before, after in zip([-1, *ends], [*ends, _MAX_DESCRIPTORS], strict=True):
-        os.closerange(before + 1, after)
-
-
 class Tree:
-    """One program, spawned here, and everything it starts. Needs the main thread of a shim that leads its session."""
+    """One program, spawned here, and everything it starts. For the main thread of a shim that leads its session."""
 
     def __init__(
         self,
@@ -113,13 +115,13 @@ class Tree:
         stop_event: str,
         successor: Successor,
     ) -> None:
-        """Spawn `argv`. Raises OSError, or ValueError for a text that no process can be given; nothing is left then.
+        """Spawn `argv`. Raises OSError, or ValueError if an argument or variable holds a NUL; then nothing runs.
 
-        `successor` is called in the guard of a shim that was killed. `stop_event` is Windows' way; here the stop is
-        SIGTERM, SIGINT or SIGHUP.
+        `successor` is called in the guard, after the shim was killed. `stop_event` is for Windows; here SIGTERM, SIGINT
+        or SIGHUP asks for a stop.
         """
         self.exit_code: int | None = None
-        self._heir = successor
+        self._successor = successor
         self._stop_asked = False
         self._exit_told = False
         self._asked: set[tuple[int, str]] = set()
@@ -131,24 +133,33 @@ class Tree:
         env = {**env, MARK: self._mark.decode().partition("=")[2]}
         if os.getsid(0) != os.getpid():
             os.setsid()
-        self._listen_to_signals()
-        kernel.adopt_orphans()
-        self._fork_guard()
-        try:
-            self.pid = self._spawn(argv, env, cwd, stdout, stderr)
-        except (OSError, ValueError):
-            self.close()
-            raise
-        process = kernel.read_process(self.pid)
-        self.birth = process.birth if process else ""
-
-    def _listen_to_signals(self) -> None:
+        # Signals wake `next_event` through a pipe, so that none is missed between a check and the wait.
         self._wake, wake = os.pipe()
         os.set_blocking(wake, False)
         os.set_blocking(self._wake, False)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         for number in (*_STOP_SIGNALS, signal.SIGCHLD):
             signal.signal(number, self._note_signal)
+        kernel.adopt_orphans()
+        self._fork_guard()
+        try:
+            # posix_spawn(3) cannot change the folder, and the shim needs no folder of its own.
+            os.chdir(cwd)
+            with open(os.devnull, "rb") as null:
+                actions = [
+                    (os.POSIX_SPAWN_DUP2, null.fileno(), 0),
+                    (os.POSIX_SPAWN_DUP2, stdout, 1),
+                    (os.POSIX_SPAWN_DUP2, stderr, 2),
+                ]
+                # Python ignores SIGPIPE and SIGXFSZ; an ignored signal would stay ignored in the child.
+                self.pid = os.posix_spawn(
+                    argv[0], argv, env, file_actions=actions, setsigdef=[signal.SIGPIPE, signal.SIGXFSZ], setsigmask=[]
+                )
+        except (OSError, ValueError):
+            self.close()
+            raise
+        process = kernel.read_process(self.pid)
+        self.birth = process.birth if process else ""
 
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGCHLD:
@@ -164,28 +175,15 @@ class Tree:
             self._members.spared = {os.getpid(), self._guard_pid}
             return
         try:
-            _run_guard(lifeline, session, self._mark, self._heir)
+            _run_guard(lifeline, session, self._mark, self._successor)
         finally:
+            # The guard must never return into the shim's code.
             os._exit(0)
 
-    def _spawn(self, argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: int) -> int:
-        # posix_spawn cannot change the folder. The shim has no use for one of its own.
-        os.chdir(cwd)
-        with open(os.devnull, "rb") as null:
-            actions = [
-                (os.POSIX_SPAWN_DUP2, null.fileno(), 0),
-                (os.POSIX_SPAWN_DUP2, stdout, 1),
-                (os.POSIX_SPAWN_DUP2, stderr, 2),
-            ]
-            # Python ignores SIGPIPE and SIGXFSZ; an ignored signal would stay ignored in the child.
-            return os.posix_spawn(
-                argv[0], argv, env, file_actions=actions, setsigdef=[signal.SIGPIPE, signal.SIGXFSZ], setsigmask=[]
-            )
-
     def next_event(self, timeout: float | None) -> Event:
-        """Wait at most `timeout` seconds for the program's own end (told once) or a request to stop.
+        """Wait for the program's own end (reported once) or a request to stop; TIMEOUT after `timeout` seconds.
 
-        With a timeout, the end of another child of ours ends the wait early.
+        With a timeout, the end of an adopted orphan ends the wait early, since the tree may be empty then.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -203,7 +201,7 @@ class Tree:
             os.read(self._wake, 512)
 
     def _reap(self) -> bool:
-        """Whether an orphan that had come to us has ended."""
+        """Reap every child that has ended, and replace a killed guard. Returns whether an adopted orphan had ended."""
         has_orphan_ended = False
         while True:
             try:
@@ -214,7 +212,7 @@ class Tree:
                 return has_orphan_ended
             if os.WIFSTOPPED(status):
                 if pid == self._guard_pid:
-                    # A guard that is stopped guards nothing. It is our child and not reaped, so the pid is its own.
+                    # A stopped guard could not act. The bare pid is safe: a child keeps its pid until it is reaped.
                     os.kill(pid, signal.SIGCONT)
             elif pid == self.pid:
                 self.exit_code = os.waitstatus_to_exitcode(status)
@@ -225,9 +223,9 @@ class Tree:
                 self._fork_guard()
 
     def ask(self) -> None:
-        """Ask the program to end; once it has, ask what it left behind. Call repeatedly: each one is asked once.
+        """Send SIGTERM to the program and, once it has ended, to what it left behind. Each process is asked once.
 
-        What cannot be looked up at the moment is asked by a later call.
+        Call it repeatedly: a process that cannot be read at the moment is asked by a later call.
         """
         with contextlib.suppress(OSError):
             root = kernel.read_process(self.pid)
@@ -238,23 +236,23 @@ class Tree:
                     _ask(process)
 
     def empty(self) -> bool:
-        """Whether no process of the tree is alive. While one of our children lives, looking is cheap."""
+        """Whether no process of the tree is alive. Cheap while a child of ours lives, else it reads the whole table."""
         try:
             children = (kernel.read_process(pid) for pid in kernel.children(os.getpid()) if pid != self._guard_pid)
             return not any(children) and not self._members.find()
         except OSError:
-            # That nothing can be looked up does not mean that there is nothing.
+            # An unreadable process table does not mean that the tree is empty.
             return False
 
     def kill(self, seconds: float) -> list[int]:
-        """SIGKILL every member; the pids that live on after `seconds`. Returns as soon as there are none.
+        """SIGKILL every member, at once and again for `seconds`. Returns the pids that are still alive, if any.
 
-        Raises OSError if that cannot be known.
+        Returns as soon as none is left. Raises OSError if the process table could not be read.
         """
         return self._members.kill(seconds)
 
     def close(self) -> None:
-        """Let the guard go. Call when the tree is empty."""
+        """Have the guard exit without acting. Call when the tree is empty."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self._lifeline, _RELEASED)
         os.close(self._lifeline)

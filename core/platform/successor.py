@@ -1,20 +1,20 @@
-"""Who takes the place of a shim that was killed, as its guard knows him."""
+"""What takes over a killed shim's work in its guard: the interface that `core.platform` calls."""
 
 from __future__ import annotations
 
 
 class Successor:
-    """One who does nothing. Where the kernel ends the tree with its shim, nobody is called at all."""
+    """Does nothing; subclasses act. All methods run in the guard process, never on Windows, where there is no guard."""
 
     def __init__(self, descriptors: list[int]) -> None:
-        """The guard, which closes all else, keeps `descriptors` open. They must stay what they are."""
+        """The guard keeps `descriptors` open and closes all others. The shim must not close or reuse them."""
         self.descriptors = descriptors
 
     def begin(self) -> None:
-        """Called when the shim is gone and its tree is about to be stopped."""
+        """Called once, when the shim has died and before its tree is stopped."""
 
     def on_unkillable(self, pids: list[int]) -> None:
-        """Called, perhaps more than once, when these members of the tree live on though they were killed."""
+        """Called, perhaps repeatedly, when these members of the tree are alive after SIGKILL."""
 
     def end(self) -> None:
-        """Called when nothing of the tree is left."""
+        """Called once, when no process of the tree is left."""

@@ -38,20 +38,20 @@ def known_executables() -> list[str]:
 
 
 def forbids_programs(path: str) -> bool:
-    """False: no disk is mounted so here."""
+    """False: Windows has no `noexec` mounts."""
     return False
 
 
 def says_gone(error: OSError) -> bool:
-    """Whether OpenProcess has said that there is no such process, or none that we may look at."""
+    """Whether this error of OpenProcess means that there is no such process, or none that we may query."""
     is_refused = error.winerror in (win32.ERROR_INVALID_PARAMETER, win32.ERROR_ACCESS_DENIED)
     return is_refused or isinstance(error, ProcessLookupError)
 
 
 def _open_live(pid: int) -> win32.Handle | None:
-    """That process, if it lives and may be looked at. While the handle is open its pid names no other.
+    """A handle to that process, None if it has ended or we may not query it. While it is open the pid is not reused.
 
-    Raises OSError if that cannot be known, as when the system is short of memory.
+    Raises OSError for other failures, such as want of memory.
     """
     try:
         process = win32.open_process(pid, _QUERY_ACCESS)
@@ -66,7 +66,7 @@ def _open_live(pid: int) -> win32.Handle | None:
 
 
 def _open_same(pid: int, birth: str) -> win32.Handle | None:
-    # One that may not be opened is not ours: we once read its birth.
+    # A process that may not be opened is another one: when we read the birth we could open it.
     process = _open_live(pid)
     if process is not None and win32.birth_of(process) != birth:
         process.close()
@@ -101,7 +101,7 @@ def kill(pid: int, birth: str) -> bool:
             with win32.open_process(pid, win32.PROCESS_TERMINATE) as victim:
                 win32.terminate(victim)
         except PermissionError:
-            # Also the answer for a process that is just ending.
+            # Windows refuses access also to a process that is just ending.
             if not win32.has_ended(process):
                 raise
             return False
@@ -109,11 +109,11 @@ def kill(pid: int, birth: str) -> bool:
 
 
 def keep_one_heap() -> None:
-    """A process has one heap here."""
+    """Nothing: on Windows a process has one heap."""
 
 
 def stop_console(pid: int) -> int:
-    """Send Ctrl-C to the console of `pid`: the body of a helper process, which leaves its own for it. The exit code."""
+    """Send Ctrl-C to the console of `pid`. Returns an exit code. For a helper process: it loses its own console."""
     return 0 if send_console_stop(pid) else 1
 
 
@@ -127,13 +127,13 @@ def ask_shim(pid: int, birth: str, stop_event: str) -> bool:
             with win32.open_event(stop_event) as event:
                 win32.set_event(event)
         except FileNotFoundError:
-            # It is past its tree's end, about to go.
+            # The shim has closed its event: its tree has ended, and it is about to exit.
             return False
     return True
 
 
 def has_guard(shim_pid: int, shim_birth: str) -> bool:
-    """There are no guards here: the kernel ends the tree with its shim."""
+    """False: Windows needs no guard, since the job object ends the tree with its shim."""
     return False
 
 
@@ -143,21 +143,33 @@ def members(shim_pid: int, shim_birth: str) -> list[int]:
 
 
 def end_orphans(shim_pid: int, shim_birth: str) -> list[int]:
-    """There are none here, for the same reason."""
+    """An empty list: the job object leaves no orphans."""
     return []
 
 
 def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes]:
     """Start a detached shim, outside our job and on a console of its own, with stdout and stderr on `output`.
 
-    Raises OSError. Where our job lets nobody go, the shim stays in it, and a warning is logged. A virtual environment's
-    `python.exe` is only a launcher: then the pid returned is not the shim's, and `output` is held until the shim ends.
+    Raises OSError. If our job forbids CREATE_BREAKAWAY_FROM_JOB, the shim stays in it, and a warning is logged. A
+    virtual environment's `python.exe` is only a launcher: then the pid returned is not the shim's, and the launcher
+    holds `output` open until the shim ends.
     """
+
+    def popen(flags: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            creationflags=subprocess.CREATE_NO_WINDOW | flags,
+        )
+
     try:
-        return _spawn_detached(argv, cwd, output, subprocess.CREATE_BREAKAWAY_FROM_JOB)
+        return popen(subprocess.CREATE_BREAKAWAY_FROM_JOB)
     except PermissionError:
-        shim = _spawn_detached(argv, cwd, output, 0)
-    # The shim imports this module as well, logs nothing here, and is to stay small.
+        shim = popen(0)
+    # Imported here, because the shim imports this module too and does not need `logging`.
     import logging
 
     logging.getLogger(__name__).warning(
@@ -166,21 +178,10 @@ def spawn_shim(argv: list[str], cwd: str, output: int) -> subprocess.Popen[bytes
     return shim
 
 
-def _spawn_detached(argv: list[str], cwd: str, output: int, flags: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        argv,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        creationflags=subprocess.CREATE_NO_WINDOW | flags,
-    )
-
-
 def leave_bundle() -> None:
-    """Have what a frozen program starts look for libraries where it would if it were not frozen.
+    """Reset the DLL directory, so that children of a frozen program find the system's libraries.
 
-    PyInstaller points the search at its own folder, and children inherit that. Our own imports do without it.
+    PyInstaller sets it to its own folder with SetDllDirectoryW, and children inherit it. Our own imports do without.
     """
     win32.reset_dll_directory()
 
@@ -211,7 +212,7 @@ def make_private_dir(path: str, *, parents: bool = True) -> None:
 
 
 def delete_if_foreign(path: str) -> None:
-    """Nothing: nobody else makes a file in a folder that is closed to him."""
+    """Nothing: in a folder that `make_private_dir` has closed no other user can create a file."""
 
 
 def create_private(path: str) -> int:
@@ -235,7 +236,7 @@ def open_private(path: str) -> int:
 
 
 def close_to_others(file: int) -> bool:
-    """True: the folder's access list is what closes its files, and no file has a list of its own."""
+    """True: files inherit the access list of their folder, which `make_private_dir` has closed."""
     return True
 
 
@@ -264,7 +265,7 @@ def unlink_file(path: str) -> bool:
 
 
 def replace_private(source: str, target: str) -> None:
-    """As `replace_file`: nobody else can exchange a folder that is closed to him."""
+    """As `replace_file`: no other user can exchange a folder that `make_private_dir` has closed."""
     replace_file(source, target)
 
 
@@ -274,9 +275,9 @@ def unlink_private(path: str) -> bool:
 
 
 def who_else_may_write(path: str, status: os.stat_result) -> str | None:
-    """Whose that file or folder is, in words, if it is another user's who is no administrator; None if not.
+    """Who owns that file or folder, in words, if it is another user and no administrator; else None.
 
-    What its access list grants to whom is not asked.
+    The rights that its access list grants are not examined.
     """
     stranger = win32.stranger_who_owns(path)
     return None if stranger is None else f"it belongs to another user ({stranger})"

@@ -1,7 +1,8 @@
 """Ask a console program on Windows to end, as Ctrl-C in its window would.
 
-A process can belong to one console only, so this runs in a process of its own, which leaves its console for the
-program's. It is also run by path, and so imports nothing of ours.
+GenerateConsoleCtrlEvent reaches only processes on the caller's own console, and a process has one console at most. So
+a helper process runs this: it leaves its console, attaches to the program's and sends the event. It is run by path, and
+so imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ _DELIVERY_SECONDS = 2.0
 
 
 def send_console_stop(pid: int) -> bool:
-    """Send Ctrl-C to every process on the console of `pid`; False if it has none or is gone.
+    """Send Ctrl-C to every process on the console of `pid`; False if it has no console or is gone.
 
-    Moves the calling process to that console and then away from all. Waits until the event has gone round, 2 s at most.
+    The calling process moves to that console and ends without one. Waits until it gets the event too, 2 s at most.
     """
     kernel32 = ctypes.WinDLL("kernel32")
     kernel32.FreeConsole()
@@ -29,7 +30,7 @@ def send_console_stop(pid: int) -> bool:
         return False
     delivered = threading.Event()
 
-    # We are on that console as well, and Ctrl-C would end us.
+    # This process is on that console too, and Ctrl-C would end it.
     def survive(event: int) -> int:
         delivered.set()
         return 1
@@ -45,7 +46,7 @@ def send_console_stop(pid: int) -> bool:
 
 
 def heed_console_stop() -> None:
-    """Stop ignoring Ctrl-C. A process inherits that from its parent, and launchers that detach us may have set it."""
+    """Stop ignoring Ctrl-C. Processes inherit that setting, and a launcher that detaches us may have set it."""
     ctypes.WinDLL("kernel32").SetConsoleCtrlHandler(None, 0)
 
 

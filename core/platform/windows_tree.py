@@ -1,7 +1,9 @@
 """A program on Windows and everything it starts. Contract: `core.platform.Tree`.
 
-How a tree is known: its program is put in a job object before it runs its first instruction, and nothing that it starts
-can leave that job. The shim stands outside and holds the job's only handle, so that the kernel ends the tree with it.
+How the job works: the program is created suspended (CREATE_SUSPENDED), put into a job object, and only then resumed, so
+that nothing it starts can be outside the job; the job forbids breakaway. The shim stands outside and holds the job's
+only handle. With JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE the kernel ends every process of the job when that handle closes,
+also when the shim is killed: so Windows needs no guard. "Job Objects" at learn.microsoft.com has the rules.
 """
 
 from __future__ import annotations
@@ -44,9 +46,9 @@ class Tree:
         stop_event: str,
         successor: Successor,
     ) -> None:
-        r"""Spawn `argv`, and create the event `stop_event` (`Local\…`). Raises OSError, with nothing left behind.
+        r"""Spawn `argv`, and create the event `stop_event` (`Local\…`). Raises OSError; then nothing runs.
 
-        `successor` is never called: the tree of a shim that is killed is ended by the kernel.
+        `successor` is never called: the kernel ends the tree of a killed shim.
         """
         self.exit_code: int | None = None
         self._exit_told = False
@@ -54,7 +56,17 @@ class Tree:
         with contextlib.ExitStack() as undo:
             self._stop = undo.enter_context(win32.create_named_event(stop_event))
             self._job = undo.enter_context(win32.create_job())
-            self._child = _spawn_suspended(argv, env, cwd, stdout, stderr)
+            # On a console of its own, without a window. A new process group would make it deaf to Ctrl-C.
+            heed_console_stop()
+            self._child = subprocess.Popen(
+                argv,
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                creationflags=win32.CREATE_SUSPENDED | subprocess.CREATE_NO_WINDOW,
+            )
             undo.callback(self._reap)
             self.pid = self._child.pid
             self._process = undo.enter_context(win32.open_process(self.pid, _OWN))
@@ -64,7 +76,7 @@ class Tree:
             self._undo = undo.pop_all()
 
     def next_event(self, timeout: float | None) -> Event:
-        """Wait at most `timeout` seconds for the program's own end (told once) or a request to stop."""
+        """Wait for the program's own end (reported once) or a request to stop; TIMEOUT after `timeout` seconds."""
         awaited = [self._stop] if self._exit_told else [self._process, self._stop]
         index = win32.wait_any(awaited, timeout)
         if index is None:
@@ -76,17 +88,22 @@ class Tree:
         return Event.EXITED
 
     def ask(self) -> None:
-        """Ask the program to end, as Ctrl-C on its console would. Call repeatedly: it is asked once.
+        """Send Ctrl-C to the program's console, once, by a helper process. Call it as often as you like.
 
-        Returns at once. Everything on the same console hears it; a member that left it does not. Nothing happens once
-        the program itself has ended, or where nobody can be sent to ask.
+        Returns at once. Every process on that console gets it; one that has left the console does not. Nothing happens
+        once the program itself has ended, or if the helper cannot be started.
         """
         if self._asking is not None or win32.has_ended(self._process):
             return
-        # It takes only a pid, but while we hold that process no other can have it.
+        if getattr(sys, "frozen", False):
+            command = [sys.executable, "--console-stop", str(self.pid)]
+        else:
+            script = os.path.join(os.path.dirname(__file__), "windows_console.py")
+            command = [sys.executable, "-I", "-S", script, str(self.pid)]
+        # The helper gets a bare pid, which is safe: while our handle is open Windows does not reuse it.
         with contextlib.suppress(OSError):
             self._asking = subprocess.Popen(
-                _console_stop_command(self.pid),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -94,11 +111,11 @@ class Tree:
             )
 
     def empty(self) -> bool:
-        """Whether no process of the tree is alive. The console's own host may outlive the last one for a moment."""
+        """Whether no process of the tree is alive. The console host (conhost) may outlive the last one for a moment."""
         return win32.active_processes(self._job) == 0
 
     def kill(self, seconds: float) -> list[int]:
-        """End every member; the pids that live on after `seconds`. Returns as soon as there are none."""
+        """End every member. Returns the pids still alive after `seconds`, or an empty list as soon as none is."""
         win32.terminate_job(self._job)
         deadline = time.monotonic() + seconds
         while not self.empty() and time.monotonic() < deadline:
@@ -106,7 +123,7 @@ class Tree:
         return sorted(win32.job_pids(self._job))
 
     def close(self) -> None:
-        """Release everything; what still lives in the tree is killed. A second call does nothing."""
+        """Release the handles, whereupon the kernel kills what still lives in the tree. A second call does nothing."""
         if self._asking is not None:
             self._asking.kill()
             self._asking.wait(_REAP_SECONDS)
@@ -114,30 +131,7 @@ class Tree:
 
     def _reap(self) -> None:
         win32.terminate_job(self._job)
-        # Not in the job yet if the spawn failed half-way.
+        # If the constructor failed half-way, the program is not in the job yet.
         self._child.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(_REAP_SECONDS)
-
-
-def _spawn_suspended(
-    argv: list[str], env: dict[str, str], cwd: str, stdout: int, stderr: int
-) -> subprocess.Popen[bytes]:
-    # On a console of its own, without a window. A new process group would make it deaf to Ctrl-C.
-    heed_console_stop()
-    return subprocess.Popen(
-        argv,
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=stdout,
-        stderr=stderr,
-        creationflags=win32.CREATE_SUSPENDED | subprocess.CREATE_NO_WINDOW,
-    )
-
-
-def _console_stop_command(pid: int) -> list[str]:
-    if getattr(sys, "frozen", False):
-        return [sys.executable, "--console-stop", str(pid)]
-    script = os.path.join(os.path.dirname(__file__), "windows_console.py")
-    return [sys.executable, "-I", "-S", script, str(pid)]

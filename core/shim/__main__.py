@@ -1,7 +1,7 @@
-"""The small processes that this product is made of besides its program, chosen by the command line.
+"""The entry point of the small processes: the shim, and on Windows the helper that sends Ctrl-C.
 
-Run by `tray.program.start`, and by itself as the shim of a frozen build. Standard library only: they are to be small
-and to start at once.
+Called by `tray.program.start`, and run directly as the program of a frozen shim. Standard library only: these processes
+must be small and start at once.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Sequence[str]) -> int | None:
-    """Be a shim (`--shim SPEC`) or a console helper (`--console-stop PID`). The exit code; None if asked for neither.
+    """Run as a shim (`--shim SPEC`) or a console helper (`--console-stop PID`). The exit code, or None for neither.
 
-    In any case a frozen process lends nothing of its own to what it starts from then on.
+    In each case a frozen process first undoes what PyInstaller put into its environment, so that its children do not
+    inherit it.
     """
     if getattr(sys, "frozen", False):
-        _lend_nothing()
+        leave_bundle()
+        # PyInstaller's own variables. A child that is a PyInstaller program would take them for its own.
+        for name in [name for name in os.environ if name.startswith("_PYI_")]:
+            del os.environ[name]
     match arguments:
         case ["--shim", spec]:
             from core.shim import main
@@ -34,13 +38,6 @@ def run(arguments: Sequence[str]) -> int | None:
             return stop_console(int(pid))
         case _:
             return None
-
-
-def _lend_nothing() -> None:
-    leave_bundle()
-    # PyInstaller's notes to itself.
-    for name in [name for name in os.environ if name.startswith("_PYI_")]:
-        del os.environ[name]
 
 
 if __name__ == "__main__":

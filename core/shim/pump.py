@@ -1,6 +1,6 @@
-"""From a child's pipe to its log's queue: one thread a pipe, which never blocks the child for long.
+"""From a child's pipe to its log's queue: one thread per pipe, which never blocks the child for long.
 
-The shim owns them. Lean and standard library only for its sake.
+Owned by the shim, and by the guard that succeeds a killed one. Standard library only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from core.shim.writer import LogWriter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from io import FileIO
     from typing import Literal
 
     from core.logs.redact import Redactor
@@ -28,7 +27,7 @@ _MAY_BE_LOST = "Lines may be lost here: the killed shim had read more than it co
 class Pump:
     """One daemon thread that carries a pipe's lines to the log until the pipe ends. The descriptor stays open.
 
-    Lines that tell of our own calls are left out.
+    Ollama's log lines about our own calls are left out.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class Pump:
         redactor: Redactor | None = None,
         spool: Spool | None = None,
     ) -> None:
-        """With the spool of a pump that was killed it goes on where that one was."""
+        """Given the spool of a killed shim's pump, the new one continues exactly where that one stopped."""
         self._redactor = redactor
         self._spool = spool or Spool()
         self._fd = fd
@@ -60,14 +59,21 @@ class Pump:
         cutter = LineCutter(redactor=self._redactor)
         self._write_unsettled(cutter)
         with open(self._fd, "rb", buffering=0, closefd=False) as pipe:
-            while chunk := self._read(pipe):
+            while True:
+                try:
+                    chunk = self._spool.read(pipe)
+                except OSError:
+                    # A pseudo-terminal reports its end as EIO.
+                    break
+                if not chunk:
+                    break
                 for block in cutter.feed(chunk):
                     self._write(block, cutter.held)
         for block in cutter.flush():
             self._write(block, 0)
 
     def _write_unsettled(self, cutter: LineCutter) -> None:
-        """Write what another pump had read and no more written; how far it came, the log itself tells."""
+        """Write the lines that a killed pump had read and not written. The log itself tells how many it wrote."""
         unsettled = self._spool.unsettled()
         if unsettled is None:
             self._writer.note(_MAY_BE_LOST)
@@ -75,7 +81,7 @@ class Pump:
             return
         written = self._writer.count_after(self._stream, self._spool)
         for block in cutter.feed(unsettled):
-            # Lines that are left out were not written by the other pump either.
+            # The killed pump left out the same lines, so they are not among those that it wrote.
             kept = leave_out(block)
             lines = kept.split(b"\n")
             if rest := b"\n".join(lines[written:]):
@@ -84,12 +90,5 @@ class Pump:
 
     def _write(self, block: bytes, held: int | None) -> None:
         settle = None if held is None else functools.partial(self._spool.settle, self._spool.taken - held)
-        # What is left out counts too: what has been read and is not settled must not outgrow the spool.
+        # Lines that are left out take room in the queue too: otherwise more could be unsettled than the spool holds.
         self._writer.write(self._stream, leave_out(block), settle, len(block))
-
-    def _read(self, pipe: FileIO) -> bytes:
-        try:
-            return self._spool.read(pipe)
-        except OSError:
-            # A pseudo-terminal reports its end as EIO.
-            return b""

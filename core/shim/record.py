@@ -1,6 +1,6 @@
-"""The run record: what a shim tells about its Ollama, and how whoever is left tells its end in the shim's place.
+"""The run record: what a shim writes about its Ollama, and how its end is recorded if the shim was killed.
 
-The standard library only, for the guard is a fork of the shim.
+Standard library only, because shim and guard import it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _POLL_SECONDS = 0.05
 
 
 def now() -> str:
-    """The time for a run record."""
+    """The present time, UTC, as run records have it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def cannot_be_ended(pids: list[int]) -> str:
-    """What the log says of members of a tree that live on though they were killed."""
+    """The log's line about members of a tree that are alive after SIGKILL."""
     who = ", ".join(map(str, pids))
     return f"Not even a kill ends pid {who}: another user's, or waiting for a driver or a disk. Its end is waited for."
 
@@ -58,10 +58,11 @@ def update_record(path: str, record: Record) -> None:
 
 
 def record_killed_shim(record_path: str, shim_pid: int, log_folder: str | None, words: str) -> None:
-    """In place of a killed shim, once its tree has ended: say how in its record, and in these words in the newest log.
+    """Record the end of a killed shim's tree in its run record, and append `words` to the newest log in `log_folder`.
 
-    A record that is an earlier shim's stays as it is. Without a folder nothing is said in a log. Nothing is said at all
-    if the shim had told the end itself.
+    Called by the shim's guard, or by the sidecar if the guard was killed too, once the tree has ended. Changes nothing
+    if the shim had recorded the end itself; a record of another shim stays as it is. Blocks on the disk. Raises nothing
+    if the disk refuses.
     """
     record = record_of(record_path, shim_pid)
     if record.get("endedAt"):
@@ -77,7 +78,7 @@ def record_killed_shim(record_path: str, shim_pid: int, log_folder: str | None, 
 
 
 def record_of(path: str, shim_pid: int) -> Record:
-    """What that shim has recorded; empty if nothing, or if it cannot be read for a second."""
+    """The record at that path if it is that shim's, else empty. Blocks for 1 s at most if the disk refuses to read."""
     deadline = time.monotonic() + _READ_SECONDS
     while True:
         try:

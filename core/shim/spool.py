@@ -1,7 +1,21 @@
-"""What one pump has read and its log has not taken yet, in memory that a forked guard shares and a killed shim leaves.
+"""What one pump has read from its pipe and the log does not hold yet, in memory that shim and guard share.
 
-A ring of bytes and a few numbers, each of which is stored in one piece, so that a SIGKILL between any two steps leaves
-something to go by. One pump reads, one log writer settles; neither waits for the other. Standard library only.
+How the spool works: bytes that were read from a pipe are gone from it, so a shim that is killed between read(2) and
+write(2) would lose them. They are therefore read straight into a ring in shared anonymous memory (mmap(2), MAP_SHARED),
+which the forked guard sees too. A few 64-bit numbers beside the ring tell what it holds. Each is stored by one aligned
+8-byte write, which a SIGKILL cannot cut in two, and they are written in such an order that the ring can be read after
+a kill between any two steps:
+
+- `taken`: the position in the stream (bytes from its start) up to which reads are counted.
+- `blank until`: before each read the next part of the ring is filled with 0xFF, a byte that UTF-8 never uses, and this
+  is the position up to which that was done. If the shim is killed after a read and before `taken` is updated, whatever
+  is no longer 0xFF there is what that read brought.
+- `settled`: the position up to which the log holds everything, and the log's segment and size at that moment. Three
+  numbers cannot be stored at once, so there are two sets of them, and `latest` says which one counts.
+
+A successor reads from `settled` on, and asks the log itself which of those lines were written after all: its size at
+the settled position is known. One pump reads, one log writer settles; neither waits for the other. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -16,20 +30,20 @@ MOST_READ = 64 * 1024
 # More than twice what a pump and its log writer hold together of ordinary text.
 _RING = 8 * MOST_READ
 _HEADER = 128
-# Of a byte that no text in UTF-8 has. One that ends an uncounted read is not told from it, and lost.
+# No UTF-8 text contains this byte. If other data ends with it, and that read was not counted, the end is lost.
 _BLANK = b"\xff" * MOST_READ
-# Places of the numbers. A position in the stream counts its bytes from the start.
+# Indexes of the numbers.
 _TAKEN, _BLANK_UNTIL, _LATEST = 0, 1, 2
 _SETTLED = (3, 6)
 
 
 def shared_number() -> memoryview:
-    """The place of a number, 0 as yet, that whoever is forked from us shares. It is stored in one piece."""
+    """A 64-bit number, 0 at first, shared with every process that is forked from now on. Its writes are atomic."""
     return memoryview(mmap.mmap(-1, 8)).cast("Q")
 
 
 class Settled:
-    """Up to where a stream is settled: `position` in it, and where the log ended then, as segment and size in bytes."""
+    """The `position` up to which a stream is settled, and where the log ended then: segment number and bytes in it."""
 
     __slots__ = ("position", "segment", "size")
 
@@ -40,10 +54,10 @@ class Settled:
 
 
 class Spool:
-    """The last bytes of one stream that are not settled: 448 KiB of them; what is more, is given up."""
+    """The unsettled bytes of one stream, up to 448 KiB. If there are more, a successor cannot recover them."""
 
     def __init__(self) -> None:
-        # Without a name, and so on no disk: what is in it has not been cleaned of secrets.
+        # Anonymous memory, never a file: the bytes in it have not been redacted.
         memory = memoryview(mmap.mmap(-1, _HEADER + _RING))
         self._numbers = memory[:_HEADER].cast("Q")
         self._ring = memory[_HEADER:]
@@ -55,17 +69,17 @@ class Spool:
 
     @property
     def settled(self) -> Settled:
-        """What `settle` said last."""
+        """What `settle` stored last."""
         numbers = self._numbers
         at = _SETTLED[numbers[_LATEST]]
         return Settled(numbers[at], numbers[at + 1], numbers[at + 2])
 
     def read(self, pipe: FileIO) -> bytes:
-        """The next bytes of the pipe, MOST_READ at most; empty at its end. Raises OSError as the pipe does."""
+        """Read at most MOST_READ bytes from the pipe; empty at its end. Blocks; raises OSError as the pipe does."""
         numbers = self._numbers
         taken = numbers[_TAKEN]
         room = self._room(taken)
-        # Were this one killed after a read and before it is counted, what is not blank there would be what was read.
+        # First declare nothing blank, then fill, then declare it: a kill in between never shows old bytes as new ones.
         numbers[_BLANK_UNTIL] = taken
         room[:] = _BLANK[: len(room)]
         numbers[_BLANK_UNTIL] = taken + len(room)
@@ -74,7 +88,7 @@ class Spool:
         return bytes(room[:count])
 
     def settle(self, position: int, segment: int, size: int) -> None:
-        """Note that all before `position` is in the log or given up, and where the log ends with it."""
+        """Store that all before `position` is in the log or given up, and where the log ends now. Atomic."""
         numbers = self._numbers
         spare = 1 - numbers[_LATEST]
         at = _SETTLED[spare]
@@ -82,25 +96,23 @@ class Spool:
         numbers[_LATEST] = spare
 
     def unsettled(self) -> bytes | None:
-        """What is not settled of all that has been read; counted as taken from then on.
+        """All bytes that were read and are not settled, counted as taken from then on; None if the ring has lost some.
 
-        For whoever goes on in place of a killed reader. None if there was more than there is room for.
+        For the successor of a killed reader.
         """
         numbers = self._numbers
         taken, position = numbers[_TAKEN], self.settled.position
         uncounted = bytes(self._room(taken)[: max(0, numbers[_BLANK_UNTIL] - taken)]).rstrip(_BLANK[:1])
         numbers[_TAKEN] = numbers[_BLANK_UNTIL] = taken + len(uncounted)
-        # A read may have begun to make room for itself.
+        # The killed reader may have blanked up to MOST_READ bytes of the ring for its next read.
         if taken + MOST_READ - position > _RING:
             return None
-        return self._between(position, taken) + uncounted
+        first, last = position % _RING, taken % _RING
+        if position == taken or first < last:
+            return bytes(self._ring[first:last]) + uncounted
+        return bytes(self._ring[first:]) + bytes(self._ring[:last]) + uncounted
 
     def _room(self, position: int) -> memoryview:
+        """Where in the ring the next read goes: at most MOST_READ bytes, without wrapping around."""
         at = position % _RING
         return self._ring[at : min(at + MOST_READ, _RING)]
-
-    def _between(self, begin: int, end: int) -> bytes:
-        first, last = begin % _RING, end % _RING
-        if begin == end or first < last:
-            return bytes(self._ring[first:last])
-        return bytes(self._ring[first:]) + bytes(self._ring[:last])

@@ -1,6 +1,9 @@
-"""Takes the place of a shim that was killed, in its guard: carries the log on until the tree has ended.
+"""Continues the log and the run record of a killed shim, in its guard, until the tree has ended.
 
-The standard library only, for the guard is a fork of the shim.
+How it works: the guard is a fork of the shim, so it holds the same pipes and shares the spools' memory. When the shim
+dies, the guard opens the shim's log again, under the same name, and starts pumps on the same pipes, each with the spool
+of the dead one: they first write what had been read and not written (`core.shim.spool`), then read on. So no line is
+lost and none is written twice. Standard library only, because the guard is a fork of the shim.
 """
 
 from __future__ import annotations
@@ -25,11 +28,12 @@ _DRAIN_SECONDS = 0.5
 
 
 class LogSuccessor(Successor):
-    """Takes the place of a shim that is killed, in its guard. Made by the shim, before it starts its program."""
+    """Writes on in a killed shim's place. Made by the shim before it forks the guard; its methods run in the guard."""
 
     def __init__(
         self, log: LogWriter, folder: str, caps: Caps, record_path: str, redactor: Redactor, pipes: list[Pipe]
     ) -> None:
+        """`log` is the shim's: its name and its count of lost lines are continued. `pipes` are those of the program."""
         super().__init__([descriptor for descriptor, _, _ in pipes])
         self._stamp = log.stamp
         self._untold = log.untold
@@ -45,24 +49,25 @@ class LogSuccessor(Successor):
         self._pumps: list[Pump] = []
 
     def begin(self) -> None:
-        """Carry the log on, from the first line that the shim had not written, while the tree is stopped."""
-        # Neither a disk that hangs nor a system that grants no thread may keep the tree alive.
-        opening = threading.Thread(target=self._carry_on, daemon=True)
+        """Continue the log, from the first line that the shim had not written, while the tree is stopped."""
+
+        def continue_log() -> None:
+            with contextlib.suppress(OSError, RuntimeError):
+                if record_of(self._record_path, self._shim_pid).get("endedAt"):
+                    return
+                self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp, untold=self._untold)
+                self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
+                for pump in self._pumps:
+                    pump.start()
+
+        # In a thread: the tree must be stopped even if the disk hangs, or if the system grants no thread.
+        opening = threading.Thread(target=continue_log, daemon=True)
         with contextlib.suppress(RuntimeError):
             opening.start()
             self._opening = opening
 
-    def _carry_on(self) -> None:
-        with contextlib.suppress(OSError, RuntimeError):
-            if record_of(self._record_path, self._shim_pid).get("endedAt"):
-                return
-            self._log = log = LogWriter(self._folder, self._caps, stamp=self._stamp, untold=self._untold)
-            self._pumps = [Pump(pipe, stream, log, self._redactor, spool) for pipe, stream, spool in self._pipes]
-            for pump in self._pumps:
-                pump.start()
-
     def on_unkillable(self, pids: list[int]) -> None:
-        """Say in the record and in the log that these cannot be ended, once for each list of them."""
+        """Write these pids to the record and the log, once for each different list."""
         if pids == self._unkillable:
             return
         self._unkillable = pids
@@ -73,14 +78,14 @@ class LogSuccessor(Successor):
                 write_record(self._record_path, record | {"unkillable": pids})
 
     def end(self) -> None:
-        """Say how the run ended, now that the tree has."""
+        """Drain the pipes, close the log and record the end. Takes about 1 s at most."""
         deadline = time.monotonic() + _DRAIN_SECONDS
         if self._opening:
             self._opening.join(_DRAIN_SECONDS)
             if self._opening.is_alive():
                 record_killed_shim(self._record_path, self._shim_pid, None, GUARD_STOPPED_IT)
                 return
-        # A process outside the tree may still hold a pipe.
+        # A process outside the tree may hold a pipe open for ever, so do not wait for its end.
         for pump in self._pumps:
             pump.join(max(0.0, deadline - time.monotonic()))
         if self._log:

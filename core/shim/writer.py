@@ -1,6 +1,7 @@
 """From the queue to the log: the one thread of a start that writes, counts losses, and keeps the last lines.
 
-The shim owns it. Lean and standard library only for its sake.
+Here a line gets its time stamp: `LogWriter.write` puts it on when the line is queued, so a slow disk does not shift it.
+Owned by the shim, and by the guard that succeeds a killed one. Standard library only.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ STALL_SECONDS = 1.0
 _QUEUE_BYTES = 128 * 1024
 _PORTION_BYTES = 32 * 1024
 _RECENT_BYTES = 16 * 1024
-# A line that sounds like the cause of an end may be of a runner's that came long before.
+# An older line that names a cause was probably about a model runner, not about the end of Ollama itself.
 _CAUSE_SECONDS = 10.0
 _UNKNOWN = "the disk did not take them"
 _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
 
 
 class LogWriter:
-    """The log of one start: a short queue and a daemon thread that empties it to disk.
+    """The log of one start: a queue of 128 KiB and a daemon thread that writes it to disk.
 
-    Lines of one stream keep their order. While the disk takes writes, a full queue holds its callers back. Lines are
-    dropped, and counted, when a write fails or the queue stays full over STALL_SECONDS; a SYS line says how many as
-    soon as a write works again. Opening the first segment raises OSError; later failures are never raised.
+    Lines of one stream keep their order. While the disk accepts writes, a full queue blocks its callers. Lines are
+    dropped, and counted, if a write fails or the queue stays full for STALL_SECONDS; as soon as a write works again a
+    SYS line says how many. Opening the first segment raises OSError; later failures are never raised.
     """
 
     def __init__(
@@ -49,14 +50,17 @@ class LogWriter:
         stamp: str | None = None,
         untold: memoryview | None = None,
     ) -> None:
-        """The log of a new start, or with what a killed writer had as `stamp` and `untold` the rest of that one's."""
+        """Begin the log of a new start, or continue a killed writer's: `stamp` and `untold` are that writer's.
+
+        `untold` is the shared count of lost lines that no SYS line has reported yet.
+        """
         caps = caps or Caps()
         self._clock = clock
         self._folder = folder
         self._file = SegmentedFile(folder, caps, clock(), stamp)
         self.stamp = self._file.stamp
         self._portion_bytes = min(_PORTION_BYTES, caps.segment_bytes)
-        self.first_path = self._file.path
+
         self._recent = {"OUT": b"", "ERR": b""}
         self._cause = b"", 0.0
         # Guarded by the condition, which is notified of every change of the queue.
@@ -67,7 +71,7 @@ class LogWriter:
         self._is_stalled = False
         self._is_closing = False
         self._dropped = 0
-        # Of the writing thread alone.
+        # From here on for the writing thread alone.
         self.untold = untold or shared_number()
         self._lost = self.untold[0]
         self._reason = _UNKNOWN
@@ -80,7 +84,7 @@ class LogWriter:
         return self._file.path
 
     def count_after(self, stream: Literal["OUT", "ERR"], spool: Spool) -> int:
-        """How many lines of `stream` the log has got beyond where the spool is settled. Before anything is written."""
+        """How many lines of `stream` the log holds beyond the spool's settled position. Call it before any `write`."""
         settled = spool.settled
         return count_after(self._folder, self.stamp, (settled.segment, settled.size), stream)
 
@@ -91,10 +95,11 @@ class LogWriter:
         settle: Settle | None = None,
         size: int | None = None,
     ) -> None:
-        """Queue clean whole lines, or none, stamped now. Blocks while the queue is full, but not through a stall.
+        """Stamp clean whole lines with the present time and queue them.
 
-        `settle` is called, with where the log ends then, once they are written or given up. They take room in the queue
-        for `size` bytes, else for as many as they are.
+        Blocks while the queue is full, until the disk has taken nothing for STALL_SECONDS; then the lines are dropped.
+        `settle` is called on the writing thread, with the log's segment and size, once they are written or given up.
+        `size` is how much room they take in the queue, by default their length.
         """
         prefix = line_prefix(stream, self._clock())
         size = len(lines) if size is None else size
@@ -115,21 +120,21 @@ class LogWriter:
             self._changed.notify_all()
 
     def note(self, text: str) -> None:
-        """Queue a SYS line of our own (or several, if `text` has line breaks)."""
+        """Queue `text` as a SYS line of our own, or as several if it has line breaks."""
         self.write("SYS", clean(text.encode("utf-8", "backslashreplace") + b"\n"))
 
     def last(self, n: int = 20) -> list[str]:
-        """The last `n` messages of ERR, or of OUT if ERR said nothing, written or not; of 16 KiB at most.
+        """The last `n` lines of ERR, or of OUT if ERR was empty, whether written to disk or not; 16 KiB at most.
 
-        Where the cause of an end was told in the last 10 s, and so much after it that it is not among these, it comes
-        first, in place of one of them.
+        If a line of the last 10 s named the cause of an end (`core.logs.failure_cause`) and is not among them, it comes
+        first, in place of the oldest.
         """
         with self._changed:
             recent = self._recent["ERR"] or self._recent["OUT"]
             cause, told_at = self._cause
         lines = recent.split(b"\n")[:-1]
         if len(recent) == _RECENT_BYTES and len(lines) > 1:
-            # The first one has probably lost its beginning.
+            # The buffer is full, so its first line has probably lost its beginning.
             del lines[0]
         del lines[:-n]
         if cause and cause not in lines and time.monotonic() - told_at < _CAUSE_SECONDS:
@@ -145,6 +150,10 @@ class LogWriter:
         return not self._thread.is_alive()
 
     def _gets_room(self, size: int) -> bool:
+        """Wait, with the condition held, until the queue has room; False if the disk took nothing for STALL_SECONDS.
+
+        Once stalled, it returns False at once until an entry has been written, so that the child is not slowed further.
+        """
         began = time.monotonic()
         while self._queue and self._queued_bytes + size > _QUEUE_BYTES:
             left = max(began, self._taken_at) + STALL_SECONDS - time.monotonic()
@@ -160,7 +169,11 @@ class LogWriter:
             prefix, lines, dropped, settle, _ = entry
             self._note_loss(dropped, _STALLED)
             for portion in _portions(lines, self._portion_bytes) if lines else ():
-                self._store(prefix, portion)
+                if self._mark_loss():
+                    lost = self._file.append(prefix + portion[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
+                else:
+                    lost = portion.count(b"\n")
+                self._note_loss(lost, self._file.fault)
             if settle:
                 settle(*self._file.end)
             self.untold[0] = self._lost
@@ -180,19 +193,13 @@ class LogWriter:
             self._changed.notify_all()
             return entry
 
-    def _store(self, prefix: bytes, lines: bytes) -> None:
-        if self._mark_loss():
-            lost = self._file.append(prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
-        else:
-            lost = lines.count(b"\n")
-        self._note_loss(lost, self._file.fault)
-
     def _note_loss(self, lost: int, reason: str) -> None:
         if lost:
             self._lost += lost
             self._reason = reason
 
     def _mark_loss(self) -> bool:
+        """Write the SYS line about lost lines, if any. False if even that cannot be written."""
         if not self._lost:
             return True
         count = "1 line was" if self._lost == 1 else f"{self._lost} lines were"
@@ -204,7 +211,7 @@ class LogWriter:
 
 
 def _portions(lines: bytes, most: int) -> Iterator[bytes]:
-    """The same lines in runs that stay within `most` bytes once each line bears its prefix, if a line can."""
+    """The same lines in groups of at most `most` bytes with their prefixes; a longer line is a group of its own."""
     size = len(lines) + lines.count(b"\n") * PREFIX_BYTES
     middle = lines.rfind(b"\n", 0, len(lines) // 2) + 1 or lines.find(b"\n") + 1
     if size <= most or middle == len(lines):

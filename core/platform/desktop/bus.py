@@ -1,6 +1,6 @@
-"""What Linux desktops offer on the session bus: toasts and the tray host. Used by `desktop_linux` only.
+"""What Linux desktops offer on the session bus: toasts and the tray host. Used by `desktop.linux` only.
 
-Each call opens a connection of its own, in a loop of its own on the calling thread, and closes it.
+Each call opens a connection of its own, in an event loop of its own on the calling thread, and closes it.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ _SERVER_DECIDES = -1
 _APP_NAME = "Aura Ollama"
 
 _Answer = TypeVar("_Answer")
-# The newest notification of each title. One entry a title, and titles are few.
+# The server's id of the newest notification of each title. There are few titles.
 _shown: dict[str, int] = {}
 
 
 def notify(title: str, text: str, icon: str) -> bool:
-    """Show a toast in place of our last one with that title; False if nobody shows it, after 2 s at most."""
+    """Show a toast, replacing our last one with that title. False if no server shows it. Takes 2 s at most."""
 
     async def ask(bus: MessageBus) -> int:
         capabilities = await _call(bus, _NOTIFICATIONS, _NOTIFICATIONS_PATH, _NOTIFICATIONS, "GetCapabilities")
-        # Only some servers read markup, and a plain text may look like it: "<nil>".
+        # Some servers read markup, and plain text such as "<nil>" looks like it.
         body = html.escape(_sendable(text), quote=False) if "body-markup" in capabilities else _sendable(text)
-        # No `desktop-entry` hint: GNOME would take the toast back as soon as this connection closes.
-        arguments = [_APP_NAME, _shown.get(title, 0), _icon(icon), _sendable(title), body, [], {}, _SERVER_DECIDES]
+        # No `desktop-entry` hint: with it GNOME removes the toast as soon as this connection closes.
+        image = Path(icon).as_uri() if os.path.isabs(icon) else icon
+        arguments = [_APP_NAME, _shown.get(title, 0), image, _sendable(title), body, [], {}, _SERVER_DECIDES]
         shown = await _call(
             bus, _NOTIFICATIONS, _NOTIFICATIONS_PATH, _NOTIFICATIONS, "Notify", "susssasa{sv}i", arguments
         )
@@ -58,12 +59,8 @@ def notify(title: str, text: str, icon: str) -> bool:
 
 
 def _sendable(text: str) -> str:
-    """The text as the bus takes it: a path in it may hold bytes that are no UTF-8, and a NUL ends the connection."""
+    """The text in valid UTF-8 and without NUL, either of which would make the bus end the connection."""
     return text.encode(errors="replace").decode().replace("\0", "")
-
-
-def _icon(icon: str) -> str:
-    return Path(icon).as_uri() if os.path.isabs(icon) else icon
 
 
 def has_tray_host() -> bool:
@@ -85,34 +82,29 @@ def has_tray_host() -> bool:
 
 
 def _on_session_bus(ask: Callable[[MessageBus], Awaitable[_Answer]], seconds: float) -> _Answer | None:
-    """What `ask` returns, or None if there is no bus, or nobody there who answers as he should, in time."""
-    address = _address()
-    if address is None:
-        return None
+    """What `ask` returns within `seconds`, None if there is no bus, or no valid answer in time."""
+    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
+    if not address:
+        # The place at which systemd starts the session bus.
+        path = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}", "bus")
+        if not os.path.exists(path):
+            return None
+        address = f"unix:path={urllib.parse.quote(path)}"
+
+    async def connected() -> _Answer:
+        async with asyncio.timeout(seconds):
+            bus = await MessageBus(bus_address=address).connect()
+            try:
+                return await ask(bus)
+            finally:
+                bus.disconnect()
+                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
     try:
-        return asyncio.run(_connected(address, ask, seconds))
+        return asyncio.run(connected())
     except (OSError, EOFError, DBusFastError) as error:
         log.debug("session bus: %s: %s", type(error).__name__, error)
         return None
-
-
-async def _connected(address: str, ask: Callable[[MessageBus], Awaitable[_Answer]], seconds: float) -> _Answer:
-    async with asyncio.timeout(seconds):
-        bus = await MessageBus(bus_address=address).connect()
-        try:
-            return await ask(bus)
-        finally:
-            bus.disconnect()
-            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
-
-
-def _address() -> str | None:
-    """Where the session bus listens: as told, or the one that systemd starts."""
-    told = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
-    if told:
-        return told
-    path = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}", "bus")
-    return f"unix:path={urllib.parse.quote(path)}" if os.path.exists(path) else None
 
 
 async def _call(

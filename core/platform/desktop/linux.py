@@ -28,7 +28,7 @@ _CONNECT_SECONDS = 0.1
 
 def _entry_path() -> str:
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    # The specification has relative paths ignored.
+    # The XDG Base Directory Specification says to ignore relative paths.
     if not os.path.isabs(folder):
         folder = os.path.join(os.path.expanduser("~"), ".config")
     return os.path.join(folder, "autostart", "aura-ollama.desktop")
@@ -89,7 +89,7 @@ def _open_with(command: list[str]) -> bool:
     try:
         return opener.wait(_OPEN_SECONDS) == 0
     except subprocess.TimeoutExpired:
-        # Without a desktop of its own, xdg-open stays as long as the program that it opened.
+        # Without a known desktop, xdg-open runs as long as the program that it has opened.
         threading.Thread(target=opener.wait, name="opener", daemon=True).start()
         return True
 
@@ -105,7 +105,7 @@ def _copy_with(command: Sequence[str], text: str) -> bool:
         copier = subprocess.run(
             command,
             input=os.fsencode(text),
-            # It leaves a child behind that owns the clipboard: a pipe would stay open as long.
+            # The copier leaves a child that owns the clipboard; it would keep a pipe open as long as it lives.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=_COPY_SECONDS,
@@ -127,20 +127,16 @@ def choose_file(title: str, folder: str | None = None) -> str | None:
     if "KDE" in os.environ.get("XDG_CURRENT_DESKTOP", "").split(":"):
         dialogs.reverse()
     for dialog in dialogs:
-        if shutil.which(dialog[0]):
-            return _ask(dialog)
+        if not shutil.which(dialog[0]):
+            continue
+        # Without a timeout: the dialog stays open until the person answers. Exit code 1 is "Cancel".
+        answer = desktop_dialog.ask(dialog)
+        if answer is None or answer.returncode == 1:
+            return None
+        if answer.returncode == 0:
+            return os.fsdecode(answer.stdout.removesuffix(b"\n")) or None
+        raise OSError(f"{dialog[0]} failed (exit code {answer.returncode}): {os.fsdecode(answer.stderr).strip()}")
     raise FileNotFoundError("No program for file dialogs was found: install zenity or kdialog.")
-
-
-def _ask(dialog: list[str]) -> str | None:
-    answer = desktop_dialog.ask(dialog)
-    if answer is None:
-        return None
-    if answer.returncode == 0:
-        return os.fsdecode(answer.stdout.removesuffix(b"\n")) or None
-    if answer.returncode == 1:
-        return None
-    raise OSError(f"{dialog[0]} failed (exit code {answer.returncode}): {os.fsdecode(answer.stderr).strip()}")
 
 
 def close_dialogs() -> None:
@@ -164,7 +160,7 @@ def session_has_tray() -> bool:
 
 
 def _has_x11_tray() -> bool:
-    """Whether a panel owns the X11 tray of this screen. False on another machine's display: asking may take minutes."""
+    """Whether a panel owns the X11 tray of this screen. False for a remote display, whose answer may take minutes."""
     display = os.environ.get("DISPLAY", "")
     if not _is_reachable(display):
         return False
@@ -186,7 +182,7 @@ def _has_x11_tray() -> bool:
 
 
 def _is_reachable(display: str) -> bool:
-    """Whether an X server of this machine listens there. Where none does, python-xlib leaves a socket open."""
+    """Whether a local X server listens there. Checked first, because python-xlib leaks a socket if none does."""
     found = _LOCAL_DISPLAY.fullmatch(display)
     if found is None:
         return False

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 assert sys.platform == "win32"
 
 _RUN = r"Software\Microsoft\Windows\CurrentVersion\Run"
-# Where Task Manager and the Settings note what the user switched off. No value means on.
+# Where Task Manager and Settings store what the user has switched off. No value means on.
 _APPROVED = r"Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run"
 _VALUE = "AuraOllama"
 _CF_UNICODETEXT = 13
@@ -102,19 +102,17 @@ _leave_com = _bind(_ole32, "CoUninitialize", None)
 
 
 def login_command() -> list[str]:
-    # Neither opens a console window.
+    # Neither of these opens a console window.
     return desktop_text.login_command("aura-ollamaw.exe", "pythonw.exe")
 
 
 def starts_at_login() -> bool:
     value = _read(_RUN)
     program = desktop_text.run_value_program(value) if isinstance(value, str) else None
-    return program is not None and shutil.which(program) is not None and not _is_switched_off(_read(_APPROVED))
-
-
-def _is_switched_off(flag: object) -> bool:
-    # Twelve bytes: even in front is on (2, 6), odd is off (3, 7); then comes the time of the change.
-    return isinstance(flag, bytes) and bool(flag) and flag[0] % 2 == 1
+    # Twelve bytes: the first one is even for on (2, 6) and odd for off (3, 7); the rest is the time of the change.
+    flag = _read(_APPROVED)
+    is_switched_off = isinstance(flag, bytes) and bool(flag) and flag[0] % 2 == 1
+    return program is not None and shutil.which(program) is not None and not is_switched_off
 
 
 def _read(key: str) -> object:
@@ -162,7 +160,7 @@ def _delete(key: str) -> None:
 
 def open_path(path: str) -> bool:
     path = os.path.abspath(path)
-    # A program that stood in our own folder would keep an upgrade from replacing it.
+    # A program whose current folder is ours would keep an upgrade from replacing that folder.
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     try:
         os.startfile(path, cwd=folder)  # noqa: S606 - the user's own program is the purpose
@@ -182,17 +180,27 @@ def open_url(url: str) -> bool:
 
 
 def copy_text(text: str) -> bool:
+    content = text.encode("utf-16-le", "surrogatepass") + b"\0\0"
     try:
         with _clipboard():
-            return _put(text.encode("utf-16-le", "surrogatepass") + b"\0\0")
+            memory = _global_alloc(_GMEM_MOVEABLE, len(content))
+            if not memory:
+                return False
+            ctypes.memmove(_global_lock(memory), content, len(content))
+            _global_unlock(memory)
+            if _set_clipboard_data(_CF_UNICODETEXT, memory):
+                # The system owns the memory from here on.
+                return True
+            _global_free(memory)
+            return False
     except OSError:
         return False
 
 
 @contextlib.contextmanager
 def _clipboard() -> Iterator[None]:
-    """Own the clipboard, emptied. Waits out another program that has it open, 1 s at most, then raises OSError."""
-    # Without a window, emptying would leave the clipboard without an owner, and setting would fail.
+    """Open and empty the clipboard. Waits up to 1 s while another program has it open, then raises OSError."""
+    # Emptying makes the given window the owner. Without an owner SetClipboardData fails.
     window = _create_window(0, "STATIC", None, 0, 0, 0, 0, 0, _MESSAGES_ONLY, None, None, None)
     if not window:
         raise ctypes.WinError(ctypes.get_last_error())
@@ -209,19 +217,6 @@ def _clipboard() -> Iterator[None]:
             _close_clipboard()
     finally:
         _destroy_window(window)
-
-
-def _put(text: bytes) -> bool:
-    memory = _global_alloc(_GMEM_MOVEABLE, len(text))
-    if not memory:
-        return False
-    ctypes.memmove(_global_lock(memory), text, len(text))
-    _global_unlock(memory)
-    if _set_clipboard_data(_CF_UNICODETEXT, memory):
-        # The system owns the memory now.
-        return True
-    _global_free(memory)
-    return False
 
 
 def choose_file(title: str, folder: str | None = None) -> str | None:
@@ -256,7 +251,7 @@ def close_dialogs() -> None:
 
 @contextlib.contextmanager
 def _com() -> Iterator[None]:
-    """What shell extensions in the dialog need of the thread; one that has it already keeps it."""
+    """Initialise COM on this thread, which shell extensions in the dialog need. Does nothing if it is already."""
     is_entered = _enter_com(None, _COINIT_APARTMENTTHREADED) >= 0
     try:
         yield
@@ -266,7 +261,7 @@ def _com() -> Iterator[None]:
 
 
 def notify(title: str, text: str, icon: str = "") -> bool:
-    # The icon's own balloon does it.
+    # On Windows the tray icon itself shows toasts.
     return False
 
 

@@ -1,7 +1,7 @@
 """Linux: the owner of a connected socket. Contract: `core.platform.sockets.peer`.
 
-The kernel is asked for that one socket, as sock_diag(7) tells. Where it cannot be asked, /proc/net/tcp and tcp6 are
-searched, which takes milliseconds.
+How it works: a netlink query for that one socket, sock_diag(7). Where the kernel does not support it, /proc/net/tcp and
+tcp6 are searched, which takes milliseconds.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ class _Owner(NamedTuple):
 
     @property
     def is_us(self) -> bool:
-        # A socket that its owner has closed has no inode any more, and then the kernel shows root as its user.
+        # The kernel shows a closed socket with inode 0 and root as its user.
         return self.inode != 0 and self.uid in (os.geteuid(), 0)
 
 
 class _Kernel:
-    """A line to the kernel that is kept open, so that it can be asked when no descriptor is left. For any thread."""
+    """A netlink socket that is kept open, so that it works when no descriptor is left. For any thread."""
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
         self._line = -1
 
     def answer(self, question: bytes) -> bytes:
-        """What the kernel says. Raises OSError."""
+        """The kernel's answer. Raises OSError."""
         with self._turn:
             if self._line < 0:
                 kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
                 self._line = socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG).detach()
             try:
-                # It answers before `write` returns.
+                # The kernel answers before `write` returns, so `read` never blocks.
                 os.write(self._line, question)
                 return os.read(self._line, 4096)
             except OSError:
@@ -66,14 +66,14 @@ _kernel = _Kernel()
 
 
 def socket_owner_is_us(peer: tuple[str, int], own: tuple[str, int]) -> bool | None:
-    """See `core.platform.sockets.peer`. None if neither the kernel nor its tables tell; False if neither can be asked.
+    """See `core.platform.sockets.peer`. None if neither netlink nor the tables exist.
 
-    Whoever uses up our descriptors must not get past this by it.
+    False if we lack the descriptors to ask: a caller that uses up our descriptors must not pass this check by that.
     """
     try:
         owner = _ask(peer, own)
         if owner is None and _ask(own, peer) is not None:
-            # It knows our end, so it would know the other one.
+            # The kernel finds our end, so it would have found the other one if it still existed.
             return False
         owner = owner or _search(peer, own)
     except OSError as error:
@@ -82,7 +82,7 @@ def socket_owner_is_us(peer: tuple[str, int], own: tuple[str, int]) -> bool | No
 
 
 def _ask(local: tuple[str, int], remote: tuple[str, int]) -> _Owner | None:
-    """The owner of the socket with these ends. None if there is none, or this kernel does not answer such questions.
+    """The owner of the socket with these ends. None if there is none, or if the kernel does not support the query.
 
     Raises OSError for want of descriptors or memory.
     """
@@ -104,7 +104,7 @@ def _ask(local: tuple[str, int], remote: tuple[str, int]) -> _Owner | None:
 
 
 def _search(peer: tuple[str, int], own: tuple[str, int]) -> _Owner | None:
-    """The same from the tables. Raises OSError if there are none."""
+    """The same, from /proc/net. Raises OSError (ENOENT) if there are no such tables."""
     told = False
     for path, is_wide in (("/proc/net/tcp", False), ("/proc/net/tcp6", True)):
         try:
@@ -115,7 +115,7 @@ def _search(peer: tuple[str, int], own: tuple[str, int]) -> _Owner | None:
                 raise
             continue
         told = True
-        # Looked for as text: of thousands of rows only one is taken apart.
+        # A text search, because parsing thousands of rows would be slow.
         start = rows.find(b": %s %s " % (_end(peer, is_wide), _end(own, is_wide)))
         if start >= 0:
             fields = rows[start:].split(None, _ROW_INODE + 1)
@@ -126,10 +126,10 @@ def _search(peer: tuple[str, int], own: tuple[str, int]) -> _Owner | None:
 
 
 def _end(address: tuple[str, int], is_wide: bool) -> bytes:
-    """An address as the kernel prints it: 32-bit words in the machine's own order, and the port."""
+    """An address as the kernel prints it: 32-bit words in the machine's byte order, and the port."""
     ip = ipaddress.ip_address(address[0])
     if is_wide and ip.version == 4:
-        # What a program has that speaks IPv4 through an IPv6 socket.
+        # In the IPv6 table an IPv4 connection has IPv4-mapped addresses.
         ip = ipaddress.ip_address(f"::ffff:{ip}")
     words = (int.from_bytes(ip.packed[at : at + 4], sys.byteorder) for at in range(0, len(ip.packed), 4))
     return b"%s:%04X" % ("".join(f"{word:08X}" for word in words).encode(), address[1])
