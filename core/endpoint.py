@@ -1,7 +1,6 @@
-"""Where Ollama answers: `ollamaUrl` taken apart once, for probing, for the child's OLLAMA_HOST, and for "is it here?".
+"""Where Ollama answers: `ollamaUrl`, parsed once, for probes, the child's OLLAMA_HOST, and "is it here?".
 
-Pure, except `is_local` and `suggestion`, which ask for this machine's addresses and its name. Nothing is resolved or
-contacted here.
+Pure, except `is_local` and `suggestion`, which read this machine's addresses and name. Resolves and contacts nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WILDCARD = "::"
 WILDCARDS = frozenset({"0.0.0.0", _WILDCARD, "*"})  # noqa: S104 - looked for, never listened on
 """All addresses of a machine, as a URL or a system's table of sockets may write them."""
-# An Ollama that is told to listen at `::` does so by IPv4 alone where the machine has no IPv6; `localhost` is either.
+# An Ollama that is told to listen at `::` uses IPv4 alone where the machine has no IPv6; `localhost` covers both.
 _CONTACT = {"0.0.0.0": "127.0.0.1", _WILDCARD: "localhost"}  # noqa: S104 - recognised, never listened on
 _API_PATHS = ("/v1", "/api")
 _MAX_LENGTH = 2048
@@ -49,12 +48,11 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str) -> Endpoint:
-        """Take `ollamaUrl` apart.
+        """Parse `ollamaUrl`.
 
-        Without a scheme it means http and, without a port, 11434; with one, the scheme's own port. A port alone
-        (`:8200`) means all addresses of this machine, as it does to Ollama in OLLAMA_HOST. An IPv4 address in IPv6
-        clothes (`::ffff:127.0.0.1`) is taken as the IPv4 address. Raises `ConfigError`, which shows the value without
-        credentials.
+        Without a scheme, http is meant, and without a port 11434; with a scheme, the scheme's own port. A port alone
+        (`:8200`) means all addresses of this machine, as in Ollama's OLLAMA_HOST. An IPv4-mapped IPv6 address
+        (`::ffff:127.0.0.1`) becomes the IPv4 address. Raises `ConfigError`, which shows the value without credentials.
         """
         try:
             return _parse(text.strip())
@@ -63,19 +61,19 @@ class Endpoint:
 
     @property
     def base_url(self) -> str:
-        """What to contact, without a closing slash or credentials. A wildcard is contacted on loopback."""
+        """The URL to call, without a trailing slash or credentials. For a wildcard it is one on loopback."""
         host = bracketed(_CONTACT.get(self.host, self.host))
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.path}"
 
     @property
     def ollama_host(self) -> str:
-        """OLLAMA_HOST for a child that shall answer here: `host:port`, a wildcard kept."""
+        """OLLAMA_HOST for a child that is to listen here: `host:port`; a wildcard stays one."""
         return f"{bracketed(self.host)}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
-        """The host can only be this machine's loopback. Names are judged by RFC 6761, not looked up."""
+        """The host is this machine's loopback. Of names only `localhost` and below count (RFC 6761)."""
         address = _address(self.host)
         if address is None:
             return self.host == "localhost" or self.host.endswith(".localhost")
@@ -95,13 +93,13 @@ class Endpoint:
     def suggestion(self) -> str | None:
         """The `ollamaUrl` that was probably meant, None if there is nothing to suggest.
 
-        This machine by its own name, by https or with a path leads to nothing that could be started here; and Ollama's
-        address ends before the `/v1` or `/api` that other programs ask for.
+        No Ollama could be started for this machine under its own name, by https or with a path. And other programs ask
+        for an address that ends in `/v1` or `/api`, which Ollama's does not.
         """
         is_own_name = self.host in _own_names()
         if not self.is_manageable and (is_own_name or self.is_local):
             host = "127.0.0.1" if is_own_name else bracketed(self.host)
-            # Nobody who leaves the port out means 80.
+            # A URL without a port means 80, but its author hardly meant that.
             port = _OLLAMA_PORT if self.port == _DEFAULT_PORTS[self.scheme] else self.port
             return f"http://{host}:{port}"
         if self.path in _API_PATHS:
@@ -221,7 +219,7 @@ def write_instead(meant: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """The value, fit for a log: secrets (all before the last `@`, and after a `?` or `#`) starred, and not endless."""
+    """The value for a log, 200 characters at most: what is before the last `@`, or after a `?` or `#`, is starred."""
     secret, at, shown = text.rpartition("@")
     if at:
         scheme, separator, _ = secret.partition("://")

@@ -1,6 +1,7 @@
-"""What can go wrong, as a closed set of codes with a sentence for a person. Core knows no HTTP.
+"""What can go wrong, as a closed set of codes with a sentence for a person; and the system's errors in plain words.
 
-And what the operating system refuses us, in words for a person."""
+Core knows no HTTP: `api.errors` maps these codes to statuses.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +27,14 @@ WAYS_OUT = {
 
 _NUMBER = re.compile(r"\[Errno ([0-9]+)\]")
 
-"""What a person can do about a refusal of the system, by its errno."""
+"""What a person can do about an error of the operating system, by its errno."""
 
 
 class CoreError(Exception):
     """A failure that a person can act on.
 
-    `code` is stable and meant for programs; `title` is a short heading; `str(error)` says what happened;
-    `action`, if any, says the way out. Nothing has been changed when one is raised, unless its class says so.
+    `code` is stable and for programs; `title` is a short heading; `str(error)` says what happened; `action`, if any,
+    says what to do. Nothing has been changed when it is raised, unless its class says so.
     """
 
     code: ClassVar[str] = "internal"
@@ -45,7 +46,7 @@ class CoreError(Exception):
         self.action = action
 
     def fresh(self) -> Self:
-        """The same error as a new exception: one that is remembered and raised again would gather tracebacks."""
+        """A copy to raise. Raising one exception object repeatedly would add a traceback to it each time."""
         again = type(self).__new__(type(self), *self.args)
         again.__dict__.update(self.__dict__)
         return again
@@ -262,6 +263,6 @@ def why_not_connected(error: OSError) -> str:
 
 
 def os_error_in_words(error: OSError) -> str:
-    """The file, where one is known, and what is wrong, without the system's number for it."""
+    """The error as text: the file, if known, and the system's message, without its errno."""
     what = error.strerror or str(error) or type(error).__name__
     return f"{error.filename}: {what}" if error.filename else what

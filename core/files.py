@@ -1,4 +1,4 @@
-"""Small files for this user's eyes only, never seen half written. Standard library only, for the shim's sake."""
+"""Small files that only this user may read, replaced atomically. Standard library only, because the shim imports it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 
 from core.platform import close_to_others, create_private, open_private, replace_private, unlink_private
 
-# A start's specification, with an environment of 512 KiB in which JSON writes each byte as six.
+# The largest file is a start's spec, with an environment of 512 KiB in which JSON may write each byte as `\u00XX`.
 _MOST_BYTES = 4 << 20
 
 
 def write(path: str, text: str) -> None:
-    """Put `text` there at once, whole. Raises OSError that names a file, with what was there before left as it was."""
+    """Replace the file by `text`, atomically. Raises OSError that names a file; then the old content is unchanged."""
     draft = f"{path}.{os.getpid()}.new"
-    # One that a killed process left, or that somebody planted, is not written through.
+    # A draft that a killed process left, or that somebody planted, must not be reused.
     unlink_private(draft)
     try:
         with os.fdopen(create_private(draft), "w", encoding="utf-8") as file:
@@ -22,21 +22,21 @@ def write(path: str, text: str) -> None:
         replace_private(draft, path)
     except OSError as error:
         unlink_private(draft)
-        # A write that fails does not say where.
+        # An error of write(2) names no file.
         error.filename = error.filename or path
         raise
 
 
 def read(path: str) -> str:
-    """What is there. Raises OSError; EFBIG if it is more than 4 MiB, PermissionError if others may have written it.
+    """The file's text. Raises OSError; EFBIG beyond 4 MiB, PermissionError if another user may have written it.
 
-    Bytes that are no UTF-8 are replaced. If others could read it, they no longer can.
+    Bytes that are not UTF-8 are replaced. If other users could read the file, that right is taken away.
     """
     return _read(path)[0]
 
 
 def read_secret(path: str) -> str:
-    """As `read`, but raises PermissionError (EPERM) also if others could read it until now."""
+    """As `read`, but raises PermissionError (EPERM) also if other users could read the file until now."""
     text, was_closed = _read(path)
     if not was_closed:
         raise PermissionError(errno.EPERM, "Another user may have read it", path)
@@ -44,7 +44,7 @@ def read_secret(path: str) -> str:
 
 
 def _read(path: str) -> tuple[str, bool]:
-    # All is asked of the one open file, so that nothing can take its place in between.
+    # Everything is done on one descriptor, so that the file cannot be exchanged in between.
     with os.fdopen(open_private(path), "rb") as file:
         try:
             was_closed = close_to_others(file.fileno())
@@ -53,6 +53,6 @@ def _read(path: str) -> tuple[str, bool]:
             raise
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
-        # The first part of it would be taken for damaged JSON.
+        # A truncated text would be reported as damaged JSON.
         raise OSError(errno.EFBIG, f"It is larger than {_MOST_BYTES >> 20} MiB", path)
     return content.decode("utf-8", "replace"), was_closed

@@ -1,4 +1,4 @@
-"""Numbers and texts as people, and every encoding, can take them."""
+"""Numbers and messages for people, and texts that every encoding can hold."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def size_text(size: float) -> str:
-    """Bytes as the Aura app prints them: base 1024, at most two digits after the point, none in vain.
+    """A size as the Aura app prints it: base 1024, at most two decimals, no trailing zeros.
 
-    Holds for any number: what is less than 0 or not a number counts as 0, and what is more than 2^63-1 as that.
+    Takes any number: negative ones and NaN count as 0, and those beyond 2^63-1 as that.
     """
     value, unit = float(min(size, _MOST)) if size > 0 else 0.0, 0
     while value >= 1024 and unit < len(_UNITS) - 1:
@@ -24,7 +24,7 @@ def size_text(size: float) -> str:
 
 
 def in_sentences(message: str, action: str | None) -> str:
-    """A message and the way out as running text."""
+    """A message and its `action`, if any, as sentences."""
     if not action:
         return message
     return f"{message} {action}" if message.endswith((".", "!", "?", "…")) else f"{message}. {action}"
@@ -36,13 +36,14 @@ def on_one_line(text: str) -> str:
 
 
 def spelt_out(text: str) -> str:
-    """`text`, encodable in UTF-8: as in our logs, a stray byte of a file name becomes `\\xe9`.
+    """`text` with lone surrogates escaped, so that UTF-8 can encode it.
 
-    Python has such a byte as a lone surrogate, PEP 383. Any other lone surrogate becomes `\\ud83d`.
+    Python represents a byte of a file name that is not UTF-8 by a lone surrogate (PEP 383); it becomes `\\xe9`, as in
+    our logs. Any other lone surrogate becomes `\\ud83d`.
     """
-    return _LONE_SURROGATE.sub(_spelling, text)
 
+    def escaped(found: re.Match[str]) -> str:
+        number = ord(found[0])
+        return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
 
-def _spelling(found: re.Match[str]) -> str:
-    number = ord(found[0])
-    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
+    return _LONE_SURROGATE.sub(escaped, text)

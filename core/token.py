@@ -15,7 +15,7 @@ from core.platform import make_private_dir, unlink_private
 
 log = logging.getLogger(__name__)
 
-# A short one that somebody typed in could be guessed.
+# At least 32 characters: a shorter token that somebody typed in could be guessed.
 _SHAPE = re.compile(r"[!-~]{32,256}")
 _LOCK = threading.Lock()
 
@@ -23,16 +23,15 @@ _LOCK = threading.Lock()
 def read_or_create(run_dir: Path) -> str:
     """The token in force, made on first use. Blocks on the disk. Raises OSError if it cannot be read or written.
 
-    The data folder, in which `run_dir` lies, is not made: FileNotFoundError if it is gone.
-
-    One that others may have written or read is not taken: a new one takes its place.
+    A token that another user may have read or written is replaced by a new one. The data folder, in which `run_dir`
+    lies, is not made: FileNotFoundError if it is gone.
     """
     with _LOCK:
         return _read(run_dir / "token") or _create(run_dir, parents=False)
 
 
 def rotate(run_dir: Path) -> str:
-    """Make a new token; from now on the old one opens nothing. Blocks on the disk. Raises OSError."""
+    """Replace the token; the old one is refused from now on. Blocks on the disk. Raises OSError."""
     with _LOCK:
         return _create(run_dir, parents=True)
 
@@ -43,11 +42,12 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        # Only what `private_file` itself refuses; what the system refuses may pass, or is for a person to mend.
+        # EPERM is what `core.files` raises for a file that others could get at. Other errors come from the system.
         if error.errno != errno.EPERM:
             raise
         log.warning("%s is not used: %s; a new one takes its place", path, error.strerror)
-        # Should a full disk keep the new one out, it must not look like a good one to the next reader.
+        # Deleted first: `read_secret` has closed the file to others, so if a full disk keeps the new token out, the
+        # next reader would accept this one.
         unlink_private(str(path))
         return None
     return found if _SHAPE.fullmatch(found) else None
@@ -61,6 +61,6 @@ def _create(run_dir: Path, *, parents: bool) -> str:
 
 
 def matches(token: str, offered: str) -> bool:
-    """Whether they are equal; takes the same time wherever they differ."""
-    # A header may hold any byte; what is no UTF-8 arrives as half characters.
+    """Whether they are equal, compared in constant time."""
+    # aiohttp decodes header bytes that are not UTF-8 to lone surrogates.
     return hmac.compare_digest(token.encode(), offered.encode("utf-8", "surrogateescape"))

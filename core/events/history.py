@@ -1,9 +1,9 @@
-"""What has happened, numbered, for whoever reads it as a stream: the newest 1,000 events of this run of the sidecar.
+"""The newest 1,000 events of this run of the sidecar, numbered, for readers of streams.
 
-How it works: every event gets the next number, and the oldest one makes room. Readers are not known here. One asks for
-what comes after the number that it had last, and waits if there is nothing yet, so that a slow one costs nothing and
-holds nobody up. If what it asks for has made room meanwhile, it learns how many events that were. An `epoch`, new with
-each run, keeps the numbers of two runs apart.
+How it works: each event gets the next number, and the oldest event is dropped. Readers are not registered. A reader
+asks for the events after the last number it has, and waits if there are none, so a slow reader costs no memory and
+delays nobody. If events after that number were dropped, the answer says how many. Event ids are `EPOCH-N`; the epoch is
+random and new with each run, so that a number of an earlier run is recognised.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})")
 
 
 class EventType(StrEnum):
-    """What an event tells of; its `data` is a `Status`, or what is said here."""
+    """The kinds of events. `data` of STATUS is a `Status`; for the others see below."""
 
     STATUS = "status"
     MODELS = "models"
-    """The installed models, or those in memory, have changed: `count` of these, `loaded` the names of those."""
+    """The installed or the loaded models have changed: `count` of the installed, `loaded` the names of the loaded."""
     JOB = "job"
     SETTINGS = "settings"
-    """`changed`: the keys that have new values, never these; `settingsError`: what is wrong with the files, or None."""
+    """`changed`: the keys with new values, not the values; `settingsError`: what is wrong with the files, or None."""
     LOG = "log"
     """A start has begun a new log; `file` is its name."""
     METRICS = "metrics"
@@ -38,7 +38,7 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its number, when it was published (Unix time), and which instance it is of, if of one."""
+    """One event: its number, when it was published (Unix time), and the instance it is about, None for the sidecar."""
 
     number: int
     at: float
@@ -49,7 +49,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events in their order. `lost` is how many between the reader's last one and the first of these are gone."""
+    """Consecutive events. `lost` is how many between the reader's last one and the first of these were dropped."""
 
     events: tuple[Event, ...]
     lost: int
@@ -66,14 +66,14 @@ class EventHistory:
         self._published = asyncio.Event()
 
     def publish(self, type: EventType, instance: str | None, data: object) -> None:
-        """Add an event, and wake up whoever waits for it. `data` must not change afterwards. Takes no time."""
+        """Add an event, and wake the readers that wait. `data` must not change afterwards. Never blocks."""
         self.newest += 1
         self._ring.append(Event(self.newest, time.time(), instance, type, data))
         self._published.set()
         self._published = asyncio.Event()
 
     async def after(self, number: int) -> Batch:
-        """The events after that number, 25 at most, once there are any. May be cancelled."""
+        """Wait for events after that number, and return 25 at most. May be cancelled."""
         while self.newest <= number:
             await self._published.wait()
         oldest = self.newest - len(self._ring) + 1
@@ -85,9 +85,9 @@ class EventHistory:
         return f"{self.epoch}-{number}"
 
     def number_of(self, id: str) -> int | None:
-        """The number of an event by its id; None if that is of another run, or of no event yet.
+        """The number in an event's id; None if the id is of another run, or of an event that has not happened.
 
-        Raises ValueError for what is no id at all.
+        Raises ValueError if `id` does not have the form of one.
         """
         found = _ID.fullmatch(id)
         if found is None:

@@ -1,4 +1,4 @@
-"""Snapshots for any number of subscribers: the current one first, then changes; slow ones get only the newest."""
+"""Snapshots for any number of subscribers: the current one first, then changes. Slow ones get only the newest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Subscription(Generic[T]):
         self._changed.set()
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        """Yield the newest value each time there is one that was not yielded yet. Never ends by itself."""
+        """Yield the newest value whenever there is one that was not yielded yet. Never ends by itself."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -32,7 +32,7 @@ class Subscription(Generic[T]):
 
 
 class Broadcast(Generic[T]):
-    """The current value and who wants to hear of the next. Use on one loop only."""
+    """The current value and its subscribers. For one loop only."""
 
     def __init__(self, first: T) -> None:
         self.current = first
@@ -40,7 +40,7 @@ class Broadcast(Generic[T]):
         self._listeners: list[Callable[[T], None]] = []
 
     def publish(self, value: T) -> None:
-        """Make `value` current; subscribers hear of it if it differs."""
+        """Make `value` current, and tell subscribers and listeners if it differs from the last one."""
         differs = value != self.current
         self.current = value
         if not differs:
@@ -61,9 +61,9 @@ class Broadcast(Generic[T]):
             self._subscriptions.discard(subscription)
 
     def tell(self, listener: Callable[[T], None]) -> None:
-        """Have `listener` called with the current value, and with every change from within `publish`: none is left out.
+        """Have `listener` called with the current value now, and from within `publish` with each change, none left out.
 
-        It returns at once and does not raise.
+        `listener` must return at once and not raise.
         """
         self._listeners.append(listener)
         listener(self.current)

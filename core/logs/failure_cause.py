@@ -1,6 +1,6 @@
-"""Which of a program's last words tell why it ended: they come first, before what it printed around them.
+"""Which of a program's last lines tells why it ended. That line is shown first, before the lines around it.
 
-Standard library only, because the shim imports it; and cheap, because all of Ollama's output passes.
+Standard library only, because the shim imports it; cheap, because all of Ollama's output passes through it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Go's runtime (panic.go, signal_unix.go, signal_windows.go), and cobra, which is the command line of Ollama. What
+# Go's runtime (panic.go, signal_unix.go, signal_windows.go), and cobra, the library of Ollama's command line. What
 # follows "unexpected fault address" is "fatal error: fault", which says less.
 _CAUSE = (
     "(?:panic: |fatal error: (?!fault\n|fault$)|fatal: |unexpected fault address |Exception 0x|SIG[A-Z]{2,6}: |Error: )"
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 
 def cause_in(lines: bytes) -> bytes:
-    """The last of these whole lines that tells why the program ends, without its newline; empty if none does."""
+    """The last of these whole lines that names a cause, without its newline; empty if none does."""
     start = 0
     for found in _LATER.finditer(lines):
         start = found.start() + 1
@@ -33,7 +33,7 @@ def cause_in(lines: bytes) -> bytes:
 
 
 def in_short(lines: Sequence[str]) -> str:
-    """The last of these lines that tells why the program ended, and then the last of the others; five in all."""
+    """Five lines joined by " | ": the last one that names a cause, if any, then the last of the others."""
     cause = next((line for line in reversed(lines) if _BEGINNING.match(line)), None)
     if cause is None:
         return " | ".join(lines[-_SHOWN:])

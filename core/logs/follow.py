@@ -1,11 +1,11 @@
 """Follows the logs in one folder: the last lines, then new ones as they are written, across segments and starts.
 
-How it works: all readers of a folder share one thread, which lives only as long as there are readers. A reader has a
-`Place` and gets what follows it when it asks, one portion at a time: a slow one costs no memory and holds nobody up.
-What is read for one serves all that stand at the same place. Who asks and has read everything waits; for those the
-thread looks again ten times a second, since a log is written by another process (the shim), and no event tells of
-that on all systems. No file is held open, so that segments can be deleted. A disk that hangs holds that one thread,
-and readers get nothing meanwhile. Standard library only.
+How it works: all readers of a folder share one thread, which exists only while there are readers. A reader has a
+`Place` and asks for what follows it, one portion at a time, so a slow reader costs no memory and delays nobody. A
+portion that is read for one reader serves all readers at the same place. A reader that has read everything waits; for
+waiting readers the thread reads again ten times a second, because another process, the shim, writes the log, and no
+system-independent event tells of that. No file is held open, so segments can be deleted. If the disk hangs, it blocks
+this one thread, and readers get nothing meanwhile. Standard library only.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _TAIL_BYTES = 16 * 1024 * 1024
 
 T = TypeVar("T")
 _Found = dict["Place", tuple["Place", T] | None]
-"""By place, what follows it, encoded, and the place behind that; None if nothing does yet."""
+"""By place: the place after the portion that follows it, and that portion encoded; None if nothing follows yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Complete lines, each with the place right behind it, and the place behind all of them, if there are any.
+    """Complete lines, each with the place after it. `end` is the place after all of them.
 
-    `has_gap`: what stood between the reader's place and these lines can no longer be read, most likely pruned.
+    `has_gap`: lines between the reader's place and these ones can no longer be read; most likely they were pruned.
     """
 
     lines: tuple[tuple[Place, str], ...]
@@ -54,29 +54,29 @@ class LogReader(Generic[T]):
         self._coming: asyncio.Future[T] | None = None
 
     async def next(self) -> T:
-        """The next portion, encoded, once there is one. May be cancelled and called again, and loses nothing by that.
+        """Wait for the next portion, encoded. It may be cancelled and called again without losing a line.
 
-        The first one of a reader that began with a number of lines comes at once and holds no line, only their place.
+        If the reader began with a number of lines, the first portion has no lines, only the place where they begin.
         """
         if self._coming is None:
             self._coming = asyncio.get_running_loop().create_future()
             self._ask(self)
-        # Unlike awaiting the future itself, this leaves it alone when it is cancelled.
+        # `wait` does not cancel the future when this call is cancelled, so the next call gets its result.
         await asyncio.wait([self._coming])
         came, self._coming = self._coming, None
         return came.result()
 
     def deliver(self, result: T) -> None:
-        """Answer the reader, from the thread."""
+        """Have `next` return that. Called on the follower's thread."""
         self._settle(lambda coming: coming.set_result(result))
 
     def fail(self, error: Exception) -> None:
-        """Have the reader's `next` raise that, from the thread."""
+        """Have `next` raise that. Called on the follower's thread."""
         self._settle(lambda coming: coming.set_exception(error))
 
     def _settle(self, settle: Callable[[asyncio.Future[T]], None]) -> None:
         if self._coming is not None and not self.has_left:
-            # The loop may have ended meanwhile, and then nobody waits.
+            # Raised if the loop has been closed; then nobody waits.
             with suppress(RuntimeError):
                 self._coming.get_loop().call_soon_threadsafe(settle, self._coming)
 
@@ -85,19 +85,19 @@ class Follower(Generic[T]):
     """All who follow the logs in one folder. Belongs to the loop; reads and encodes in a thread of its own."""
 
     def __init__(self, folder: str, encode: Callable[[Portion], T]) -> None:
-        """`encode` makes what readers get of a portion, once for all who get the same one. It runs in the thread."""
+        """`encode` makes what readers get from a portion. It runs on the thread, once per portion for all readers."""
         self._folder = folder
         self._encode = encode
         self._readers = 0
         self._thread: threading.Thread | None = None
-        # Readers that ask; None asks the thread to end.
+        # Readers that ask for their next portion; None asks the thread to end.
         self._asked: queue.SimpleQueue[LogReader[T] | None] = queue.SimpleQueue()
 
     @contextmanager
     def reading(self, start: Place | int) -> Iterator[LogReader[T]]:
-        """A reader from a place on, or from so many of the last lines on; it leaves with the block."""
+        """A reader that begins at a place, or that many lines before the end. It leaves when the block ends."""
         if self._thread is None:
-            self._begin()
+            self._start_thread()
         reader = LogReader(self._asked.put, start)
         self._readers += 1
         try:
@@ -108,7 +108,7 @@ class Follower(Generic[T]):
             if self._readers == 0:
                 self._asked.put(None)
 
-    def _begin(self) -> None:
+    def _start_thread(self) -> None:
         run = partial(self._run, asyncio.get_running_loop())
         thread = threading.Thread(target=run, name="log follower", daemon=True)
         thread.start()
@@ -124,7 +124,7 @@ class Follower(Generic[T]):
                     waiting.append(asking)
                     asking = self._asked.get_nowait()
                 break
-            # What was read in the last round serves whoever comes to the same place only now.
+            # Portions of the last round are kept for one more: they serve readers that reach the same place only now.
             before, found = found, {}
             waiting = [one for one in waiting if not (one.has_left or self._serve(one, found, before))]
         with suppress(RuntimeError):
@@ -133,10 +133,10 @@ class Follower(Generic[T]):
     def _on_thread_end(self) -> None:
         self._thread = None
         if self._readers:
-            self._begin()
+            self._start_thread()
 
     def _serve(self, reader: LogReader[T], found: _Found[T], before: _Found[T]) -> bool:
-        """Whether there was something for a reader; what was looked for in its stead is in `found`."""
+        """Deliver what follows the reader's place; False if nothing does yet. Portions that are read go to `found`."""
         try:
             if isinstance(reader.start, int):
                 place = self._start_of_last(reader.start)
@@ -148,7 +148,7 @@ class Follower(Generic[T]):
                     return False
                 place, encoded = result
         except OSError:
-            # The folder cannot be read at this moment.
+            # The folder cannot be read at this moment. The next round tries again.
             return False
         except Exception as error:
             reader.fail(error)
@@ -162,7 +162,7 @@ class Follower(Generic[T]):
         return (block.end, self._encode(_portion(block))) if block else None
 
     def _start_of_last(self, wanted: int) -> Place:
-        """Where the last `wanted` complete lines begin, or as many as there are in 16 MiB. Raises OSError as above."""
+        """Where the last `wanted` complete lines begin, or as many as the last 16 MiB hold. Raises OSError."""
         place, left = BEGINNING, _TAIL_BYTES
         for segment in reversed(listed(self._folder)):
             try:
@@ -188,9 +188,9 @@ def _portion(block: Block) -> Portion:
 
 
 def _start_in(path: str, wanted: int, most: int) -> tuple[int, int, int]:
-    """Where the last `wanted` complete lines of a file begin, how many there are, and what was read, `most` bytes.
+    """The offset at which the last `wanted` complete lines of a file begin, their number, and how many bytes were read.
 
-    Raises OSError if it cannot be read.
+    Reads backwards, `most` bytes at most. Raises OSError if the file cannot be read.
     """
     with os.fdopen(open_log(path, os.O_RDONLY), "rb", buffering=0) as file:
         position = file.seek(0, os.SEEK_END)
@@ -204,7 +204,7 @@ def _start_in(path: str, wanted: int, most: int) -> tuple[int, int, int]:
             while (at := block.rfind(b"\n", 0, at)) >= 0:
                 newlines += 1
                 start = position + at + 1
-                # One newline more than lines: it ends the line before the first wanted one.
+                # The newline before the first wanted line ends the line before it, so one more than `wanted` is needed.
                 if newlines > wanted:
                     return start, wanted, used
         return (start, newlines - 1, used) if position else (0, newlines, used)

@@ -1,6 +1,13 @@
-"""From a child's bytes to lines fit to show: cutting and cleaning. Pure, and safe for any bytes in any pieces.
+"""From a child's bytes to lines that may be shown: cutting and cleaning. Pure, and safe for any bytes in any pieces.
 
-Lean and standard library only, because the shim imports it.
+How the line cutter works: bytes arrive in pieces that end anywhere, and the result must not depend on where. Whole
+lines are cleaned and redacted in blocks of 16 KiB, which is much faster than line by line; the rest after the last
+newline is held until more comes. A line may be endless, though, so once more than a window of it is held (a line, plus
+the longest escape sequence or secret), full lines of `max_line` bytes are cut off its beginning. At the end of the
+window there may be the beginning of an escape sequence, of a character or of \\r\\n: that is kept as it came, to be
+cleaned together with the bytes that follow. Cleaning is idempotent, so the rest may be cleaned again.
+
+Standard library only, because the shim imports it.
 """
 
 from __future__ import annotations
@@ -18,7 +25,8 @@ MAX_LINE = 32 * 1024
 _BLOCK_BYTES = 16 * 1024
 _SLICE_BYTES = 4 * 1024
 
-# Lengths are bounded: what is longer is no sequence but a stray ESC, and stays visible.
+# ECMA-48: control sequences, strings (OSC, DCS and the like) and short sequences. Their lengths are bounded, so that a
+# stray ESC cannot swallow output; a longer one stays visible.
 _PARAMETERS = rb"[0-?]{0,64}[ -/]{0,8}"
 _STRING = rb"[\]PX^_][ -~\x80-\xff]{0,1024}"
 _SHORT = rb"[ -/]{0,8}"
@@ -49,7 +57,7 @@ def clean(lines: bytes) -> bytes:
 def _printable(lines: bytes) -> bytes:
     if lines.isascii() and not lines.translate(None, _HARMLESS):
         return lines
-    # In slices: what they expand to is then small enough not to scatter the heap.
+    # In slices, because escaping may grow a text fourfold, and many large temporary blocks fragment the heap.
     shown = []
     start = 0
     while len(lines) - start > _SLICE_BYTES:
@@ -94,17 +102,17 @@ class LineCutter:
     """
 
     def __init__(self, max_line: int = MAX_LINE, redactor: Redactor | None = None) -> None:
-        """What `redactor` knows is taken out before a line is cut, so that no half of it remains."""
+        """`redactor` is applied before a line is cut, so that no part of a secret remains at a cut."""
         self._redact = redactor or _keep
         self._max_line = max_line
         self._block = min(_BLOCK_BYTES, max_line + 1)
         self._window = max_line + max(_LONGEST_OPEN, redactor.longest if redactor else 0)
         self._open = b""
         self.held: int | None = 0
-        """How many of the bytes fed so far came after the last block's; None while a line goes on after it."""
+        """How many bytes were fed after the end of the last block; None if the last block ends inside a line."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Blocks of the lines that `chunk` completes; to be exhausted before the next call."""
+        """Blocks of the lines that `chunk` completes. Exhaust the iterator before the next call."""
         data = self._open + chunk
         start = 0
         while True:
@@ -144,10 +152,9 @@ class LineCutter:
         yield lines[start:]
 
     def _cut_open(self, begun: bytes) -> tuple[list[bytes], bytes]:
-        """Full lines cut off a line whose end is unknown, and the rest of it.
+        """Cut full lines off the beginning of a line whose end has not come yet. Returns them and the rest.
 
-        Cleaning is idempotent, so that the rest may be cleaned once more. A sequence or a character that may be
-        incomplete is kept raw at its end.
+        The rest is clean, except that an incomplete sequence or character at its end is as it came.
         """
         opened = _OPEN_ESCAPE.search(begun, max(0, len(begun) - _LONGEST_OPEN))
         tail = opened[0] if opened else b""

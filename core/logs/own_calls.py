@@ -1,7 +1,7 @@
-"""The lines of Ollama's log that tell of our own calls: they are left out, for the log belongs to Ollama's user.
+"""Leaves our own calls out of Ollama's log: they would record_killed_shim what its user wants to read there.
 
-What we ask of Ollama bears a mark in its query, which Ollama ignores and its log shows. Standard library only, because
-the shim imports it; and cheap, because all of Ollama's output passes.
+Each call of ours has `?by=aura-ollama` as its query, which Ollama ignores and its request log shows. Standard library
+only, because the shim imports it; cheap, because all of Ollama's output passes through it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MARK = "by=aura-ollama"
 """The whole query of each call of ours."""
 
 _MARK = b"?" + MARK.encode() + b'"\n'
-# As gin's logger prints a request that went well; after the path it quotes as Go does:
+# A successful request as gin's logger prints it, with the path quoted as Go quotes:
 # https://github.com/gin-gonic/gin/blob/master/logger.go, defaultLogFormatter.
 _LINE = re.compile(
     rb'^\[GIN\] [0-9/]+ - [0-9:]+ \| 2[0-9]{2} \| +\S+ \| +\S+ \| (?:GET|HEAD) +"/[^"?\n]*' + re.escape(_MARK),
@@ -21,9 +21,9 @@ _LINE = re.compile(
 
 
 def leave_out(lines: bytes) -> bytes:
-    """The same clean whole lines without those of our own looks at Ollama that it answered with 2xx.
+    """The same clean whole lines without our own GET and HEAD requests that Ollama answered with 2xx.
 
-    A call that failed stays, and so does one that changes something, such as an unload. Whoever else sets the mark
-    hides no more than that he looked.
+    Failed calls stay, and so do those that change something, such as an unload. Another program that uses the mark can
+    hide only its own successful reads.
     """
     return _LINE.sub(b"", lines) if _MARK in lines else lines

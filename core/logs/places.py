@@ -1,8 +1,8 @@
-"""Places in the logs of one folder, and what follows them: for a reader that comes back, in this run or a later one.
+"""Places in the logs of one folder, and what follows them: for a reader that returns, in this run or a later one.
 
-A segment is left for the next one only once it has been read to its end *after* the next one was seen: its writer never
-comes back to it. No file is held open, so that segments can be deleted. Everything here blocks on the disk. Standard
-library only.
+A reader moves on to the next segment only when it has read the old one to its end *after* the next one was seen: the
+writer never returns to an old segment. No file is held open, so segments can be deleted. Everything here blocks on the
+disk. Standard library only.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from core.logs.segments import Segment, listed, open_log, size_of
 
 PORTION_BYTES = 64 * 1024
-"""What is read at once. A longer line, which the shim never writes, comes in pieces."""
+"""How much is read at once. A longer line, which the shim never writes, is delivered in pieces."""
 
 _PLACE = re.compile(r"([0-9]{8}-[0-9]{6})\.([0-9]{1,9})\.([0-9]{1,15})")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in the logs: the start, the number of its segment, and the bytes before it. It outlives every process.
+    """A place in the logs: the start's stamp, the segment's number, and the bytes before it. Valid in every process.
 
-    As a text it is `yyyyMMdd-HHmmss.SEGMENT.BYTES`.
+    As a text, which is an SSE event's `id`, it is `yyyyMMdd-HHmmss.SEGMENT.BYTES`.
     """
 
     stamp: str
@@ -32,7 +32,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Place:
-        """The place with that text. Raises ValueError for any other; whether there is such a place is seen later."""
+        """The place that `text` names, which need not exist. Raises ValueError if `text` has another form."""
         found = _PLACE.fullmatch(text)
         if found is None:
             raise ValueError(f"{text!r} is no place in a log")
@@ -43,14 +43,14 @@ class Place:
 
 
 BEGINNING = Place("00000000-000000", 0, 0)
-"""Before all logs, as long as there are none."""
+"""Before the first log. The place of a reader as long as there is no log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Complete lines of one segment, and where they begin and end. None, if only the place moves on.
+    """Complete lines of one segment, and the places where they begin and end. Empty if only the place moves on.
 
-    `has_gap`: what stood between the reader's place and these lines can no longer be read, most likely pruned.
+    `has_gap`: lines between the reader's place and these ones can no longer be read; most likely they were pruned.
     """
 
     data: bytes
@@ -60,7 +60,7 @@ class Block:
 
 
 def following(folder: str, place: Place) -> Block | None:
-    """What follows a place, PORTION_BYTES at most; None if there is nothing at all yet.
+    """The block that follows a place, PORTION_BYTES at most; None if nothing follows yet.
 
     Raises OSError if the folder cannot be read.
     """
@@ -80,7 +80,7 @@ def following(folder: str, place: Place) -> Block | None:
 
 
 def end_of(folder: str) -> Place:
-    """Behind all that has been written, `BEGINNING` without any logs. Raises OSError as `following` does."""
+    """The place after all that has been written; `BEGINNING` if there is no log. Raises OSError as `following` does."""
     segments = listed(folder)
     if not segments:
         return BEGINNING
@@ -88,7 +88,7 @@ def end_of(folder: str) -> Place:
 
 
 def _after(place: Place, segments: list[Segment]) -> Segment | None:
-    """The segment after that of a place; if it is no more, the first one whose name comes after its own."""
+    """The segment after that of `place`. If that one was deleted, the first segment with a later name."""
     key = (place.stamp, place.number)
     keys = [(segment.stamp, segment.number) for segment in segments]
     if key in keys:
@@ -97,9 +97,9 @@ def _after(place: Place, segments: list[Segment]) -> Segment | None:
 
 
 def _read(folder: str, place: Place) -> Block | None:
-    """The complete lines after a place in its own segment, PORTION_BYTES at most; None if it cannot be read.
+    """The complete lines after `place` in its segment, PORTION_BYTES at most; None if the segment cannot be read.
 
-    A segment that has become shorter than the place was emptied by hand, and is read from its beginning.
+    A segment that is shorter than the place was truncated by hand, and is read from its beginning.
     """
     path = Segment(folder, place.stamp, place.number).path
     try:

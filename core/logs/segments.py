@@ -1,7 +1,8 @@
 """The log of one start: numbered segments that are never renamed, their names and order, and what is kept of them.
 
-`SegmentedFile` belongs to one writing thread. Lean and standard library only, because the shim imports it. Files that
-do not bear our exact name are never touched.
+Segments are numbered and not rotated by renaming, because Windows refuses to rename a file that somebody reads, and a
+reader's place would change its meaning. `SegmentedFile` belongs to one writing thread. Standard library only, because
+the shim imports it. Files with other names are never touched.
 """
 
 from __future__ import annotations
@@ -22,17 +23,16 @@ _NAME = re.compile(r"ollama-([0-9]{8}-[0-9]{6})(?:\.((?!000)[0-9]{3}|[1-9][0-9]{
 _TOP = "logs"
 _DAY = 86_400
 _LARGEST_READ = 1024 * 1024
-# Windows would turn every \n into \r\n without O_BINARY. os.open there shares reading and writing, so readers may come.
+# Without O_BINARY Windows writes \r\n for \n. Python's os.open lets others read and write the same file there.
 _SAFELY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _APPEND = os.O_WRONLY | os.O_APPEND
 
 
 def open_log(path: str, flags: int) -> int:
-    """Open a log file, of Ollama's or our own, and return the descriptor. The one way in which that is done.
+    """Open a log file, Ollama's or our own, and return the descriptor. Every log is opened here.
 
-    `flags` are those of os.open; a file that O_CREAT makes is for this user alone. Raises OSError, also for anything
-    but a plain file: a link in a log's place would have us read or write what it leads to, and opening a FIFO blocks
-    until somebody has its other end.
+    `flags` are those of os.open; a new file is for this user alone. Raises OSError, also for anything but a plain file:
+    a link could lead us to another file, and opening a FIFO blocks until somebody opens its other end.
     """
     fd = os.open(path, flags | _SAFELY, 0o600)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -72,20 +72,20 @@ class Segment:
 
 
 def line_prefix(stream: str, seconds: float) -> bytes:
-    """What a line of `stream` (OUT, ERR, SYS) begins with at that Unix time; always PREFIX_BYTES long."""
+    """The stamp at the beginning of a line: the stream (OUT, ERR, SYS) and that Unix time in UTC; PREFIX_BYTES long."""
     return time.strftime(f"[{stream}] %Y-%m-%d %H:%M:%S ", time.gmtime(seconds)).encode("ascii")
 
 
 def stamp_line(stream: str, text: str) -> bytes:
-    """One whole log line, stamped now. `text` has no line break."""
+    """One whole log line with the present time. `text` must have no line break."""
     return line_prefix(stream, time.time()) + text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def listed(folder: str) -> list[Segment]:
-    """All segments, oldest first; empty without a folder. OSError if the folder may not be read.
+    """All segments, oldest first; empty without a folder. Raises OSError if the folder may not be read.
 
-    Starts are in the order of their names, except those whose name lies more than a day ahead of the clock: it was
-    wrong then, or is now. They stand where they were last written, before all others if that lies ahead as well.
+    Starts are sorted by name, that is, by time. A name more than a day in the future comes from a wrong clock; such a
+    start is sorted by its last write instead, and comes first of all if that is in the future too.
     """
     try:
         names = os.listdir(folder)
@@ -99,12 +99,17 @@ def listed(folder: str) -> list[Segment]:
 
 
 def _put_where_written(ahead: list[Segment], ordered: list[Segment]) -> list[Segment]:
-    """All of them, oldest first: a start of `ahead` stands before the first one of `ordered` that was written after it.
+    """All of them, oldest first: a start of `ahead` goes before the first start of `ordered` that was written later.
 
-    One that was written ahead of the clock too comes first of all.
+    A start whose last write is in the future too goes first of all.
     """
-    # A start was written last when its last segment was.
-    written = {segment.stamp: _written_at(segment.path) for segment in (*ordered, *ahead)}
+    # The last segment of a start, which comes last here, has the start's last write.
+    written: dict[str, float] = {}
+    for segment in (*ordered, *ahead):
+        try:
+            written[segment.stamp] = os.lstat(segment.path).st_mtime
+        except OSError:
+            written[segment.stamp] = 0.0
     latest = time.time() + _DAY
     stamps = list(dict.fromkeys(segment.stamp for segment in ordered))
     untimed = []
@@ -119,9 +124,9 @@ def _put_where_written(ahead: list[Segment], ordered: list[Segment]) -> list[Seg
 
 
 def prune(folder: str, caps: Caps, current: Segment) -> None:
-    """Delete what passes `caps` now that `current` has been opened, which itself is never deleted.
+    """Delete what exceeds `caps`, now that `current` has been opened; `current` itself is never deleted.
 
-    Oldest segments of this start go first, then oldest starts, then oldest files until the total fits, where
+    The oldest segments of this start go first, then the oldest starts, then the oldest files until the total fits;
     `current` counts as full. A file that cannot be deleted stays, and is tried again when the next segment opens.
     """
     others = [segment for segment in listed(folder) if segment.path != current.path]
@@ -148,7 +153,7 @@ class SegmentedFile:
     """
 
     def __init__(self, folder: str, caps: Caps, now: float, stamp: str | None = None) -> None:
-        """The log of a new start, or the one that `stamp` names: then a line that its dead writer left half is cut."""
+        """Begin the log of a new start, or continue the one with that `stamp` and remove its unfinished last line."""
         self.fault = ""
         self._folder = folder
         self._caps = caps
@@ -160,12 +165,12 @@ class SegmentedFile:
 
     @property
     def stamp(self) -> str:
-        """What names this start."""
+        """The name of this start, `yyyyMMdd-HHmmss`."""
         return self._segment.stamp
 
     @property
     def end(self) -> tuple[int, int]:
-        """Where the log ends: the number of its last segment and the bytes of that."""
+        """Where the log ends: the number of its last segment, and that segment's size in bytes."""
         return self._segment.number, self._size
 
     @property
@@ -174,10 +179,17 @@ class SegmentedFile:
         return self._segment.path
 
     def append(self, lines: bytes) -> int:
-        """Write whole lines into one segment; return how many did not reach it whole, with the cause in `fault`."""
+        """Write whole lines into one segment. Returns how many could not be written whole; `fault` tells why."""
         done = 0
         try:
-            self._make_room(len(lines))
+            is_full = self._size > 0 and self._size + len(lines) > self._caps.segment_bytes
+            # On POSIX somebody can delete the file while it is open, and no reader would see what is written to it.
+            if is_full or (os.fstat(self._fd).st_nlink == 0 and not os.path.exists(self.path)):
+                _make_folder(self._folder)
+                following, fd = _create_next(self._segment, self._folder)
+                os.close(self._fd)
+                self._segment, self._fd, self._size, self._torn = following, fd, 0, False
+                prune(self._folder, self._caps, following)
             if self._torn:
                 self._size += os.write(self._fd, b"\n")
                 self._torn = False
@@ -195,19 +207,6 @@ class SegmentedFile:
         """Close the current segment. Nothing may be appended afterwards."""
         os.close(self._fd)
 
-    def _make_room(self, size: int) -> None:
-        is_full = self._size > 0 and self._size + size > self._caps.segment_bytes
-        # Deleted by hand while open: only POSIX allows it, and whatever is written would be lost to readers.
-        if is_full or (os.fstat(self._fd).st_nlink == 0 and not os.path.exists(self.path)):
-            self._open_next()
-
-    def _open_next(self) -> None:
-        _make_folder(self._folder)
-        following, fd = _create_next(self._segment, self._folder)
-        os.close(self._fd)
-        self._segment, self._fd, self._size, self._torn = following, fd, 0, False
-        prune(self._folder, self._caps, following)
-
 
 def _make_folder(folder: str) -> None:
     """Create it and what is missing above it, up to `logs`: `logs/ollama`, or `logs/ollama/<id>` for other instances.
@@ -223,11 +222,11 @@ def _make_folder(folder: str) -> None:
 
 
 def _open_start(folder: str, now: float) -> tuple[Segment, int]:
-    """Create the first segment of a start: of this second, or of the next one that is free and newest.
+    """Create the first segment of a start, named by this second or by the next one that is free and newer than all.
 
-    A name up to a day ahead of the clock is followed, so that a clock set back, by 14 hours even where two systems
-    share it in different zones, does not put this start before the last one. A name beyond that comes from a broken
-    clock and is not followed.
+    If the clock was set back, the new name still comes after the last one, up to a day ahead: two systems on one
+    machine may set the clock 14 hours apart, one to UTC and one to local time. A name further ahead came from a wrong
+    clock, and is ignored.
     """
     taken = {segment.stamp for segment in listed(folder)}
     horizon = stamp_of(now + _DAY)
@@ -243,7 +242,7 @@ def _open_start(folder: str, now: float) -> tuple[Segment, int]:
 
 
 def _reopen(folder: str, stamp: str) -> tuple[Segment, int]:
-    """The last segment of that start, or a further one if what bears its name cannot be written."""
+    """The last segment of that start, without an unfinished last line; a new one if it cannot be written."""
     number = max((segment.number for segment in listed(folder) if segment.stamp == stamp), default=0)
     segment = Segment(folder, stamp, number)
     try:
@@ -274,23 +273,16 @@ def _create(path: str) -> int | None:
 
 
 def stamp_of(seconds: float) -> str:
-    """What names a start that was made at that Unix time."""
+    """The name of a start at that Unix time: `yyyyMMdd-HHmmss`, UTC."""
     return time.strftime("%Y%m%d-%H%M%S", time.gmtime(seconds))
 
 
 def size_of(path: str) -> int:
-    """Bytes of a file; 0 if it cannot be asked."""
+    """The size of a file in bytes; 0 if it cannot be read."""
     try:
         return os.lstat(path).st_size
     except OSError:
         return 0
-
-
-def _written_at(path: str) -> float:
-    try:
-        return os.lstat(path).st_mtime
-    except OSError:
-        return 0.0
 
 
 def _deleted(path: str) -> bool:

@@ -1,10 +1,11 @@
 """Reads the log files of managed Ollamas, from any thread: the last lines, the newest file, the size of all.
 
-Everything here blocks on the disk. Lean and standard library only, because the shim imports it.
+All functions block on the disk. Standard library only, because the shim imports it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -21,8 +22,12 @@ def segments(folder: str) -> list[str]:
 
 
 def newest(folder: str) -> str | None:
-    """Path of the log file that belongs to the last start and was begun last, or None. Links and the like are none."""
-    return next((segment.path for segment in reversed(listed(folder)) if _is_plain(segment.path)), None)
+    """Path of the newest segment of the newest start that is a plain file; None if there is none."""
+    for segment in reversed(listed(folder)):
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG(os.lstat(segment.path).st_mode):
+                return segment.path
+    return None
 
 
 def holds_output(path: str) -> bool:
@@ -36,7 +41,7 @@ def holds_output(path: str) -> bool:
 
 
 def append_line(folder: str, stream: str, text: str) -> None:
-    """Add a line to the newest log, stamped now; nothing if there is none. Raises OSError."""
+    """Append a line with the present time to the newest log; nothing if there is no log. Raises OSError."""
     path = newest(folder)
     if path is None:
         return
@@ -45,15 +50,15 @@ def append_line(folder: str, stream: str, text: str) -> None:
 
 
 def total_bytes(folder: str) -> int:
-    """Size of all log files together; one that vanishes meanwhile counts nothing."""
+    """The size of all log files together, in bytes; a file that is deleted meanwhile counts as 0."""
     return sum(size_of(path) for path in segments(folder))
 
 
 def tail(folder: str, max_lines: int) -> list[str]:
     """The last complete lines, oldest first, across segments and starts. The cost does not grow with the log.
 
-    A line still being written is left out, what cannot be read or is no plain file is skipped, and bytes that are not
-    UTF-8 are replaced. At most 16 MiB are read: of very long lines fewer than `max_lines` may come back.
+    An unfinished last line is left out, files that cannot be read are skipped, and bytes that are not UTF-8 are
+    replaced. At most 16 MiB are read, so fewer than `max_lines` very long lines may be returned.
     """
     lines: list[bytes] = []
     left = _TAIL_BYTES
@@ -72,7 +77,7 @@ def last_lines(path: str, most: int) -> list[str]:
 
 
 def count_after(folder: str, stamp: str, end: tuple[int, int], stream: str) -> int:
-    """How many lines of a stream were written to that start's log after it ended there, as `SegmentedFile.end` says."""
+    """How many lines of a stream that start's log holds after `end`, a former `SegmentedFile.end` of that log."""
     number, size = end
     mark = f"[{stream}]".encode()
     lines = 0
@@ -82,27 +87,20 @@ def count_after(folder: str, stamp: str, end: tuple[int, int], stream: str) -> i
                 file.seek(size if segment.number == number else 0)
                 lines += sum(line.startswith(mark) for line in file)
         except OSError:
-            # Pruned meanwhile, or no log at all: a line that is not counted is written twice and not lost.
+            # A line that is not counted is written twice, which is better than not at all.
             continue
     return lines
 
 
-def _is_plain(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        return False
-
-
 def _last_lines(path: str, wanted: int, most: int) -> tuple[list[bytes], int]:
-    """The last `wanted` complete lines of one file and the number of bytes read for them, `most` at most."""
+    """The last `wanted` complete lines of one file, read backwards, and how many bytes that took, `most` at most."""
     parts: list[bytes] = []
     newlines = used = 0
     step = _FIRST_READ
     try:
         with os.fdopen(open_log(path, os.O_RDONLY), "rb", buffering=0) as file:
             position = file.seek(0, os.SEEK_END)
-            # One newline more than lines: it ends the line before the first wanted one.
+            # The newline before the first wanted line ends the line before it, so one more than `wanted` is needed.
             while position and used < most and newlines <= wanted:
                 size = min(step, position, most - used)
                 position = file.seek(position - size)

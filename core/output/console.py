@@ -1,4 +1,4 @@
-"""stdout and stderr that nothing waits for and no text breaks. The entry points set them up, before all else."""
+"""stdout and stderr whose writes never block and never fail. The entry points set them up, before all else."""
 
 from __future__ import annotations
 
@@ -14,25 +14,20 @@ from core.output.outlet import Outlet, loss_line
 
 
 def detach() -> None:
-    """Put streams in the place of `sys.stdout` and `sys.stderr` whose writes return at once and never fail.
+    """Replace `sys.stdout` and `sys.stderr` by streams whose writes return at once and never fail.
 
-    What the old stream's encoding does not know is shown as `\\u…`. Lines that cannot go out, because nobody reads the
-    pipe or nobody is there any more, are dropped and counted. Where there is no stream, as in a windowed program,
-    there is none afterwards.
+    Characters that the old stream's encoding lacks are shown as `\\u…`. Lines that cannot be written, because nobody
+    reads the pipe or its reader has gone, are dropped and counted. A stream that is None, as in a windowed program,
+    stays None.
     """
-    sys.stdout = _detached(sys.stdout)
-    sys.stderr = _detached(sys.stderr)
-
-
-def _detached(stream: TextIO | None) -> TextIO:
-    if stream is None or isinstance(stream, Detached):
-        # A windowed program has None there, which the type checker does not know.
-        return stream  # type: ignore[return-value]
-    return Detached(stream)
+    for name in ("stdout", "stderr"):
+        stream: TextIO | None = getattr(sys, name)
+        if stream is not None and not isinstance(stream, Detached):
+            setattr(sys, name, Detached(stream))
 
 
 class Detached(io.TextIOBase, TextIO):
-    """A text stream that hands whole lines to an `Outlet`, which writes them to another stream's file."""
+    """A text stream that passes whole lines to an `Outlet`, which writes them to another stream's descriptor."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -47,7 +42,7 @@ class Detached(io.TextIOBase, TextIO):
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        """What becomes of a character that the encoding does not know."""
+        """The error handler for characters that the encoding lacks."""
         return "backslashreplace"
 
     def writable(self) -> bool:
@@ -55,7 +50,7 @@ class Detached(io.TextIOBase, TextIO):
         return True
 
     def isatty(self) -> bool:
-        """Whether a person reads it, on a terminal."""
+        """Whether it is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
@@ -63,7 +58,7 @@ class Detached(io.TextIOBase, TextIO):
         return self._stream.fileno()
 
     def write(self, text: str) -> int:
-        """Queue the lines that `text` completes, and hold the rest until its line is complete or `flush`."""
+        """Queue the lines that `text` completes, and hold the rest until its newline or `flush`. Returns at once."""
         with self._holding:
             lines, newline, self._held = (self._held + text).rpartition("\n")
             if newline:
@@ -71,7 +66,7 @@ class Detached(io.TextIOBase, TextIO):
         return len(text)
 
     def flush(self) -> None:
-        """Queue what is held of a line that is not complete. Waits for nothing."""
+        """Queue the held part of an incomplete line. Returns at once."""
         with self._holding:
             if self._held:
                 self._outlet.put(self._held)
@@ -79,8 +74,8 @@ class Detached(io.TextIOBase, TextIO):
 
 
 def _writer(stream: TextIO) -> Callable[[str], None]:
-    # Not through the stream itself: its lock would be held in a write that hangs, and Python's end waits for it.
-    # On Windows this is the console's own stream if there is a console, which takes UTF-8 whatever its code page is.
+    # Not through the stream itself: a write that hangs would hold its lock, and Python waits for that lock at its end.
+    # On Windows, if there is a console, this opens it, and a console takes UTF-8 whatever its code page is.
     raw = open(stream.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115 - it lives as long as the program
     encoding = stream.encoding
 
@@ -89,7 +84,7 @@ def _writer(stream: TextIO) -> Callable[[str], None]:
         while rest:
             written = raw.write(rest)
             if written is None:
-                # Whoever gave us the pipe has made it non-blocking.
+                # The pipe was given to us in non-blocking mode, and is full.
                 select.select([], [raw], [])
             else:
                 rest = rest[written:]

@@ -1,7 +1,7 @@
-"""Texts on their way to a place that may hang or be full: a pipe that nobody reads, a disk. Nobody waits for them.
+"""A bounded queue and a thread that write text to a destination that may hang: a pipe that nobody reads, a disk.
 
-Used for what the program prints and for its own log. Ollama's output has a way of its own, `core.shim.pump`, that
-holds a fast writer back instead of dropping lines.
+Used for what the program prints and for its own log. Ollama's output does not pass here: `core.shim.pump` slows a fast
+writer down instead of dropping lines.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 MOST_QUEUED = 256 * 1024
-"""Characters that wait at most. What comes on top of them is dropped and counted."""
+"""Limit of the queue, in characters. Lines beyond it are dropped and counted."""
 DRAIN_SECONDS = 1.0
 
 
 class Outlet:
-    """A bounded queue, and one daemon thread that empties it into one place.
+    """A bounded queue, and one daemon thread that writes it to one destination.
 
-    The thread sleeps while the queue is empty. When the program ends, the queue gets DRAIN_SECONDS more.
+    The thread sleeps while the queue is empty. At the end of the program, up to DRAIN_SECONDS are spent to empty it.
     """
 
     def __init__(self, name: str, write: Callable[[str], None], loss_text: Callable[[int], str]) -> None:
-        """`write` is called on the thread with whole lines; it may block, and raise OSError if it cannot write.
+        """`write` is called on the thread with whole lines; it may block, and raises OSError if it cannot write.
 
-        Lines that were dropped, or that `write` failed for, are told to the same place as `loss_text` of their number,
-        in front of the next lines that follow them.
+        After lines were dropped, or `write` has failed, `loss_text` of their number is written before the next lines.
         """
         self._write = write
         self._loss_text = loss_text
@@ -53,13 +53,16 @@ class Outlet:
             self._queued += len(text)
             self._dropped = 0
             if not self._is_started:
-                self._start()
+                # The system may grant no thread at the moment; then the next text tries again.
+                with suppress(RuntimeError):
+                    self._thread.start()
+                    self._is_started = True
             self._changed.notify_all()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until all that was queued has been written or lost, `seconds` at most; False if it has not.
+        """Wait up to `seconds` until everything in the queue has been written or lost. Returns whether it has.
 
-        Once the program's end has waited in vain, nobody waits any more.
+        Returns at once if the end of the program has already waited in vain.
         """
         with self._changed:
             return self._changed.wait_for(
@@ -68,14 +71,6 @@ class Outlet:
 
     def _end(self) -> None:
         self._is_over = not self.drain(DRAIN_SECONDS)
-
-    def _start(self) -> None:
-        try:
-            self._thread.start()
-            self._is_started = True
-        except RuntimeError:
-            # The system grants no thread at the moment; the next text tries again.
-            return
 
     def _run(self) -> None:
         lost = 0
@@ -103,7 +98,7 @@ class Outlet:
 
 
 def loss_line(lost: int, why: str) -> str:
-    """The line that tells how many are missing, in the form of our own log."""
+    """A line that tells how many lines are missing and why, in the format of our own log."""
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     what = "1 line is" if lost == 1 else f"{lost} lines are"
     return f"{stamp} WARNING {__name__}: {what} missing here: {why}\n"

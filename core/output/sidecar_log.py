@@ -27,13 +27,13 @@ _ACCEPT_ERROR_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
 FILE_ONLY: Mapping[str, object] = {"is_for_file_only": True}
-"""What is logged with this as `extra` is not repeated on stderr, where it has been said already."""
+"""As `extra` of a log call: write the record to the file only, because stderr has the message already."""
 
 
 class _RedactingFormatter(logging.Formatter):
-    """Formats without what a URL holds in secret, or any environment that it was told to conceal, or our own.
+    """Replaces secrets by stars: logins in URLs, and secret values of our environment and of those in `conceal`.
 
-    Control characters are shown as in Ollama's log.
+    Control characters are escaped as in Ollama's log.
     """
 
     def __init__(self, form: str, dates: str) -> None:
@@ -44,7 +44,7 @@ class _RedactingFormatter(logging.Formatter):
         self.conceal(os.environ)
 
     def conceal(self, env: Mapping[str, str]) -> None:
-        """From now on star this environment's secrets as well. From any thread; cheap if they are known."""
+        """From now on redact this environment's secrets too. From any thread; cheap if they are known already."""
         with self._concealing:
             known = self._secrets.union(secrets_of(env))
             if known != self._secrets:
@@ -52,12 +52,12 @@ class _RedactingFormatter(logging.Formatter):
                 self._secrets = known
 
     def format(self, record: logging.LogRecord) -> str:
-        # What others chose, such as a model's name, must not act on the terminal of whoever reads the log.
+        # Texts from outside, such as a model's name, must not control the terminal of a person who reads the log.
         return clean(self._redact(super().format(record).encode("utf-8", "backslashreplace"))).decode("utf-8")
 
 
 class _RotatingFile:
-    """`sidecar.log` and the three before it, of 1 MiB each, for this user's eyes only. Of one thread alone."""
+    """`sidecar.log` and three older ones, 1 MiB each, readable by this user only. For one thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -77,11 +77,15 @@ class _RotatingFile:
             os.close(self._fd)
             self._fd = None
             if is_full:
-                self._shift()
+                # Windows does not rename a file that somebody reads. Then the file grows until the next try.
+                with suppress(OSError):
+                    for older, newer in pairwise(reversed([self._path, *self._old])):
+                        with suppress(FileNotFoundError):
+                            replace_file(str(newer), str(older))
             self._fd = self._open()
         while data:
             written = os.write(self._fd, data)
-            # A disk that gets full may take a part of a line.
+            # A full disk may accept a part of a line only.
             self._is_torn = written < len(data)
             data = data[written:]
 
@@ -90,7 +94,7 @@ class _RotatingFile:
         # Later on the data folder can only be missing because its disk has been taken away.
         may_make_parents, self._may_make_parents = self._may_make_parents, False
         folder.mkdir(mode=0o700, parents=may_make_parents, exist_ok=True)
-        # A file system that keeps no modes, or a folder that is not ours, is no reason to log nothing.
+        # Log also on a file system that keeps no rights, or in a folder that is not ours.
         with suppress(OSError):
             make_private_dir(str(folder), parents=False)
         delete_if_foreign(str(self._path))
@@ -103,16 +107,9 @@ class _RotatingFile:
         self._is_torn = False
         return fd
 
-    def _shift(self) -> None:
-        # On Windows a file that somebody reads keeps its name; then it grows until the next try.
-        with suppress(OSError):
-            for older, newer in pairwise(reversed([self._path, *self._old])):
-                with suppress(FileNotFoundError):
-                    replace_file(str(newer), str(older))
-
 
 class _QueuedFileHandler(logging.Handler):
-    """The log file. Neither a full disk nor one that hangs holds anybody up; what it misses it tells later."""
+    """Writes records to the log file by an `Outlet`: no caller waits for the disk. Lost lines are counted there."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -124,11 +121,11 @@ class _QueuedFileHandler(logging.Handler):
         try:
             self._outlet.put(self.format(record) + "\n")
         except Exception:
-            # What cannot be formatted must not end the caller.
+            # A record that cannot be formatted must not raise in its caller.
             self.handleError(record)
 
     def flush(self) -> None:
-        """Wait until what was logged is in the file or lost, for a moment at most."""
+        """Wait until all records are in the file or lost, DRAIN_SECONDS at most."""
         self._outlet.drain(DRAIN_SECONDS)
 
 
@@ -137,7 +134,7 @@ def _loss_text(lost: int) -> str:
 
 
 class _AcceptErrorFilter(logging.Filter):
-    """Lets one of these through a second: asyncio logs each connection that it cannot accept, with a traceback."""
+    """Passes one accept error a second: asyncio logs each connection that it cannot accept, with a traceback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,49 +151,49 @@ class _AcceptErrorFilter(logging.Filter):
 
 
 def configure(paths: Paths, *, verbose: bool) -> Callable[[Mapping[str, str]], None]:
-    """Log to the file, capped at 4 MiB in all, and to stderr where there is one. Call once, at start.
+    """Log to the file, 4 MiB in all, and to stderr if there is one. Call it once, at start. Does not touch the disk.
 
-    It waits for no disk. What ends the program or a thread uncaught is logged too. Our own environment's secrets are
-    starred. So are, for good, those of each environment that the returned function is told of, from any thread.
+    Uncaught exceptions of the program and of threads are logged too. Secrets of our own environment are redacted.
+    Returns a function that takes another environment, from any thread, whose secrets are redacted from then on.
     """
-    form = _RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
-    form.converter = time.gmtime
+    formatter = _RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    formatter.converter = time.gmtime
     handlers: list[logging.Handler] = [_QueuedFileHandler(paths.logs.parent / "sidecar.log")]
     # A windowed program on Windows has no stderr.
     if sys.stderr is not None:
         handlers.append(logging.StreamHandler())
         handlers[-1].addFilter(lambda record: not hasattr(record, "is_for_file_only"))
     for handler in handlers:
-        handler.setFormatter(form)
+        handler.setFormatter(formatter)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=handlers)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("asyncio").addFilter(_AcceptErrorFilter())
-    # It logs each request that is no HTTP with a traceback, and so would let any caller fill the log.
+    # It logs each request that is not valid HTTP with a traceback, which would let any caller fill the log.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     sys.excepthook = log_end
     threading.excepthook = _log_uncaught_in_thread
     sys.unraisablehook = _log_unraisable
-    return form.conceal
+    return formatter.conceal
 
 
 class _FatalErrorLogger:
-    """Logs an exception that ends the program, once: where it is caught first, or as `sys.excepthook`."""
+    """Logs an exception that ends the program, once, though it passes several places that call this."""
 
     def __init__(self) -> None:
-        self._told: BaseException | None = None
+        self._logged: BaseException | None = None
 
     def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if error is not self._told:
-            self._told = error
+        if error is not self._logged:
+            self._logged = error
             log.critical("the program ends: %s", kind.__name__, exc_info=(kind, error, trace))
 
 
 log_end = _FatalErrorLogger()
-"""To be called with the arguments of `sys.excepthook`, from any thread."""
+"""Call it with the arguments of `sys.excepthook`, from any thread."""
 
 
 def _log_uncaught_in_thread(hook: threading.ExceptHookArgs) -> None:
-    # An interpreter that is shutting down gives no exception.
+    # While the interpreter shuts down there may be no exception.
     if hook.exc_value is not None:
         name = hook.thread.name if hook.thread else "?"
         log.critical("thread %s ends", name, exc_info=(hook.exc_type, hook.exc_value, hook.exc_traceback))

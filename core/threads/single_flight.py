@@ -1,8 +1,8 @@
-"""Blocking work that may hang for ever: a disk of a network that is down, a name server that does not answer.
+"""Blocking work that may hang for ever: a network disk that is down, a name server that does not answer.
 
-Such work has no place in the loop's default executor: a few calls that hang would take all of its threads, and the end
-of the loop waits for each of them. Here a piece of work has at most one thread of its own, a daemon, which holds nobody
-up; whoever waits for it has a deadline. `run` runs a loop whose end waits for no thread.
+Such work must not run in the loop's default executor: a few calls that hang would take all of its threads, and the end
+of the loop waits for each of them. Here each piece of work has at most one thread of its own, a daemon, and callers
+wait with a deadline. `run` runs a loop whose end waits for no thread.
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ T = TypeVar("T")
 class SingleFlight(Generic[T]):
     """One blocking function that never runs twice at the same time. Belongs to one loop.
 
-    A call may join a run that is about to begin, never one that is under way: what it gets was found out after it
-    asked. While a run hangs there is that one thread, however many ask, and nothing is kept for those who gave up.
-    While nobody asks there is no thread.
+    Concurrent calls share a run, but only one that begins after the call, so the result is never older than the
+    question. While a run hangs there is one thread, however many callers there are. Without callers there is none.
     """
 
     def __init__(self, name: str, work: Callable[[], T]) -> None:
-        """`name` is the thread's, and what a TimeoutError names."""
+        """`name` is the thread's name, and is quoted by TimeoutError."""
         self._name = name
         self._work = work
         self._running: asyncio.Future[T] | None = None
@@ -41,14 +40,14 @@ class SingleFlight(Generic[T]):
 
     @property
     def running_for(self) -> float:
-        """For how many seconds the run under way has lasted; 0 if there is none."""
+        """How long the present run has lasted, in seconds; 0 if there is none."""
         return time.monotonic() - self._began if self._running else 0.0
 
     async def run(self, seconds: float) -> T:
-        """What the work returns or raises, from a run that begins after this call.
+        """Return or raise what the work does, in a run that begins after this call.
 
-        Raises TimeoutError if that is not there within `seconds`, at once if a run under way has lasted longer than
-        that already; OSError if the system gives us no thread.
+        Raises TimeoutError after `seconds`, or at once if the present run has already lasted longer than that; OSError
+        if the system grants no thread.
         """
         late = f"{self._name}: no answer within {seconds:g} s"
         if self.running_for > seconds:
@@ -56,17 +55,17 @@ class SingleFlight(Generic[T]):
         if self._next is None:
             loop = asyncio.get_running_loop()
             self._next = loop.create_future()
-            # Soon, not at once, so that whoever asks in the same turn of the loop shares the run.
+            # Not at once, so that all callers in this iteration of the loop share the run.
             loop.call_soon(self._begin)
         awaited = self._next
-        # Unlike `wait_for`, this leaves the future alone when it gives up: others wait for it too.
+        # `wait_for` would cancel the future at the timeout, and other callers wait for it too.
         await asyncio.wait([awaited], timeout=seconds)
         if not awaited.done():
             raise TimeoutError(late)
         return awaited.result()
 
     def _begin(self) -> None:
-        """Start the next run, if somebody waits for one and none is under way."""
+        """Start the next run, if there are callers for one and no run is under way."""
         if self._running or not self._next:
             return
         run, self._next = self._next, None
@@ -83,33 +82,33 @@ class SingleFlight(Generic[T]):
             deliver = partial(run.set_result, self._work())
         except Exception as error:
             deliver = partial(run.set_exception, error)
-        # The loop may have ended meanwhile, and then nobody waits.
+        # Raised if the loop has been closed; then nobody waits.
         with suppress(RuntimeError):
             run.get_loop().call_soon_threadsafe(self._settle, deliver)
 
     def _settle(self, deliver: Callable[[], None]) -> None:
-        """On the loop: hand the result of the run under way to whoever still waits for it, and begin the next one."""
+        """On the loop: give the result to the callers that still wait, and begin the next run."""
         run, self._running = self._running, None
         deliver()
         if run:
-            # Marks an exception as seen, which asyncio would report if all had given up.
+            # Marks an exception as retrieved. Otherwise asyncio logs it if every caller has given up.
             run.exception()
         self._begin()
 
 
 async def within(seconds: float, name: str, work: Callable[[], T]) -> T:
-    """What `work` returns or raises, from a daemon thread of its own. Raises TimeoutError after `seconds`.
+    """Return or raise what `work` does, in a daemon thread of its own. Raises TimeoutError after `seconds`.
 
-    The thread goes on after that; `work` must be such that its late effect does no harm.
+    The thread goes on after the timeout, so a late effect of `work` must do no harm.
     """
     return await SingleFlight(name, work).run(seconds)
 
 
 class DaemonExecutor(ThreadPoolExecutor):
-    """A loop's default executor whose threads hold up neither the loop's end nor the program's.
+    """A loop's default executor whose threads delay neither the end of the loop nor that of the program.
 
-    asyncio takes no executor of another class. Of the base class nothing is used: its threads are waited for at the
-    end of the program, however long they hang.
+    It inherits from ThreadPoolExecutor only because asyncio accepts no other class. The base class is not used: at the
+    end of the program Python waits for its threads, however long they hang.
     """
 
     def __init__(self, most_threads: int = 16) -> None:
@@ -120,7 +119,7 @@ class DaemonExecutor(ThreadPoolExecutor):
         self._workers: list[threading.Thread] = []
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have it called in a thread, at once if one is free or may be started. From one thread, the loop's."""
+        """Call it in a thread, at once if one is free or may be started. For one thread only, the loop's."""
         future: Future[T] = Future()
         self._calls.put((future, partial(fn, *args, **kwargs)))
         if not self._free.acquire(blocking=False) and len(self._workers) < self._most:
@@ -140,12 +139,12 @@ class DaemonExecutor(ThreadPoolExecutor):
                 deliver = partial(future.set_result, function())
             except BaseException as error:
                 deliver = partial(future.set_exception, error)
-            # First, for whoever hears of the result may come with the next call.
+            # Released before the result is delivered, because the result may cause the next call.
             self._free.release()
             deliver()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the threads end. With `wait`, give what they are at 1 s."""
+        """Let the threads end. With `wait`, wait up to 1 s for the present calls."""
         for _ in self._workers:
             self._calls.put(None)
         deadline = time.monotonic() + _GOODBYE_SECONDS
@@ -154,7 +153,7 @@ class DaemonExecutor(ThreadPoolExecutor):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """As `asyncio.run`, but without waiting at the end for threads that hang."""
+    """As `asyncio.run`, but does not wait at the end for threads that hang."""
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(DaemonExecutor())
         return runner.run(main)
