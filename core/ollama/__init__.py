@@ -1,8 +1,9 @@
-"""An Ollama seen from outside: its HTTP API, whose process listens at its address, and which executable it is.
+"""An Ollama seen from outside: its HTTP API, the process that listens at its address, and its executable.
 
-- `client.Client` calls one server; `models` has what it tells of its models; `probe.probe` says who answers.
-- `listener.find_listener` names the holder of a port; `tcp_probe` only tries the port.
+- `client.Client` calls one server; `models` has the types and the parsing of its lists of models.
+- `probe.probe` tells whether an Ollama answers at an address; `tcp_probe` tests a port by a bare connect.
+- `listener.find_listener` names the process that holds a port.
 - `model_name.ModelName` is the name of a model, by Ollama's grammar; `check_registry` says whether it may be pulled.
-- `executable.Locator` finds the executable; `program.why_not` says why one cannot be run.
-- `activity`: whether an Ollama prints, and whether it is at work.
+- `executable.Locator` finds the executable; `program.why_not` says why the system cannot run one.
+- `activity`: whether an Ollama prints, and whether it computes.
 """

@@ -1,4 +1,4 @@
-"""Whether an Ollama is at work: nothing in its API tells, but its log and its model runner's processor time do."""
+"""Whether an Ollama is at work. Its API does not tell; its log and the processor time of its model runners do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DISK_SECONDS = 1.0
 
 
 class LogGrowth:
-    """Whether a managed Ollama prints: it does while it starts, and for each request that is not ours.
+    """Whether a managed Ollama prints: it does so while it starts, and for each request that is not ours.
 
     Belongs to one loop.
     """
@@ -29,9 +29,9 @@ class LogGrowth:
         self._output: tuple[str, int] | None = None
 
     async def has_grown(self) -> bool:
-        """Whether the log has grown since the last call that says so; True at the first one.
+        """Whether the log has grown since the last call; True at the first call. Takes 1 s at most.
 
-        Takes 1 s at most. While the disk does not answer nothing is known, and that is False.
+        False also while the disk does not answer.
         """
         try:
             end = await self._measuring.run(_DISK_SECONDS)
@@ -69,7 +69,7 @@ def _end_of_output(folder: str) -> tuple[str, int] | None:
 def is_busy(pid: int) -> bool:
     """Whether the descendants of that Ollama use a tenth of a core or more. Blocks for 0.4 s: call it in a thread.
 
-    A runner that waits for a graphics card polls it, and so counts as busy too; an idle one uses next to nothing.
+    A runner that computes on a GPU polls it, and so uses a core too; an idle runner uses almost nothing.
     """
     before = _seconds_used(pid)
     time.sleep(SAMPLE_SECONDS)

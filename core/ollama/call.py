@@ -1,7 +1,7 @@
-"""One HTTP call to a server that may be anybody, bounded in every way, and the closed set of ways in which it fails.
+"""One HTTP call to a server that is not trusted, with limits, and the closed set of ways in which it can fail.
 
-A stranger may hold Ollama's port. So no redirect is followed, no cookie kept, nothing is unpacked, and the body, the
-interim answers and all that is sent beside the body have a limit. Belongs to one event loop.
+Any program may hold Ollama's port. So redirects are not followed, cookies not kept, bodies not decompressed, and the
+body, the interim answers and all that is sent beside the body are limited. Belongs to one event loop.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ _REASON_BYTES = 64 << 10
 _REASON_SECONDS = 0.5
 _CONNECT_SECONDS = 5.0
 COULD_NOT = "It could not be asked. The sidecar's own log has the whole story."
-# Ollama keeps an idle connection open. A connection that lives from one hang check to the next saves the handshake, and
-# proves that the server is still the one that was asked before.
+# Ollama keeps idle connections open. A connection that lasts from one hang check to the next saves the handshake, and
+# proves that the same server still answers.
 _KEEP_ALIVE_SECONDS = 60.0
 
 
 class CallFailed(Exception):
-    """A call that brought no answer to use. The text says why, for a person, and holds no secret."""
+    """A call without a usable answer. The text says why, for a person, and holds no secret."""
 
 
 class NotAsked(CallFailed):
-    """We lack the descriptors or the memory to ask, which says nothing about who is there."""
+    """We lack descriptors or memory for the call, so nothing is known about the server."""
 
 
 class NotConnected(CallFailed):
-    """Nobody could be connected to: refused, no route, no such name, or a proxy that cannot be used."""
+    """No connection could be made: refused, no route, no such name, or an unusable proxy."""
 
 
 class TimedOut(CallFailed):
-    """No whole answer came in time."""
+    """No complete answer came in time."""
 
 
 class HttpStatus(CallFailed):
-    """Something answered, but not with 200. The text is `HTTP {code}` and what the server said with it, if anything."""
+    """The status of the answer is not 200. The text is `HTTP {code}` and what the server said with it, if anything."""
 
     def __init__(self, code: int, said: str = "") -> None:
         super().__init__(f"HTTP {code}: {said}" if said else f"HTTP {code}")
@@ -66,19 +66,19 @@ class HttpStatus(CallFailed):
 
 
 class BadAnswer(CallFailed):
-    """Something answered that is not HTTP, too long, or not of the expected shape."""
+    """The answer is not HTTP, too long, or not of the expected shape."""
 
 
 class HungUp(BadAnswer):
-    """Something accepted the connection and ended it without a whole answer, as a process does that ends."""
+    """The server closed the connection before a whole answer, as a process does that ends."""
 
 
 class Complaint(CallFailed):
-    """The server's own `error`, sent with status 200. The text is what it says, cut to 200 characters."""
+    """The server's own `error`, sent with status 200. The text is that error, cut to 200 characters."""
 
 
 class _Response(aiohttp.ClientResponse):
-    """A response whose interim answers (103 and the like) are counted: aiohttp takes any number, and keeps each."""
+    """A response with at most 10 interim answers (1xx): aiohttp accepts any number, and keeps each in memory."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         protocol = connection.protocol
@@ -87,18 +87,18 @@ class _Response(aiohttp.ClientResponse):
         for _ in range(_MOST_INTERIM):
             answer = await protocol.read()
             if not 100 <= answer[0].code <= 199 or answer[0].code == _SWITCHING_PROTOCOLS:
-                # Put back for aiohttp to go on with.
+                # Put the answer back, so that aiohttp's own `start` reads it.
                 protocol.feed_data(answer, 0)
                 return await super().start(connection)
         raise BadAnswer("It sends interim answers without end.")
 
 
 class Caller:
-    """Calls one server, whose address is `base_url`. An async context manager.
+    """Calls one server at `base_url`. An async context manager.
 
-    Proxy variables are obeyed for other machines and ignored for this one. `login` is a user name and a password, sent
-    as Basic authorization (RFC 7617). `words_of` finds the error in the body of an answer that is not 200.
-    `body_per_byte` is that of `LeanConnector`.
+    Proxy variables are obeyed for other machines and ignored for this one (`is_local`). `login` is a user name and a
+    password, sent as Basic authorization (RFC 7617). `words_of` finds the error in the body of an answer that is not
+    200. `body_per_byte` is that of `LeanConnector`.
     """
 
     def __init__(
@@ -114,12 +114,16 @@ class Caller:
         self._words_of = words_of
         self._is_local = is_local
         self._connections = 0
-        self._last_surprise = ""
+        self._last_unknown = ""
         headers = {"Accept-Encoding": "identity"}
         if login:
             headers["Authorization"] = f"Basic {b64encode(':'.join(login).encode()).decode()}"
+
+        async def count_connection(*_: object) -> None:
+            self._connections += 1
+
         trace = aiohttp.TraceConfig()
-        trace.on_connection_create_end.append(self._count_connection)
+        trace.on_connection_create_end.append(count_connection)
         self._session = aiohttp.ClientSession(
             connector=LeanConnector(
                 resolver=Resolver(), keepalive_timeout=_KEEP_ALIVE_SECONDS, body_per_byte=body_per_byte
@@ -143,15 +147,15 @@ class Caller:
 
     @property
     def connections(self) -> int:
-        """How many connections were made. As long as this number stays, the same server answers."""
+        """How many connections have been made. While this number does not change, the same server answers."""
         return self._connections
 
     async def call(
         self, path: str, timeout: float, *, most: int, content: bytes | None = None, method: str | None = None
     ) -> bytes:
-        """The body that answers a GET, or a POST of JSON `content`: at most `most` bytes, within `timeout` seconds.
+        """The answer's body: of a GET, or of a POST of JSON `content`. At most `most` bytes, within `timeout` seconds.
 
-        `method` is another one than these two. Raises `CallFailed` and nothing else.
+        `method`, if given, is used instead of these two. Raises `CallFailed` and nothing else.
         """
         try:
             async with self._answer(path, content, method, aiohttp.ClientTimeout(total=timeout)) as response:
@@ -162,9 +166,9 @@ class Caller:
             raise self._known_failure(error) from None
 
     async def lines(self, path: str, content: bytes, *, quiet: float, most: int) -> AsyncGenerator[bytes, None]:
-        """The lines that answer a POST of JSON, as they come, each without its end and of at most `most` bytes.
+        """The lines of the answer to a POST of JSON, as they come, each without its end and of at most `most` bytes.
 
-        Nothing may come for `quiet` seconds at most. Raises `CallFailed` and nothing else. Close the generator to end
+        Fails if nothing comes for `quiet` seconds. Raises `CallFailed` and nothing else. Close the generator to close
         the connection.
         """
         timing = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=quiet)
@@ -186,10 +190,10 @@ class Caller:
     def _known_failure(self, error: Exception) -> CallFailed:
         failure = _failure(error)
         if failure is None:
-            # Whatever a call meets is news about the server, never the end of who asked.
+            # An unknown exception of aiohttp is a failure of the server too; it must not end the caller's task.
             failure = BadAnswer(COULD_NOT)
-            if self._last_surprise != type(error).__name__:
-                self._last_surprise = type(error).__name__
+            if self._last_unknown != type(error).__name__:
+                self._last_unknown = type(error).__name__
                 log.warning("A call of Ollama failed in an unknown way", exc_info=error)
         return failure
 
@@ -197,7 +201,7 @@ class Caller:
     async def _answer(
         self, path: str, content: bytes | None, method: str | None, timing: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An answer with status 200, whose body is to be read. Its connection is closed if that is not read whole."""
+        """An answer with status 200, to read its body. The connection is closed if the body is not read whole."""
         try:
             proxy = None if self._is_local else proxy_for(self._base_url)
         except ValueError as error:
@@ -212,7 +216,7 @@ class Caller:
             headers=headers,
             proxy=proxy.url if proxy else None,
             proxy_headers=proxy.headers if proxy and proxy.is_tunnel else None,
-            # A redirect leads to another server than the one that was asked about.
+            # A redirect may lead to another server than the one in question.
             allow_redirects=False,
             timeout=timing,
         ) as response:
@@ -224,9 +228,6 @@ class Caller:
                         said = self._words_of(await _body(response, _REASON_BYTES))
                 raise HttpStatus(response.status, said)
             yield response
-
-    async def _count_connection(self, *_: object) -> None:
-        self._connections += 1
 
 
 async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
@@ -240,7 +241,7 @@ async def _body(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def _failure(error: Exception) -> CallFailed | None:  # noqa: C901 - one line a kind
-    """What an exception of aiohttp means, None if that is not known."""
+    """The failure that an exception of aiohttp means, None if it is not known."""
     match error:
         case TimeoutError():
             return TimedOut("It did not answer in time.")

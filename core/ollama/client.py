@@ -1,6 +1,6 @@
 """Ollama's API as far as we use it: https://github.com/ollama/ollama/blob/main/docs/api.md. One client per server.
 
-What a server sends is bounded where it is decoded, and one odd entry never spoils a list.
+Answers are limited where they are decoded, and one bad entry never makes a whole list unusable.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self, TypeVar
 
 import msgspec
@@ -57,28 +58,28 @@ class Client:
 
     async def version(self, timeout: float) -> str:
         """The server's version, within `timeout` seconds; at most 64 characters."""
-        return _version(await self._caller.call("/api/version", timeout, most=_SMALL_BYTES))
+        body = await self._caller.call("/api/version", timeout, most=_SMALL_BYTES)
+        version = text(decoded(body, _Version).version, _TEXT_LENGTH)
+        if not version:
+            raise BadAnswer("It names no version.")
+        return version
 
     async def identify(self, greeting: float, listing: float) -> None:
-        """Return if the server that answered last is an Ollama: `GET /` says so, or `/api/tags` lists models.
+        """Check that the server that answered last is an Ollama: `GET /` says so, or `/api/tags` lists models.
 
-        Others have an `/api/version` too. Asked once for each new connection, as the same connection leads to the same
-        server; takes up to `greeting` and `listing` seconds then. If it is none, raises what the list of models raises.
-        `TimedOut`, or an `HttpStatus` of 500 and more, says neither that it is one nor that it is none.
+        The version is not enough, since other programs have an `/api/version` too. Checked once per connection, because
+        one connection leads to one server; then it takes up to `greeting` and `listing` seconds. Raises as `tags` if it
+        is none. `TimedOut`, or an `HttpStatus` of 500 and more, says neither that it is one nor that it is none.
         """
         connections = self._caller.connections
         if connections == self._identified_at:
             return
-        if not await self._greets(greeting):
+        body = b""
+        with suppress(HttpStatus, BadAnswer, TimedOut):
+            body = await self._caller.call("/", greeting, most=_SMALL_BYTES)
+        if body.strip() != b"Ollama is running":
             await self.tags(listing)
         self._identified_at = connections
-
-    async def _greets(self, timeout: float) -> bool:
-        try:
-            body = await self._caller.call("/", timeout, most=_SMALL_BYTES)
-        except (HttpStatus, BadAnswer, TimedOut):
-            return False
-        return body.strip() == b"Ollama is running"
 
     async def tags(self, timeout: float) -> ModelList[Model]:
         """The installed models, within `timeout` seconds; at most 10,000."""
@@ -95,7 +96,7 @@ class Client:
         return models.shown(body) if len(body) <= _LOOP_BYTES else await asyncio.to_thread(models.shown, body)
 
     async def load(self, model: str, timeout: float) -> None:
-        """Have a model in memory, for as long as Ollama keeps one that is not used. `HttpStatus` 404 if it has none.
+        """Load a model into memory, where Ollama keeps it as long as any idle one. `HttpStatus` 404 if it has none.
 
         A request to generate without a prompt loads it, as the API document says under "Load a model". A model that
         only embeds refuses that with 400, and is loaded by a request to embed nothing.
@@ -112,7 +113,7 @@ class Client:
                 raise error from None
 
     async def unload(self, model: str, timeout: float) -> None:
-        """Take a model out of memory: `keep_alive` 0, as the API document says under "Unload a model".
+        """Unload a model from memory: `keep_alive` 0, as "Unload a model" in Ollama's API document says.
 
         One that is at work goes once that is done, which is not waited for. `HttpStatus` 404 if there is none.
         """
@@ -128,7 +129,7 @@ class Client:
             decoded(body, Answer)
 
     async def _told(self, path: str, timeout: float, content: bytes) -> None:
-        """POST, and take the answer for no more than that it is no error."""
+        """POST, and use no more of the answer than that it is not an error."""
         decoded(await self._caller.call(path, timeout, most=_SMALL_BYTES, content=content), Answer)
 
     async def _models(self, path: str, timeout: float, read: Callable[[bytes], ModelList[M]]) -> ModelList[M]:
@@ -138,10 +139,3 @@ class Client:
             self._left_out[path] = found.left_out
             log.warning("%s: %d models are left out: too many, or without a usable name", path, found.left_out)
         return found
-
-
-def _version(body: bytes) -> str:
-    version = text(decoded(body, _Version).version, _TEXT_LENGTH)
-    if not version:
-        raise BadAnswer("It names no version.")
-    return version

@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote, into typed and bounded values: whatever is wrong with it is one kind of error."""
+"""Decodes untrusted JSON into typed and limited values. Every defect is one kind of error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ESCAPES = re.compile(
 
 
 def from_json(content: bytes | msgspec.Raw, shape: type[T]) -> T:
-    """The value. Raises `msgspec.DecodeError`, also for bytes that are no UTF-8 and for what is nested too deeply.
+    """The value as `shape`. Raises `msgspec.DecodeError`, also for invalid UTF-8 and for too deep nesting.
 
     Half a surrogate pair (`"\\ud800"`) is no text, and is taken as the character U+0000, which does not print.
     """
@@ -49,7 +49,7 @@ def _whole(escape: re.Match[bytes]) -> bytes:
 
 
 def whole_number(raw: msgspec.Raw) -> int:
-    """The number, without its fraction, if it is one from 0 to 2^63-1; else 0."""
+    """The number without its fraction if it is from 0 to 2^63-1, else 0."""
     try:
         value = from_json(raw, int | float)  # type: ignore[arg-type]
     except msgspec.MsgspecError:
@@ -58,7 +58,7 @@ def whole_number(raw: msgspec.Raw) -> int:
 
 
 def text(raw: msgspec.Raw, most: int) -> str:
-    """The text, cut to `most` characters, those that do not print replaced (U+FFFD). Empty if it is no text."""
+    """The text, cut to `most` characters; unprintable ones become U+FFFD. Empty if the value is no text."""
     try:
         value = from_json(raw, str)
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""What a probe met, in the words that the Aura app knows; the third is `HTTP {code}`."""
+"""The texts by which the Aura app recognises a failed probe. The third one is `HTTP {code}`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Which executable to start: the configured one, or the first usable one in the known places and on PATH.
 
-The file is looked at, never run. Functions block on the disk: call them from a thread. A `Locator` does not.
+The file is examined, never run. Functions block on the disk: call them from a thread. A `Locator` does not block.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from core.errors import CoreError, PathInvalid, PathNotConfigured
 from core.platform import EXECUTABLE_NAMES, forbids_programs, known_executables
 from core.threads.single_flight import SingleFlight
 
-# Explorer's "Copy as path" adds quotes; its Security tab an invisible left-to-right mark.
+# Windows Explorer adds quotes ("Copy as path") or an invisible left-to-right mark (Security tab) to a copied path.
 _PASTED = " \t\r\n\"'\u200e\u202a\u202c\ufeff"
-# Below a chosen folder: the program itself, a tar archive's layout, a macOS application.
+# Where the program is below a chosen folder: directly, as in Ollama's tar archive, or as in a macOS application.
 _BELOW_FOLDER = ("", "bin", "Contents/Resources")
 _FIRST_SECONDS = 2.0
 _LOCATE_SECONDS = 0.25
@@ -43,9 +43,10 @@ class Locator:
         self._last: Found | None = None
 
     async def find(self, configured: str | None) -> Found:
-        """What `locate` finds now, or what it found last while the disk has been silent for less than 2 s.
+        """What `locate` finds now, within 250 ms, or 2 s the first time.
 
-        After that the executable is a PathInvalid that says so. Takes 250 ms at most, 2 s the first time.
+        If the disk does not answer in that time, the last result stands; once it has been silent for 2 s, the
+        `executable` is a PathInvalid that says so.
         """
         if configured != self._configured:
             self._configured, self._last = configured, None
@@ -74,13 +75,16 @@ def _find(configured: str | None) -> Found:
 def locate(configured: str | None, *, known: Sequence[str] | None = None, path: str | None = None) -> Path:
     """The executable to start.
 
-    A configured one is the answer or the error (`PathInvalid`), never another one in its place. Else the first usable
-    of `known` (default: the platform's known places), else on `path` (default: $PATH; relative entries are left out).
-    Raises `PathNotConfigured` if there is none.
+    If one is configured, it is used or `PathInvalid` is raised; no other one takes its place. Otherwise the first
+    usable one of `known` (default: the platform's known places) or on `path` (default: $PATH; relative entries are
+    ignored). Raises `PathNotConfigured` if there is none.
     """
     if configured is not None:
         return validate(configured)
-    for candidate in [*(known_executables() if known is None else known), *_on_path(path)]:
+    folders = (entry.strip('"') for entry in (os.environ.get("PATH", "") if path is None else path).split(os.pathsep))
+    # Relative entries, `.` and empty ones would mean whatever folder this process is in.
+    on_path = [str(Path(entry) / name) for entry in folders if Path(entry).is_absolute() for name in EXECUTABLE_NAMES]
+    for candidate in [*(known_executables() if known is None else known), *on_path]:
         try:
             return validate(candidate)
         except PathInvalid:
@@ -89,11 +93,11 @@ def locate(configured: str | None, *, known: Sequence[str] | None = None, path: 
 
 
 def validate(path: str) -> Path:
-    """That path, cleaned of quotes and with `~` and variables expanded, if it can be an Ollama.
+    """The path without quotes and with `~` and variables expanded, if it can be an Ollama; else raises `PathInvalid`.
 
-    A symbolic link is judged by its own name and its target's kind, and returned as given. Raises `PathInvalid`.
+    A symbolic link is judged by its own name and by the kind of its target, and returned as given.
     """
-    text = _expanded(path)
+    text = os.path.expanduser(os.path.expandvars(path.strip(_PASTED)))  # noqa: PTH111 - pathlib raises without a home
     if not text:
         raise _invalid("Ollama path is empty")
     if "\0" in text:
@@ -102,8 +106,15 @@ def validate(path: str) -> Path:
     if not found.is_absolute():
         raise _invalid(f"Ollama path {text} is relative", "Give the full path, from the root or the drive letter on")
     mode = _mode(found)
-    _check_kind(found, mode)
-    if os.path.normcase(found.name) not in _names():
+    if stat.S_ISDIR(mode):
+        inside = _inside(found)
+        if inside is None:
+            raise _invalid(f"Ollama path {found} is a folder, and holds no Ollama")
+        raise _invalid(f"Ollama path {found} is a folder; the executable in it is {inside}", f"Use {inside}")
+    if not stat.S_ISREG(mode):
+        raise _invalid(f"Ollama path {found} is not a regular file")
+    # `normcase` ignores case on Windows only, as the system does.
+    if os.path.normcase(found.name) not in {os.path.normcase(name) for name in EXECUTABLE_NAMES}:
         expected = " or ".join(EXECUTABLE_NAMES)
         raise _invalid(f"Not an Ollama executable: {found} is named {found.name}, not {expected}")
     if not os.access(found, os.X_OK):
@@ -125,21 +136,13 @@ def _not_executable(path: Path, mode: int) -> PathInvalid:
 
 
 def _invalid(message: str, action: str = _CHOOSE) -> PathInvalid:
-    """A path may hold half characters, which would break the log or the response that quotes it."""
+    """The error. Bytes of the path that are not UTF-8 are escaped: neither a log nor an answer can hold them."""
     shown, way_out = (text.encode("utf-8", "backslashreplace").decode("utf-8") for text in (message, action))
     return PathInvalid(shown, action=way_out)
 
 
-def _expanded(path: str) -> str:
-    return os.path.expanduser(os.path.expandvars(path.strip(_PASTED)))  # noqa: PTH111 - pathlib raises without a home
-
-
-def _names() -> set[str]:
-    """Allowed file names as the platform compares them: `normcase` lowers them on Windows only."""
-    return {os.path.normcase(name) for name in EXECUTABLE_NAMES}
-
-
 def _mode(path: Path) -> int:
+    """The mode of the file, or of a link's target. Raises `PathInvalid`."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -152,22 +155,7 @@ def _mode(path: Path) -> int:
         raise _invalid(f"Ollama path {path} does not exist") from None
 
 
-def _check_kind(path: Path, mode: int) -> None:
-    if stat.S_ISDIR(mode):
-        inside = _inside(path)
-        if inside is None:
-            raise _invalid(f"Ollama path {path} is a folder, and holds no Ollama")
-        raise _invalid(f"Ollama path {path} is a folder; the executable in it is {inside}", f"Use {inside}")
-    if not stat.S_ISREG(mode):
-        raise _invalid(f"Ollama path {path} is not a regular file")
-
-
 def _inside(folder: Path) -> Path | None:
+    """The first executable in that folder that has Ollama's name, None if there is none."""
     candidates = (folder / below / name for below in _BELOW_FOLDER for name in EXECUTABLE_NAMES)
     return next((candidate for candidate in candidates if os.access(candidate, os.X_OK) and candidate.is_file()), None)
-
-
-def _on_path(path: str | None) -> list[str]:
-    """Candidates on PATH, in order. Relative entries, `.` and empty ones would mean whatever folder we are in."""
-    entries = (entry.strip('"') for entry in (os.environ.get("PATH", "") if path is None else path).split(os.pathsep))
-    return [str(Path(entry) / name) for entry in entries if Path(entry).is_absolute() for name in EXECUTABLE_NAMES]

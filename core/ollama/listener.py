@@ -1,4 +1,4 @@
-"""Whose process holds a port, in words, and how to end it by hand. Only looks."""
+"""Whose process holds a port, in words, and how to end it by hand. Changes nothing."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from core.platform.owner import owner
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _BY_ITS_OWNER = "Stop it as the user who started it."
 _PUBLISHERS = {"docker-proxy": Engine.DOCKER, "rootlessport": Engine.PODMAN}
-"""Programs that hold a port for a container of which they are no part."""
+"""Helper processes that hold a published port for a container and are not part of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who holds a port. `pid` is None where the system does not let us see (another user's process, macOS, Wine)."""
+    """Who holds a port. `pid` is None where the system hides it (another user's process, macOS, Wine)."""
 
     pid: int | None
     owner: str
     by_hand: str
     executable: Path | None = None
-    """The program that runs there, None if it may not be known or lies in a container's own file system."""
+    """The program that runs there, None if we may not know it, or if it is in a container's file system."""
 
     @property
     def is_ollama(self) -> bool:
-        """Whether its program bears Ollama's name, which says who is there while nothing answers."""
+        """Whether the program has Ollama's name. It tells who holds the port even if nothing answers."""
         return self.executable is not None and os.path.normcase(self.executable.name) in EXECUTABLE_NAMES
 
 
 def find_listener(endpoint: Endpoint) -> Listener | None:
-    """Who listens at a local endpoint, None if nobody does. Reads the whole socket table: call it in a thread."""
+    """The listener at a local endpoint, None if there is none. Reads the whole socket table: call it in a thread."""
     pids = {pid for address, pid in sockets.listening(endpoint.port) if _answers(address, endpoint.host)}
     if not pids:
         return None
@@ -46,7 +46,7 @@ def find_listener(endpoint: Endpoint) -> Listener | None:
 
 
 def _answers(address: str, host: str) -> bool:
-    """Whether who listens at that address is met at `host`. One that listens anywhere is in the way of a wildcard."""
+    """Whether a socket that listens at `address` gets connections to `host`, or keeps an Ollama from binding it."""
     if host in WILDCARDS or address in WILDCARDS:
         return True
     plain = address.removeprefix("::ffff:")
@@ -54,17 +54,20 @@ def _answers(address: str, host: str) -> bool:
 
 
 def describe(pid: int, port: int) -> Listener:
-    """Say in words whose process that is, which holds `port`, and how to stop it by hand. It may end meanwhile."""
+    """Say in words whose process `pid` is, which holds `port`, and how to stop it by hand. It may end meanwhile."""
     name, user = _name_and_user(pid)
     label = f"{name or 'a process'} (pid {pid}{f', user {user}' if user else ''})"
     if engine := _PUBLISHERS.get(name or ""):
-        return Listener(pid, f"a {engine.value} container, by {label}", _by_its_port(engine, port))
+        by_hand = f"Find it with: {engine.value} ps --filter status=running, and stop it with: {engine.value} stop NAME"
+        if engine is Engine.DOCKER:
+            by_hand = f"Stop it with: docker stop $(docker ps --quiet --filter publish={port})"
+        return Listener(pid, f"a {engine.value} container, by {label}", by_hand)
     match owner(pid):
         case Container(engine=Engine.KUBERNETES, id=id):
             by_hand = f"Scale its pod down, or stop it on this machine with: sudo crictl stop {id}"
             return Listener(pid, f"container {id} of Kubernetes ({label})", by_hand)
         case Container() as container:
-            # Docker's own group may control root's engine; Podman has no such thing.
+            # Members of the group `docker` control root's Docker without sudo; Podman has no such group.
             sudo = "sudo " if container.engine is not Engine.DOCKER and not container.is_rootless else ""
             by_hand = f"Stop it with: {sudo}{container.engine.value} stop {container.id}"
             return Listener(pid, f"container {container.id} ({label})", by_hand)
@@ -90,12 +93,6 @@ def _executable(pid: int) -> Path | None:
         return None
 
 
-def _by_its_port(engine: Engine, port: int) -> str:
-    if engine is Engine.DOCKER:
-        return f"Stop it with: docker stop $(docker ps --quiet --filter publish={port})"
-    return f"Find it with: {engine.value} ps --filter status=running, and stop it with: {engine.value} stop NAME"
-
-
 def _name_and_user(pid: int) -> tuple[str | None, str | None]:
     try:
         process = psutil.Process(pid)
@@ -109,7 +106,10 @@ def _name_and_user(pid: int) -> tuple[str | None, str | None]:
 
 
 def _desktop_app(pid: int) -> str | None:
-    # On Windows the parent is `ollama app.exe`, on macOS the program inside Ollama.app.
+    """The name of the desktop app that started it, None if none did.
+
+    On Windows the parent is `ollama app.exe`, on macOS the program inside Ollama.app.
+    """
     try:
         parent = psutil.Process(pid).parent()
         parent_name = parent.name() if parent else ""

@@ -1,4 +1,4 @@
-"""Whether an Ollama answers at an address. Only looks; `core.ollama.listener` says whose it is."""
+"""Whether an Ollama answers at an address. Changes nothing; `core.ollama.listener` tells whose process it is."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SERVER_ERROR = 500
 
 
 class Answer(Enum):
-    """What a probe met at the endpoint."""
+    """Who answered a probe."""
 
     OLLAMA = "ollama"
     SOMETHING_ELSE = "something else"
     SILENCE = "silence"
     NOBODY = "nobody"
     NOT_ASKED = "not asked"
-    """We lack the descriptors or the memory to ask, which says nothing about who is there."""
+    """We lack descriptors or memory for the call, so nothing is known about the endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Whether an Ollama answers. `error` is a text that the Aura app knows, None if one does.
+    """The result of a probe. `error` is None if an Ollama answered, else a text that the Aura app knows.
 
-    `reason` says more about the error, for a person; it makes no different probe. A `version` beside `SILENCE` is that
-    of a server which has not told yet whether it is an Ollama.
+    `reason` tells more about the error, for a person. Two probes that differ in it alone are equal. A `version` beside
+    `SILENCE` is that of a server which has not told yet whether it is an Ollama.
     """
 
     answer: Answer
@@ -41,10 +41,10 @@ class Probe:
 
 
 async def probe(client: Client, *, is_ours: bool = False, seconds: float = PROBE_SECONDS) -> Probe:
-    """Ask for the version within `seconds` and, once a connection, for a sign that it is an Ollama.
+    """Ask for the version within `seconds` and, once per connection, for a sign that the server is an Ollama.
 
-    With `is_ours`, where only a process of ours can answer, its version will do. Never asks for models if it greets as
-    an Ollama. One request if the connection of the last probe still stands. Ends within `seconds` and 3 s more, and
+    With `is_ours`, where only a process of ours can answer, the version is enough. Never asks for models if it greets
+    as an Ollama. One request if the connection of the last probe is still open. Ends within `seconds` and 3 s more, and
     raises nothing.
     """
     try:
@@ -75,7 +75,7 @@ def _answer_of(error: CallFailed) -> Answer:
 
 
 def error_text(error: CallFailed) -> str:
-    """What a call met, in the words that the Aura app knows, or in the server's own."""
+    """A failed call in the words that the Aura app knows, or in the server's own."""
     match error:
         case HttpStatus():
             return f"HTTP {error.code}"

@@ -1,6 +1,7 @@
-"""Why the system cannot run a file that is there and may be executed. Asked once it has refused; the file is only read.
+"""Why the system cannot run a file that exists and is executable. Called after the system has refused to run it.
 
-The formats: elf(5); execve(2) for `#!`; "PE Format" at learn.microsoft.com; <mach-o/loader.h>. Blocks on the disk.
+The file is read, not run. Formats: elf(5); execve(2) for `#!`; "PE Format" at learn.microsoft.com; <mach-o/loader.h>.
+Blocks on the disk.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ _SYSTEMS = {"Darwin": "macOS"}
 
 
 def why_not(path: Path) -> str | None:
-    """What keeps this system from running that file, as the end of a sentence; None if nothing is found.
+    """The reason as the end of a sentence, None if none is found.
 
-    A loader or an interpreter that is missing or cannot be run itself; a program for another system or processor; one
-    that is cut short; no program at all.
+    Reasons are a missing loader or interpreter, or one that cannot be run itself; a program for another system or
+    processor; one that is cut short; and a file of another kind.
     """
     return _why_not(path, _MOST_SCRIPTS)
 
@@ -121,7 +122,7 @@ def _elf_bytes(head: bytes) -> int:
 
 
 def _elf_loader(head: bytes) -> str:
-    """What PT_INTERP names; empty if there is none, as in a static program, or it lies beyond the file's head."""
+    """The loader that PT_INTERP names; empty in a static program, or if it is not in the first 4 KiB of the file."""
     order, is_64 = _order(head), head[4] == 2
     try:
         (table,) = struct.unpack_from(order + ("Q" if is_64 else "I"), head, 32 if is_64 else 28)

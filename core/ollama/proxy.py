@@ -1,4 +1,4 @@
-"""Which proxy stands between us and another machine: what the environment's variables say, read as curl reads them."""
+"""Which proxy to use for another machine, by the variables http_proxy, https_proxy and no_proxy, read as curl does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 class Proxy:
     """A proxy's URL without its login, and the headers that log in there.
 
-    They belong to the CONNECT by which a proxy is asked for a tunnel or, without one, to the call itself.
+    With `is_tunnel` the headers belong to the CONNECT that asks for a tunnel, without it to the call itself.
     """
 
     url: str
@@ -21,11 +21,11 @@ class Proxy:
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy for `url`, None if it is to be asked directly (`no_proxy`).
+    """The proxy for `url`, None if none is set or `no_proxy` names the host.
 
     A value without a scheme means http. The login, percent-decoded, is sent as Basic authorization, whatever it holds.
-    Raises ValueError, which names the variable and not its value (that may hold a password), if it is no URL of an HTTP
-    proxy.
+    Raises ValueError if the value is no URL of an HTTP proxy; the text names the variable, not its value, which may
+    hold a password.
     """
     target = urlsplit(url)
     proxies = getproxies_environment()

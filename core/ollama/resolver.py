@@ -1,7 +1,7 @@
-"""Host names to addresses. A name server that hangs holds up nothing but the call that waits for it.
+"""Host names to addresses. A name server that hangs delays only the call that waits for it.
 
-The event loop's own resolver takes a thread of the default executor for each lookup, as long as that may hang, and the
-executor is waited for when the program ends.
+The event loop's own resolver would block a thread of the default executor for each lookup that hangs, and at its end
+the program waits for that executor.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 Addresses = list[tuple[socket.AddressFamily, str]]
 LookUp = Callable[..., list[tuple[Any, ...]]]
 
-# Where Ollama is told to listen at `localhost` it takes the IPv4 one; and Windows needs 2 s to be refused at the other.
+# IPv4 first: an Ollama told to listen at `localhost` binds that one, and on Windows a refused connection takes 2 s.
 _LOOPBACK: Addresses = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 
 
 class Resolver(AbstractResolver):
-    """Looks names up in daemon threads, one for each name at a time; `localhost` is known without (RFC 6761).
+    """Resolves names in daemon threads, one per name at a time. `localhost` needs no lookup (RFC 6761).
 
-    Belongs to one event loop. `look_up` is `socket.getaddrinfo`, or stands in for it.
+    Belongs to one event loop. `look_up` has the signature of `socket.getaddrinfo`.
     """
 
     def __init__(self, look_up: LookUp = socket.getaddrinfo) -> None:
@@ -45,7 +45,7 @@ class Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing to release: a lookup that goes on ends by itself, or with the program."""
+        """Nothing to release: a lookup under way ends by itself, or with the program."""
 
     async def _look_up(self, host: str) -> Addresses:
         if host not in self._lookups:
@@ -55,7 +55,7 @@ class Resolver(AbstractResolver):
             arguments = self._look_up_now, host, loop, lookup
             threading.Thread(target=_resolve, args=arguments, name="resolver", daemon=True).start()
             self._lookups[host] = lookup
-        # Whoever gives up must not end the lookup for the others.
+        # A caller that is cancelled must not cancel the lookup for the others.
         return await asyncio.shield(self._lookups[host])
 
 
@@ -65,7 +65,7 @@ def _resolve(look_up: LookUp, host: str, loop: asyncio.AbstractEventLoop, lookup
             lookup.set_result(found)
         else:
             lookup.set_exception(error)
-            # Nobody may be left to hear of it.
+            # Marks the exception as retrieved: every caller may have given up.
             lookup.exception()
 
     found: Addresses = []
@@ -81,5 +81,5 @@ def _resolve(look_up: LookUp, host: str, loop: asyncio.AbstractEventLoop, lookup
 
 
 def _with_zone(address: tuple[Any, ...]) -> str:
-    """The IP address in text; a link-local one of IPv6 is of use only with the interface that it belongs to."""
+    """The IP address in text. A link-local IPv6 address needs its interface (zone) to be reachable."""
     return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])

@@ -1,4 +1,4 @@
-"""Whether anybody listens at an address of this machine's loopback, without a word to whoever it is."""
+"""Whether a loopback port is open: connects and sends nothing, so that no server's log shows it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ _LOOPBACKS = ("127.0.0.1", "::1")
 
 
 async def is_listening(endpoint: Endpoint) -> bool:
-    """Whether a connection is accepted there within half a second. Nothing is sent.
+    """Whether a connection is accepted there within 0.5 s. Nothing is sent.
 
-    Only for an endpoint of which `can_probe` is true. A server's log shows nothing of it.
+    Only for an endpoint for which `can_probe` is true.
     """
     for address in _addresses(endpoint):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_CONNECT_SECONDS):
-                if await _accepts(address, endpoint.port):
-                    return True
+                with socket.socket(family, socket.SOCK_STREAM) as connection:
+                    connection.setblocking(False)
+                    await asyncio.get_running_loop().sock_connect(connection, (address, endpoint.port))
+                return True
     return False
 
 
 def can_probe(endpoint: Endpoint) -> bool:
-    """Whether the endpoint is on loopback by its text alone: a name would have to be looked up each time."""
+    """Whether the endpoint's text alone shows that it is on loopback. A name would have to be resolved each time."""
     return bool(_addresses(endpoint))
 
 
@@ -35,11 +38,3 @@ def _addresses(endpoint: Endpoint) -> tuple[str, ...]:
         return _LOOPBACKS
     is_address = ":" in endpoint.host or endpoint.host.replace(".", "").isdecimal()
     return (endpoint.host,) if endpoint.is_loopback and is_address else ()
-
-
-async def _accepts(address: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as connection:
-        connection.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(connection, (address, port))
-    return True

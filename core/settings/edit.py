@@ -1,7 +1,4 @@
-"""Changes single keys of the settings files; every other byte stays.
-
-Writing blocks on the disk: call it from a thread.
-"""
+"""Changes single keys of the settings files; every other byte stays. All functions block on the disk."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ from core.settings.schema import AuraSettings, Fault, SidecarSettings
 
 
 def write_settings(paths: Paths, changes: Mapping[str, object]) -> None:
-    """Change keys that we own in Aura's `settings.json`; null means the default. Every other byte stays.
+    """Change keys of `AuraSettings` in Aura's `settings.json`. Keys are named as in the file; null means the default.
 
-    Names are those in the file. Blocks on the disk. Raises `ConfigError`, with the file as it was, if the file is
-    damaged, would not be valid afterwards, or cannot be written, or if the new `ollamaUrl` makes no sense.
+    Blocks on the disk: call it from a thread. Raises `ConfigError` if the file is damaged, would be invalid afterwards
+    or cannot be written, or if the new `ollamaUrl` is no address; then the file is unchanged.
     """
     url = changes.get("ollamaUrl")
     if isinstance(url, str) and url.strip():
@@ -32,7 +29,7 @@ def write_settings(paths: Paths, changes: Mapping[str, object]) -> None:
 
 
 def write_sidecar(paths: Paths, changes: Mapping[str, object]) -> None:
-    """The same for `ollama-sidecar.json`."""
+    """The same for the keys of `SidecarSettings` in `ollama-sidecar.json`."""
     _write(paths.sidecar, SidecarSettings, changes)
 
 
@@ -52,28 +49,30 @@ def _write(path: Path, kind: type[msgspec.Struct], changes: Mapping[str, object]
     for name in changes:
         if name not in names:
             raise ConfigError(f"`{name}` is no setting for {path.name}", action=f"Use one of {', '.join(names)}.")
-    settings_file.rewrite(path, lambda target, text: _changed(target, kind, text, changes))
 
+    def change(target: Path, text: str) -> str:
+        """The text with those values. Checks that nothing else differs and that the result is valid."""
+        before = settings_file.parse(target, text)
+        try:
+            edited = before.edited(changes)
+        except ValueError as error:
+            raise ConfigError(f"a value cannot be written as JSON: {error}") from None
+        after = settings_file.parse(target, edited)
+        try:
+            schema.convert(kind, after.values)
+        except Fault as fault:
+            if fault.keys[0] in changes:
+                raise ConfigError(fault.message, action=fault.action) from None
+            raise located(target, before, fault) from None
+        if before.others(changes) != after.others(changes):
+            raise ConfigError(
+                f"{target} cannot be changed without touching other keys", action="Change it in an editor."
+            )
+        return edited
 
-def _changed(path: Path, kind: type[msgspec.Struct], text: str, changes: Mapping[str, object]) -> str:
-    """The text with those values in it, proved to differ in nothing else and to be valid. Raises `ConfigError`."""
-    before = settings_file.parse(path, text)
-    try:
-        edited = before.edited(changes)
-    except ValueError as error:
-        raise ConfigError(f"a value cannot be written as JSON: {error}") from None
-    after = settings_file.parse(path, edited)
-    try:
-        schema.convert(kind, after.values)
-    except Fault as fault:
-        if fault.keys[0] in changes:
-            raise ConfigError(fault.message, action=fault.action) from None
-        raise located(path, before, fault) from None
-    if before.others(changes) != after.others(changes):
-        raise ConfigError(f"{path} cannot be changed without touching other keys", action="Change it in an editor.")
-    return edited
+    settings_file.rewrite(path, change)
 
 
 def located(path: Path, document: Document, fault: Fault) -> ConfigError:
-    """The fault with file and line."""
+    """The fault as an error that names the file and the line."""
     return ConfigError(f"{path}, line {document.line_of(fault.keys)}: {fault.message}", action=fault.action)

@@ -1,6 +1,6 @@
-"""One settings file on the disk: its text, its JSON, and its replacement at once. It knows no setting.
+"""One settings file on the disk: its text, its JSON, and its atomic replacement. It knows no setting.
 
-Everything here blocks on the disk. A file that cannot be used is reported as a `ConfigError`, never repaired.
+All functions block on the disk. A file that cannot be used is reported as a `ConfigError`, never repaired.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from core.settings.json_text import Document, skip_white
 _MAX_BYTES = 1 << 20
 _MOST_VALUES = 10_000
 _BOM = b"\xef\xbb\xbf"
-# FAT keeps times to 2 s, so a younger file may change again without its stamp showing it.
+# FAT stores times in steps of 2 s, so a file that is younger may change again without a change of its stamp.
 _SETTLED_NS = 2_000_000_000
 _ATTEMPTS = 5
 _BUSY_SECONDS = 0.1
@@ -36,9 +36,9 @@ _WRITING = threading.Lock()
 
 
 class Stamp(NamedTuple):
-    """What of a file's status changes with its content, and with who may write it; of its folders the latter alone.
+    """What in stat(2) changes with a file's content or with who may write it; of its folders the latter alone.
 
-    These are the one that it is named in and, where that name is a link, those that the link leads through.
+    Its folders are the one that it is named in and, where that name is a link, those that the link leads through.
     """
 
     modified_ns: int
@@ -49,12 +49,12 @@ class Stamp(NamedTuple):
     folders: tuple[tuple[int, int, int], ...]
 
     def is_settled(self, now_ns: int) -> bool:
-        """Whether a change after `now_ns`, a Unix time, is sure to give another stamp."""
+        """Whether any change after `now_ns` (Unix time) must give another stamp."""
         return now_ns - self.modified_ns > _SETTLED_NS
 
 
 class File(NamedTuple):
-    """A file's text and the mark before it, and its stamp just before these were read (None: no file)."""
+    """A file's text, the byte order mark before it, and the stamp from just before it was read (None: no file)."""
 
     stamp: Stamp | None
     bom: bytes
@@ -62,7 +62,7 @@ class File(NamedTuple):
 
 
 def has_stamp(path: Path, stamp: Stamp) -> bool:
-    """Whether the file bears that stamp; False if it cannot be looked at."""
+    """Whether the file has that stamp, and so the same content; False if that cannot be read."""
     try:
         return _stamp(path) == stamp
     except (OSError, DataFolderGone):
@@ -70,7 +70,7 @@ def has_stamp(path: Path, stamp: Stamp) -> bool:
 
 
 def load(path: Path) -> File:
-    """What the file holds; an empty object if there is no file. Raises `ConfigError`."""
+    """The file's text; an empty JSON object if there is no file. Raises `ConfigError`."""
     stamp, content = read(path)
     if stamp is None:
         return File(None, b"", "{}")
@@ -83,9 +83,9 @@ def load(path: Path) -> File:
 
 
 def read(path: Path) -> tuple[Stamp | None, bytes]:
-    """The file's bytes, and its stamp just before they were read (None: no file). Raises `ConfigError`.
+    """The file's bytes and the stamp from just before they were read (None: no file). Raises `ConfigError`.
 
-    Waits out the moment in which the file is gone or refused, because somebody replaces it, or writes it unshared.
+    While another program replaces or writes it, the file may be missing or locked; then tries again for 0.1 s.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
@@ -101,7 +101,7 @@ def read(path: Path) -> tuple[Stamp | None, bytes]:
 
 
 def parse(path: Path, text: str) -> Document:
-    """The object that the text of that file is. Raises `ConfigError`, with line and column if it is not valid JSON.
+    """The JSON object in the text of that file. Raises `ConfigError`, with line and column if it is not valid JSON.
 
     At most 10,000 values, counted by their commas and brackets, also those within a text.
     """
@@ -123,12 +123,12 @@ def parse(path: Path, text: str) -> Document:
 
 
 def rewrite(path: Path, change: Callable[[Path, str], str]) -> None:
-    """Put `change(file, text)` in the place of the text, at once; a text that stays equal is not written.
+    """Replace the text by `change(file, text)`, atomically. An equal text is not written.
 
-    `change` is called again whenever somebody else has changed the file meanwhile. What it raises passes through,
-    with the file as it was. Raises `ConfigError` if the file cannot be read or written.
+    `change` is called again if another program has changed the file meanwhile. What it raises is passed on, with the
+    file unchanged. Raises `ConfigError` if the file cannot be read or written.
     """
-    # A link stays a link: its target is what is replaced.
+    # A link stays a link: its target is replaced.
     target = Path(os.path.realpath(path))
     with _WRITING:
         for _ in range(_ATTEMPTS):
@@ -140,11 +140,11 @@ def rewrite(path: Path, change: Callable[[Path, str], str]) -> None:
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """None if there is no such file. Raises OSError, also if it is missing because a link leads nowhere.
+    """The file's stamp, None if there is no such file. Raises OSError, also if a link on the path is dangling.
 
     If that link is a folder above it, raises DataFolderGone.
 
-    Such a link tells of a file on a disk that is not there at present, not of a wish for the defaults.
+    A dangling link points to a disk that is not mounted at present, and does not mean that the user wants the defaults.
     """
     try:
         file = path.stat()
@@ -180,11 +180,11 @@ def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
     stamp = _stamp(path)
     if stamp is None:
         return None, b""
-    # Asked first, because opening a pipe would block.
+    # Checked before opening, because opening a FIFO blocks until somebody opens its other end.
     if not stat.S_ISREG(stamp.mode):
         raise _unreadable(path, "it is not a file")
     for place in (*_folders(path), path):
-        # It could have us run any program of somebody else's choice.
+        # The settings name the program to run, so nobody else may write them.
         if who := who_else_may_write(str(place), place.stat()):
             raise ConfigError(
                 f"{place} is not used: {who}", action="Make it yours alone, or choose another data folder."
@@ -192,7 +192,7 @@ def _read_once(path: Path) -> tuple[Stamp | None, bytes]:
     with path.open("rb", buffering=0) as file:
         content = file.read(_MAX_BYTES + 1)
         file.seek(0)
-        # A read beside an in-place writer can give the old beginning with the new end, which may even be valid.
+        # A program that writes in place may have been half-way: an old beginning with a new end may even be valid JSON.
         if file.read(_MAX_BYTES + 1) != content:
             raise BlockingIOError(errno.EAGAIN, "it is being written")
     if len(content) > _MAX_BYTES:
@@ -208,7 +208,7 @@ def _unreadable(path: Path, why: str) -> ConfigError:
 
 
 def _replace(path: Path, target: Path, file: File, text: str) -> bool:
-    """Put the new text in the place of `target`, which `path` leads to, at once; False if the file has changed."""
+    """Replace `target`, to which `path` leads, by the new text, atomically; False if the file has changed meanwhile."""
     content = file.bom + text.encode("utf-8")
     if len(content) > _MAX_BYTES:
         raise ConfigError(f"{path} would grow larger than {_MAX_BYTES >> 20} MiB", action="Make it smaller first.")
@@ -216,7 +216,7 @@ def _replace(path: Path, target: Path, file: File, text: str) -> bool:
         if not path.parent.is_dir():
             raise DataFolderGone(f"{path.parent} is gone")
         with _temporary(target, content) as temporary:
-            # A disk that keeps no modes gives each file the same one, and may refuse to have it set.
+            # On a disk that keeps no modes all files have the same one, and chmod may fail.
             if file.stamp is not None and temporary.stat().st_mode != file.stamp.mode:
                 temporary.chmod(stat.S_IMODE(file.stamp.mode))
             if _stamp(path) != file.stamp:
@@ -230,7 +230,7 @@ def _replace(path: Path, target: Path, file: File, text: str) -> bool:
 
 @contextlib.contextmanager
 def _temporary(path: Path, content: bytes) -> Iterator[Path]:
-    """A synced file in the same folder, removed at the end if it is still there."""
+    """A new file in the same folder, flushed to the disk. Removed at the end unless it was renamed."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:

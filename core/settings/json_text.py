@@ -1,6 +1,6 @@
-"""The text of one JSON object: where its members lie, and the same text with other values in it. Pure.
+"""The text of one JSON object: the places of its members, and the same text with other values. Pure.
 
-It is for files that others write too: whatever is not changed keeps its bytes.
+For files that other programs write too: whatever is not changed keeps its bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 
 class Member(NamedTuple):
-    """One `"key": value` of an object, and where its parts lie. White space alone lies between `gap` and the key."""
+    """One `"key": value` of an object and the places of its parts. Between `gap` and the key is only white space."""
 
     key: str
     value: Any
@@ -27,7 +27,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One object with its text. Its members are in the text's order, and a key may stand twice."""
+    """One object with its text. Members are in the order of the text, and a key may occur twice."""
 
     text: str
     members: Sequence[Member]
@@ -46,7 +46,7 @@ class Document:
         return {member.key: member.value for member in self.members}
 
     def line_of(self, keys: Sequence[str]) -> int:
-        """The line, from 1, of the key that this path leads to, or of the last key on the path that there is."""
+        """The line, from 1, of the key at that path, or of the last key of the path that exists."""
         at, members = 0, self.members
         for key in keys:
             member = next((member for member in reversed(members) if member.key == key), None)
@@ -57,10 +57,10 @@ class Document:
         return self.text.count("\n", 0, at) + 1
 
     def edited(self, changes: Mapping[str, object]) -> str:
-        """The text with those values: in the old one's place, or else added in the text's own style.
+        """The text with those values, in place of the old ones or added in the style of the text.
 
-        A key that stands twice is changed twice, because readers differ in which one counts. Raises `ValueError` for
-        a value that JSON cannot express.
+        A key that occurs twice is changed twice, because readers differ in which one counts. Raises `ValueError` for a
+        value that JSON cannot express.
         """
         text = self.text
         present = {member.key for member in self.members}
@@ -80,7 +80,7 @@ class Document:
 
 
 def skip_white(text: str, at: int) -> int:
-    """The first place from `at` on where no white space is, which may be the end of the text."""
+    """The first place from `at` on that is no white space, or the end of the text."""
     match = _WHITE.match(text, at)
     return at if match is None else match.end()
 
@@ -119,7 +119,7 @@ def _value(text: str, at: int) -> tuple[Any, int]:
 
 
 def _whole(digits: str) -> float:
-    """A whole number; one too long for Python's limit is as good as infinite, because no setting takes it."""
+    """A whole number. One beyond Python's limit of 4,300 digits becomes a float, which no setting accepts."""
     try:
         return int(digits)
     except ValueError:

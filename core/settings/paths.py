@@ -1,4 +1,4 @@
-"""Where everything of one data folder lies, and which names an instance may have there."""
+"""The paths of everything in one data folder, and which names an instance may have there."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def default_root() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Where everything lies. `root` is absolute; nothing is created by asking."""
+    """All paths below `root`, which is absolute. Creates nothing."""
 
     root: Path
 
     @classmethod
     def find(cls, override: Path | None = None) -> Paths:
-        """Below `override`, else $AURA_DATA_PATH, else the user's data folder for Aura."""
+        """The paths below `override`, else below $AURA_DATA_PATH, else below the user's data folder of Aura."""
         root = override or os.environ.get("AURA_DATA_PATH") or default_root()
         return cls(Path(root).absolute())
 

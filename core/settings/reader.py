@@ -1,6 +1,6 @@
 """The values of both settings files that are in force, read by one thread for the whole program.
 
-A file that cannot be used is reported, never repaired: its last good values stay.
+A file that cannot be used is reported, never repaired: its last good values stay in force.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from core.settings.schema import SidecarSettings as SidecarSettings
 from core.threads.single_flight import SingleFlight
 
 FIRST_READ_SECONDS = 5.0
-"""What a disk that has to wake up is given at our own start."""
+"""The deadline of the first read, at our own start: a disk may have to spin up."""
 FRESH_SECONDS = 0.25
 HANGING_SECONDS = 2.0
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -36,7 +36,7 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Both files together, as in force. `ollama_url` is as written: `Endpoint.parse` judges it."""
+    """The values in force, from both files. `ollama_url` is as written, and is checked by `Endpoint.parse`."""
 
     ollama_url: str = DEFAULT_URL
     ollama_model: str | None = None
@@ -49,15 +49,15 @@ class Settings:
 
     @property
     def fingerprint(self) -> str:
-        """Equal if and only if the values in force are equal. It gives no value away, so it may be logged."""
+        """A hash that is equal if and only if the values are equal. It reveals no value, so it may be logged."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The settings in force, and why they are not what the files say now, if they are not.
+    """The settings in force. `problem` tells why they differ from the files, None if they do not.
 
-    `is_unknown` says that `settings.json` has never been usable, so that the defaults stand for it.
+    `is_unknown`: `settings.json` has never been usable, so its defaults are in force.
     """
 
     settings: Settings
@@ -65,7 +65,7 @@ class Reading:
     is_unknown: bool = False
 
 
-# Whoever asked for the token must not lose it because the settings cannot be read.
+# If the settings cannot be read, they may ask for the token, so require it: fail closed.
 _UNREAD = Settings(sidecar=SidecarSettings(require_token=True))
 
 
@@ -73,7 +73,7 @@ class SettingsReader:
     """The settings in force, read fresh. One for the whole program, so that a disk that hangs holds one thread."""
 
     def __init__(self, paths: Paths, conceal: Callable[[Mapping[str, str]], None] = lambda env: None) -> None:
-        """`conceal` is told of each `env` that is read, by the thread that reads it and before anybody can use it."""
+        """`conceal` is called with each `env` that is read, on the reading thread, before the value is returned."""
         self._paths = paths
         self._conceal = conceal
         self._aura = _SettingsFile(paths.settings, AuraSettings)
@@ -86,11 +86,10 @@ class SettingsReader:
         """The last values that `fresh` read, and what was wrong with the files then. None before the first time."""
 
     async def fresh(self, *, seconds: float = FRESH_SECONDS, max_age: float = 0.0) -> Reading:
-        """What the files say now, or what they said at most `max_age` seconds ago. On the program's one loop.
+        """What the files say now, or said at most `max_age` seconds ago. For the program's one loop.
 
-        It does not raise, and takes `seconds` at most. If the disk has not answered by then, the last reading stands;
-        once it has been silent for 2 s, or if there is no last reading, `problem` says so. Before the first reading
-        the token is required.
+        Takes `seconds` at most and does not raise. If the disk has not answered by then, the last reading stands; after
+        2 s of silence, or if there is no last reading, `problem` says so. Until a first reading the token is required.
         """
         if self._last and time.monotonic() - self._last_at <= max_age:
             return self._last
@@ -105,16 +104,17 @@ class SettingsReader:
         return reading
 
     def read(self) -> Settings:
-        """What the files say now. Blocks on the disk, and does not raise. From any thread.
+        """What the files say now. Blocks on the disk and does not raise. From any thread.
 
-        A missing file means the defaults. One that cannot be used leaves its last good values (else the defaults) in
-        force, and `problem` says why. The token is required as long as `ollama-sidecar.json` has never been usable.
+        A missing file means the defaults. If a file cannot be used, its last good values stay in force, or the defaults
+        if there are none, and `problem` says why. The token is required as long as `ollama-sidecar.json` has never been
+        usable.
         """
         return self._read().settings
 
     @property
     def problem(self) -> ConfigError | None:
-        """What was wrong at the last `read`; `settings.json` comes first."""
+        """What was wrong at the last read, of `settings.json` first; None if nothing."""
         return self._aura.problem or self._sidecar.problem
 
     def _read(self) -> Reading:
@@ -122,7 +122,7 @@ class SettingsReader:
             began = time.monotonic()
             aura, sidecar = self._aura.read(), self._sidecar.read()
             if self._sidecar.is_unknown:
-                # Fail closed: what cannot be used may be the rest of a file that asked for the token.
+                # Fail closed: a file that cannot be used may be the rest of one that asked for the token.
                 sidecar = msgspec.structs.replace(sidecar, require_token=True)
             self._conceal(sidecar.env)
             settings = Settings(sidecar=sidecar, **msgspec.structs.asdict(aura))
@@ -138,7 +138,7 @@ class SettingsReader:
 
 
 class _SettingsFile(Generic[_T]):
-    """One file: its last good values, and what is wrong with it now."""
+    """One file: its last good values, and what is wrong with it now. Called under the reader's lock."""
 
     def __init__(self, path: Path, kind: type[_T]) -> None:
         self.problem: ConfigError | None = None
@@ -165,7 +165,7 @@ class _SettingsFile(Generic[_T]):
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the file has never been usable, so that the defaults stand for it."""
+        """Whether the file has never been usable, so that the defaults are in force."""
         return self.problem is not None and not self._was_good
 
     def _load(self) -> _T:
@@ -189,7 +189,7 @@ class _SettingsFile(Generic[_T]):
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """What tells a folder from any other that bears its name; None if it cannot be looked at."""
+    """What tells a folder from another one of the same name; None if that cannot be read."""
     try:
         status = folder.stat()
     except OSError:

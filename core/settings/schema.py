@@ -1,6 +1,7 @@
-"""What may stand in each settings file: names, types, defaults, limits, and the words for a value that will not do.
+"""The settings: names, types, defaults and limits, and the message for each value that is not accepted. Pure.
 
-Pure. `core.settings.reader` alone calls it.
+A new setting is a field of `SidecarSettings`; its type and description give the check and the message. A check that
+needs more than the type is a function in `_CHECKS`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -24,9 +25,9 @@ _SHOWN = 80
 _REGISTRY = re.compile(r"(?=.{1,350}\Z)[a-z0-9_][a-z0-9_.-]*(?::(\d{1,5}))?", re.ASCII | re.IGNORECASE)
 _ORIGIN = re.compile(r"null|file://|[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::(\d{1,5}))?", re.ASCII)
 
-# An entry of the environment with its name: what Windows takes, the least of all systems (32,767 UTF-16 units).
+# One `NAME=value` of the environment. Windows has the lowest limit of all systems: 32,767 UTF-16 units.
 _MOST_ENTRY_BYTES = 32_767
-# Far less than Linux takes in all, a quarter of the stack's limit: execve(2). Our own environment comes on top.
+# Far below Linux's limit for arguments and environment, a quarter of the stack limit: execve(2). Ours is added to it.
 _MOST_ENVIRONMENT_BYTES = 512 << 10
 
 _Text = Annotated[
@@ -43,7 +44,7 @@ DEFAULT_NUM_CTX = 4096
 
 
 class AuraSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The keys of `settings.json` that we own. A blank text counts as absent, because Aura writes one for "not set"."""
+    """The keys of `settings.json` that we own. Empty texts count as absent: Aura writes one for "not set"."""
 
     ollama_url: Annotated[str, Meta(description="a text of at most 2048 characters", max_length=2048)] = DEFAULT_URL
     ollama_model: _Text = None
@@ -55,7 +56,7 @@ class AuraSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """All of `ollama-sidecar.json` that has a meaning."""
+    """The keys of `ollama-sidecar.json`."""
 
     host: Annotated[str, Meta(description="an IP address, such as 127.0.0.1")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")] = 5006
@@ -79,7 +80,7 @@ class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
     @property
     def log_caps(self) -> dict[str, int]:
-        """The log's limits, by the names of `core.logs.tail.Caps`."""
+        """The log's limits, as arguments of `core.logs.segments.Caps`."""
         return {
             "segment_bytes": self.log_segment_bytes,
             "segments_per_start": self.log_segments_per_start,
@@ -103,12 +104,12 @@ class Fault(Exception):
 
 
 def names(kind: type[msgspec.Struct]) -> list[str]:
-    """The settings of that kind, as the file calls them."""
+    """The names of those settings in the file."""
     return [setting.encode_name for setting in msgspec.structs.fields(kind)]
 
 
 def convert(kind: type[_T], found: Mapping[str, object]) -> _T:
-    """The values in force; names without a meaning are passed over. Raises `Fault`."""
+    """The values as `kind`; unknown names are ignored. Raises `Fault`."""
     present = {}
     for setting in msgspec.structs.fields(kind):
         name, value = setting.encode_name, found.get(setting.encode_name)
@@ -116,36 +117,26 @@ def convert(kind: type[_T], found: Mapping[str, object]) -> _T:
             continue
         if name in _CHECKS:
             _CHECKS[name](value)
-        _check_type(name, value, setting.type)
+        try:
+            msgspec.json.encode(msgspec.convert(value, setting.type))
+        except msgspec.ValidationError:
+            raise _wrong(name, value, setting.type.__metadata__[0].description) from None
+        except UnicodeEncodeError:
+            raise _wrong(name, value, "made of whole characters, not of half ones (lone surrogates)") from None
         present[name] = value
     settings = msgspec.convert(present, kind)
-    if isinstance(settings, SidecarSettings):
-        _check_log_sizes(settings, present)
+    if isinstance(settings, SidecarSettings) and settings.log_total_bytes < settings.log_segment_bytes:
+        raise Fault(
+            ("logTotalBytes" if "logTotalBytes" in present else "logSegmentBytes",),
+            f"`logTotalBytes` is {settings.log_total_bytes}, but one segment (`logSegmentBytes`) may already take "
+            f"{settings.log_segment_bytes}",
+            "Raise `logTotalBytes` or lower `logSegmentBytes`.",
+        )
     return settings
 
 
-def _check_log_sizes(settings: SidecarSettings, present: Mapping[str, object]) -> None:
-    if settings.log_total_bytes >= settings.log_segment_bytes:
-        return
-    raise Fault(
-        ("logTotalBytes" if "logTotalBytes" in present else "logSegmentBytes",),
-        f"`logTotalBytes` is {settings.log_total_bytes}, but one segment (`logSegmentBytes`) may already take "
-        f"{settings.log_segment_bytes}",
-        "Raise `logTotalBytes` or lower `logSegmentBytes`.",
-    )
-
-
-def _check_type(name: str, value: object, kind: Any) -> None:
-    try:
-        msgspec.json.encode(msgspec.convert(value, kind))
-    except msgspec.ValidationError:
-        raise _wrong(name, value, kind.__metadata__[0].description) from None
-    except UnicodeEncodeError:
-        raise _wrong(name, value, "made of whole characters, not of half ones (lone surrogates)") from None
-
-
 def _wrong(name: str, value: object, expected: str, *keys: str) -> Fault:
-    # What stands in `env` may be a key.
+    # A value in `env` may be a secret, so only its kind is shown.
     shown = f"a {_KINDS.get(type(value), 'value')}" if name.partition(".")[0] == "env" else _shown(value)
     return Fault(
         keys or (name,),
@@ -165,7 +156,7 @@ def _check_host(value: object) -> None:
 
 
 def is_ip_address(text: str) -> bool:
-    """Whether it is an IPv4 or IPv6 address; one with a zone is none here."""
+    """Whether `text` is an IPv4 or IPv6 address without a zone."""
     try:
         return "%" not in text and str(ipaddress.ip_address(text)) != ""
     except ValueError:
@@ -197,7 +188,7 @@ def _check_environment(value: object) -> None:
                 f"`env` holds the name {_shown(name)}, but a name is not empty and has no `=`, NUL or half character",
                 "Correct or remove that entry of `env`.",
             )
-        # In any case of letters: Windows does not tell them apart.
+        # Names of variables ignore case on Windows.
         if name.upper() == "OLLAMA_HOST":
             raise Fault(
                 ("env", name),
@@ -208,7 +199,7 @@ def _check_environment(value: object) -> None:
         if not isinstance(text, str):
             raise _wrong(f"env.{name}", text, "a text", "env", name)
         if not _is_sound(text):
-            # Not shown: it may be a key.
+            # The value is not shown, since it may be a secret.
             raise Fault(
                 ("env", name),
                 f"`env.{name}` holds a NUL or a half character (lone surrogate), which no variable can",
