@@ -1,4 +1,14 @@
-"""Takes over the Ollamas that an earlier sidecar left running, as far as their run records prove them to be ours."""
+"""Takes over the Ollamas that an earlier sidecar left running, as far as their run records prove them to be ours.
+
+How it works: pids are reused, so a record alone proves nothing. It proves a live Ollama to be ours if shim and Ollama
+match in pid and birth, the shim's command line names this run folder, and the Ollama is the shim's child. A record that
+claims a run and does not match is set aside as `….stale` and logged. A record that cannot be read at present, or whose
+processes cannot, says nothing: it is read again, for 5 s at first, and stays where it is for a later try. A record of a
+later version is logged and left alone. Nothing is signalled.
+
+A shim whose sidecar was killed in the middle of a start may not have written its record yet. Its spec still lies in the
+run folder and in its command line, so it is waited for, 5 s at most.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +33,17 @@ _POLL_SECONDS = 0.02
 
 
 class Adoption(NamedTuple):
-    """What the run records prove to be ours, and which of them cannot be read at present."""
+    """The Ollamas that are ours, and the run records that cannot be read at present."""
 
     found: list[Managed]
     unread: list[Path]
 
 
 def adopt(run_dir: Path, grace: float) -> Adoption:
-    """Every live shim that the records in `run_dir` prove to be ours, of every instance. Nothing is signalled.
+    """Every live shim that the records in `run_dir` prove to be ours, of every instance. Takes 10 s at most.
 
-    Call it once, before the first start: it deletes specs that no shim is about to read.
-
-    A record proves it if shim and Ollama match in pid and birth, the shim's command line names this run folder, and
-    the Ollama is the shim's child. A shim whose sidecar was killed in the middle of a start is about to write its
-    record, and is waited for, 5 s at most. Records that claim a run but do not match are set aside as `….stale` and
-    reported. One that cannot be read, or whose processes cannot be looked at, is tried again for 5 s, and stays in any
-    case, for a later try: that says nothing of what is in it. One of a later version is reported and left alone.
-    Those of the release before this bear no version and a port in place of the instance; they are the default's.
+    Call it once, before the first start: it deletes specs that no shim is about to read. Records of the release before
+    this have no version, and a port in place of the instance; they belong to the instance `default`.
 
     Blocks; call it in a thread.
     """
@@ -59,7 +63,7 @@ def adopt(run_dir: Path, grace: float) -> Adoption:
 
 
 def adopt_late(run_dir: Path, grace: float) -> Adoption:
-    """As `adopt`, but at once and at any time: nothing is waited for, and nothing deleted that a start may need.
+    """As `adopt`, but at any time: it waits for nothing, and deletes nothing that a start may need.
 
     Blocks; call it in a thread.
     """
@@ -68,7 +72,13 @@ def adopt_late(run_dir: Path, grace: float) -> Adoption:
 
 def _adopt_once(run_dir: Path, grace: float, newer: set[Path]) -> Adoption:
     try:
-        _await_births(run_dir)
+        deadline = time.monotonic() + _BIRTH_SECONDS
+        for spec in specs_in(run_dir):
+            while spec.exists() and time.monotonic() < deadline:
+                commands = (process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"]))
+                if not any(str(spec) in command for command in commands):
+                    break
+                time.sleep(_POLL_SECONDS)
         newer.update(sweep_all(run_dir))
     except (OSError, psutil.AccessDenied):
         return Adoption([], [run_dir])
@@ -76,7 +86,7 @@ def _adopt_once(run_dir: Path, grace: float, newer: set[Path]) -> Adoption:
 
 
 def _examine_all(run_dir: Path, grace: float, newer: set[Path]) -> Adoption:
-    """Look at every record, and add to `newer` the files of a later version."""
+    """Examine every record, and add those of a later version to `newer`."""
     found: dict[Path, Managed] = {}
     unread = []
     try:
@@ -93,7 +103,7 @@ def _examine_all(run_dir: Path, grace: float, newer: set[Path]) -> Adoption:
 
 
 def _examine(path: Path, run_dir: Path, grace: float, found: dict[Path, Managed]) -> bool:
-    """Add to `found` what a record proves, and set aside one that is false; False if it cannot be read at present.
+    """Add to `found` what the record proves, or set it aside if it is false. False if it cannot be read at present.
 
     Raises NewerVersion.
     """
@@ -106,30 +116,22 @@ def _examine(path: Path, run_dir: Path, grace: float, found: dict[Path, Managed]
             return True
     except (OSError, psutil.AccessDenied):
         return False
-    _set_aside(path, record)
+    what = f"claims pid {record.pid}, which is not it" if record else "is damaged, or not ours"
+    log.warning("run record %s %s; set aside, nothing was signalled", path.name, what)
+    with suppress(OSError):
+        replace_private(str(path), str(path.with_suffix(".stale")))
     return True
 
 
-def _await_births(run_dir: Path) -> None:
-    deadline = time.monotonic() + _BIRTH_SECONDS
-    for spec in specs_in(run_dir):
-        while spec.exists() and _is_in_use(spec) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-
-
-def _is_in_use(spec: Path) -> bool:
-    return any(str(spec) in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
-
-
 def _is_ours(record: RunRecord, run_dir: Path) -> bool:
-    """Whether a record is true. Raises OSError or psutil.AccessDenied if that cannot be known."""
+    """Whether the record is true. Raises OSError or psutil.AccessDenied if that cannot be read."""
     if birth(record.shim_pid) != record.shim_birth:
         return False
     try:
         command = psutil.Process(record.shim_pid).cmdline()
         if not command or not {"core.shim", "--shim"} & set(command):
             return False
-        # The same folder may have been named in another way: through a link, or on Windows by its short name.
+        # The same folder may have another path: through a link, or on Windows by its short name.
         if not Path(command[-1]).parent.samefile(run_dir):
             return False
         if birth(record.pid) is None:
@@ -137,10 +139,3 @@ def _is_ours(record: RunRecord, run_dir: Path) -> bool:
         return birth(record.pid) == record.birth and psutil.Process(record.pid).ppid() == record.shim_pid
     except (psutil.NoSuchProcess, FileNotFoundError):
         return False
-
-
-def _set_aside(path: Path, record: RunRecord | None) -> None:
-    what = f"claims pid {record.pid}, which is not it" if record else "is damaged, or not ours"
-    log.warning("run record %s %s; set aside, nothing was signalled", path.name, what)
-    with suppress(OSError):
-        replace_private(str(path), str(path.with_suffix(".stale")))

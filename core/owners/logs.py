@@ -1,4 +1,4 @@
-"""What an Ollama prints, wherever its owner keeps it: asked here for each instance, whether it runs or not."""
+"""The output of each instance, wherever its owner keeps it, whether the instance runs or not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Logs(Protocol):
         """The last complete lines, oldest first. Blocks: call it in a thread. Raises OSError."""
 
     def follow(self, encode: Callable[[Portion], T]) -> Follower[T]:
-        """For all who follow these lines: one thread, which `encode`s each portion once for all readers of it."""
+        """A follower that all readers of these lines share: one thread, which `encode`s each portion once for all."""
 
     def end(self) -> Place:
         """Behind all that has been printed until now. Blocks: call it in a thread. Raises OSError."""
@@ -61,8 +61,8 @@ class FolderLogs:
 
 
 def logs_of(paths: Paths, instance: str = DEFAULT_INSTANCE) -> Logs:
-    """The logs of an instance, where its owner keeps them. Raises ConfigError if no instance can have that id.
+    """The logs of an instance. Raises ConfigError if no instance can have that id.
 
-    Every instance is run by a shim as yet.
+    So far every instance is run by a shim, which writes them into a folder.
     """
     return FolderLogs(paths.logs_of(instance))

@@ -26,17 +26,17 @@ class ProcessOwner:
         self._paths = paths
         self._grace = 0.0
         self._unread: list[Path] = []
-        # Those of which all is known meanwhile.
+        # Instances whose records could all be read meanwhile.
         self._known: set[str] = set()
         self._adopting = SingleFlight("adopt", lambda: adopt_late(paths.run, self._grace))
 
     async def find(self, grace: float) -> list[Managed]:
-        """Contract: `Owner.find`. By their run records; takes up to 10 s where one cannot be read at first."""
+        """Contract: `Owner.find`. By their run records. Takes 15 s at most, and only ms if all records can be read."""
         self._grace = grace
         try:
             found, self._unread = await within(_FIND_SECONDS, "adopt", lambda: adopt(self._paths.run, grace))
         except Exception:
-            log.exception("what an earlier sidecar left in %s cannot be looked at", self._paths.run)
+            log.exception("what an earlier sidecar left in %s cannot be read", self._paths.run)
             found, self._unread = Adoption([], [self._paths.run])
         return found
 

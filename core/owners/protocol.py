@@ -10,8 +10,8 @@ To add one (systemd, launchd, a container, FreeBSD's rc.d):
 3. Have `core.supervision.tasks`, which holds the owner, make it where the settings name it (`core.settings.schema`).
 4. Hold it to the same tests as `process_owner`: tests/core/owners/test_owner.py asks them of every owner in `OWNERS`.
 
-An owner controls only what it has started, has found to be its own beyond doubt, or the user named. It knows nothing of
-wishes and states: when to start and stop, and what an end means, is for `core.supervision` to decide.
+An owner controls only what it has started, what is certainly its own, or what the user named. It knows nothing of
+wishes and states: `core.supervision` decides when to start and stop, and what an end means.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Running(Protocol):
 
     @property
     def instance(self) -> str:
-        """The id of the instance that it is."""
+        """The id of its instance."""
 
     @property
     def url(self) -> str:
@@ -56,25 +56,24 @@ class Running(Protocol):
 
     @property
     def pid(self) -> int:
-        """Of `ollama serve` itself."""
+        """The pid of `ollama serve` itself."""
 
     @property
     def logs(self) -> Logs:
-        """What it prints, after what earlier starts of its instance have printed."""
+        """Its output, after that of earlier starts of its instance."""
 
-    async def ended(self, on_outlasted: Callable[[StopFailed], None] = lambda error: None) -> Exit:
-        """Return once nothing of it is left, however it came to its end. Let one task await this, once.
+    async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
+        """Return once no process of it is left, however it ended. Let one task await this, once.
 
-        `on_outlasted` hears of what outlives `ollama serve` and cannot be ended at present, once for each set of those.
-
-        An end is an event: it comes at once, and waiting costs no wake-ups.
+        `on_unkillable` is called with the processes that outlive `ollama serve` and cannot be ended at present, once
+        for each set of them. An end is an event: this returns at once, and waiting costs no wake-ups.
         """
 
     async def stop(self) -> None:
-        """Have it end: ask, wait for the grace period, then use force. Needs a task that awaits `ended`.
+        """End it: ask, wait for the grace period, then use force. Needs a task that awaits `ended`.
 
-        Returns once nothing of it is left. Raises StopFailed if that cannot be reached; it then still runs, and
-        `ended` still tells of its end.
+        Returns once no process of it is left. Raises StopFailed if that cannot be reached; then it still runs, and
+        `ended` returns when it does end.
         """
 
     def owns(self, pid: int) -> bool:
@@ -83,38 +82,38 @@ class Running(Protocol):
     def usage(self) -> Sequence[int]:
         """The pids of this Ollama and its descendants; none once it has ended. Blocks: call it in a thread.
 
-        What they take of the machine is summed up from these. Pids are for looking: nothing may be signalled by one.
+        For measuring what they use. Nothing may be signalled by a pid alone.
         """
 
     def let_go(self) -> None:
-        """Leave it running, for the `find` of a later sidecar. Nothing more is asked of this object."""
+        """Leave it running, for the `find` of a later sidecar. This object is not used afterwards."""
 
 
 class Owner(Protocol):
     """One way to run Ollamas, for one data folder. Belongs to the loop."""
 
     async def find(self, grace: float) -> Sequence[Running]:
-        """What runs already and is beyond doubt this owner's: left by an earlier sidecar, or named by the user.
+        """The running Ollamas that are certainly this owner's: left by an earlier sidecar, or named by the user.
 
-        `grace` is how many seconds their `stop` waits before it uses force.
-        Call it once, before the first start. Nothing is signalled. What cannot be known at present is not among them,
-        and is left as it is. Raises nothing that the supervisor would have to handle: it logs.
+        `grace` is how many seconds their `stop` waits before it uses force. Call it once, before the first start.
+        Signals nothing. One that cannot be identified at present is left out and left alone. Logs its failures, and
+        raises nothing.
         """
 
     async def find_late(self, instance: str) -> Sequence[Running]:
-        """What `find` could not know of that instance, if it can be known by now. Only while none of it is managed.
+        """Those of that instance that `find` could not identify and that can be identified now. Raises nothing.
 
-        Costs next to nothing where `find` knew all. Raises nothing.
+        Call it only while no Ollama of that instance is managed. Almost free if `find` could identify all.
         """
 
     async def check(self, plan: Plan) -> None:
-        """Raise the CoreError that says why this owner cannot start that now, and what the user can do; change nothing.
+        """Raise the CoreError that says why this owner cannot start that now, and what to do. Changes nothing.
 
-        Port, address and executable have been looked at before by `core.supervision.preflight`, as for every owner.
+        `core.supervision.preflight` has already checked port, address and executable, as for every owner.
         """
 
     async def start(self, plan: Plan) -> Running:
-        """Check and start it. Returns once its process lives, which says nothing of whether it answers.
+        """Check and start it. Returns once its process lives, whether or not it answers yet.
 
         Raises SpawnFailed, with nothing left running. If it is cancelled, nothing is left either.
         """

@@ -1,8 +1,8 @@
 """The small files of the `run` folder by which sidecars and shims know of each other: run records, specs, drafts.
 
-They are per instance: `<id>.json`, `<id>.spec.json`, and drafts of both, `<file>.<pid of the writer>.new`. The release
-before this wrote `ollama-<port>` in place of the id; what it left is read, and never written anew. Which ids there can
-be, so that none has the name of another file in the folder, is in `core.settings.paths.is_instance_id`.
+Each instance has its own: `<id>.json`, `<id>.spec.json`, and drafts of both, `<file>.<pid of the writer>.new`. The
+release before this wrote `ollama-<port>` in place of the id; such files are read, and never written.
+`core.settings.paths.is_instance_id` says which ids are allowed: none may be the name of another file in the folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RECORD, _SPEC = ".json", ".spec.json"
 
 
 class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
-    """What a shim wrote about its child, `run/<id>.json`. `core.shim.main` tells the fields."""
+    """What a shim wrote about its child, `run/<id>.json`. `core.shim.main` documents the fields."""
 
     shim_pid: int
     shim_birth: str
@@ -44,7 +44,7 @@ class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
     started_at: str
     stop_event: str
     version: int = 0
-    """0: the release before this, which wrote none, and knew of one instance only."""
+    """0: written by the release before this, which wrote no version and had one instance only."""
     instance: str = DEFAULT_INSTANCE
     exit_code: int | None = None
     ended_at: str | None = None
@@ -54,17 +54,17 @@ class RunRecord(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def record_path(run_dir: Path, instance: str = DEFAULT_INSTANCE) -> Path:
-    """Where the run record of that instance lies. Raises ConfigError if none can have that id."""
+    """The path of that instance's run record. Raises ConfigError if no instance can have that id."""
     return run_dir / f"{instance_id(instance)}{_RECORD}"
 
 
 def spec_path(run_dir: Path, instance: str = DEFAULT_INSTANCE) -> Path:
-    """Where the shim to come for that instance finds what it shall do. Raises ConfigError if none can have that id."""
+    """The path of the spec that the instance's next shim reads. Raises ConfigError if no instance can have that id."""
     return run_dir / f"{instance_id(instance)}{_SPEC}"
 
 
 def to_record(content: object) -> RunRecord:
-    """The run record that decoded JSON holds. Raises ValueError if it is none, NewerVersion if it is of a later one."""
+    """The run record in decoded JSON. Raises ValueError if it is none, NewerVersion if a later release wrote it."""
     require_known(content, shim_record.VERSION)
     try:
         return msgspec.convert(content, RunRecord)
@@ -76,10 +76,10 @@ def read_record(path: Path) -> RunRecord | None:
     """The run record, None if there is none, it is damaged, or others may have written it.
 
     Raises OSError if it cannot be read: too many files are open, a virus scanner holds it, or a folder is in its place.
-    That says nothing of what is in it, so try again. Raises NewerVersion if a later release wrote it.
+    Its content is unknown then, so try again later. Raises NewerVersion if a later release wrote it.
     """
     try:
-        # The standard decoder, as in the shim: a path in it that is no text has half a surrogate pair for each byte.
+        # The standard decoder, as in the shim, because it accepts the lone surrogates of a path that is not UTF-8.
         return to_record(json.loads(files.read(str(path))))
     except (FileNotFoundError, ValueError, RecursionError):
         return None
@@ -100,7 +100,7 @@ def specs_in(run_dir: Path) -> list[Path]:
 
 
 def _files_in(run_dir: Path, pattern: str) -> list[Path]:
-    # What a folder's own `glob` makes of a folder that cannot be read differs between versions of Python.
+    # `Path.glob` treats an unreadable folder differently in each version of Python.
     try:
         return sorted(path for path in run_dir.iterdir() if fnmatch.fnmatchcase(path.name, pattern))
     except FileNotFoundError:
@@ -108,10 +108,10 @@ def _files_in(run_dir: Path, pattern: str) -> list[Path]:
 
 
 def sweep_all(run_dir: Path) -> list[Path]:
-    """Delete what killed sidecars and shims had no time to delete: specs, which may hold secrets, and drafts.
+    """Delete the specs, which may hold secrets, and the drafts that killed sidecars and shims left.
 
-    Of every instance, so call it before the first start. What cannot be deleted at present is logged, or left for the
-    next time. Specs of a later version stay; those are returned.
+    It deletes those of every instance, so call it before the first start. Specs that cannot be deleted are logged.
+    Returns the specs of a later version, which stay.
     """
     newer = []
     with suppress(OSError):
@@ -125,7 +125,7 @@ def sweep_all(run_dir: Path) -> list[Path]:
 
 
 def sweep(run_dir: Path, instance: str) -> None:
-    """Delete the spec and the drafts that a start of that instance has left. Touches no other instance's files."""
+    """Delete the spec and the drafts that a start of that instance left, and no other instance's files."""
     with suppress(OSError):
         spec = spec_path(run_dir, instance)
         if not _is_newer_spec(spec) and not unlink_private(str(spec)):
@@ -135,15 +135,13 @@ def sweep(run_dir: Path, instance: str) -> None:
 
 
 def sweep_drafts(path: Path) -> None:
-    """Delete the drafts of that file which nobody is about to put in place any more. Raises OSError if they cannot be
-    listed.
-    """
+    """Delete the drafts of that file whose writer has ended. Raises OSError if they cannot be listed."""
     _sweep_drafts(path.parent, f"{path.name}.*.new")
 
 
 def _sweep_drafts(folder: Path, pattern: str) -> None:
     for draft in _files_in(folder, pattern):
-        # Its name ends in the writer's pid and `.new`; a living shim may be about to put it in place.
+        # The name ends in the writer's pid and `.new`. A living writer may be about to rename its draft.
         writer = draft.name.split(".")[-2]
         with suppress(OSError):
             if writer.isdecimal() and birth(int(writer)) is None:

@@ -58,7 +58,7 @@ async def start_shim(plan: Plan) -> Managed:
     attempt = _ShimStart(plan)
     try:
         seconds = _HAND_OVER_SECONDS + 2 * _OWN_END_SECONDS + _END_SECONDS + 1.0
-        record, popen = await within(seconds, "spawn", attempt.run)
+        record, popen = await within(seconds, "shim-start", attempt.run)
     except TimeoutError:
         attempt.give_up()
         raise _unanswered(plan) from None
@@ -69,7 +69,7 @@ async def start_shim(plan: Plan) -> Managed:
 
 
 class _ShimStart:
-    """One spawn, in a thread, and the way to end it from another."""
+    """One start of a shim, in a thread, which another thread can end by `give_up`."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -81,9 +81,9 @@ class _ShimStart:
         self._popen: Popen[bytes] | None = None
 
     def run(self) -> tuple[RunRecord, Popen[bytes]]:
-        """Start the shim and hear its answer. Raises SpawnFailed, with nothing left running."""
+        """Start the shim and read its answer. Raises SpawnFailed, with nothing left running."""
         _refuse_if_taken(self._plan)
-        # A pipe cannot be read with a deadline on Windows. The end of the shim is the end of what it says.
+        # On Windows a pipe cannot be read with a deadline. Killing the shim closes it.
         late = threading.Timer(_HAND_OVER_SECONDS, self.give_up)
         late.daemon = True
         try:
@@ -105,7 +105,7 @@ class _ShimStart:
         return record, popen
 
     def give_up(self) -> None:
-        """Have no shim: the one that may be there is killed, and its guard ends its tree. From any thread."""
+        """Kill the shim, if there is one yet or will be; its guard ends its tree. From any thread."""
         with self._lock:
             self._is_given_up = True
             popen = self._popen
@@ -114,8 +114,8 @@ class _ShimStart:
             # Not reaped yet, so its pid cannot be another's.
             popen.kill()
             if self._is_told:
-                # Told too late: the one who waited had just been cancelled.
-                threading.Thread(target=_end, args=[popen, ""], name="spawn", daemon=True).start()
+                # The start had succeeded, but whoever waited for it was cancelled before getting the result.
+                threading.Thread(target=_end, args=[popen, ""], name="shim-start", daemon=True).start()
 
     def _ask_shim(self) -> tuple[bytes, Popen[bytes]]:
         """The shim's first line or, if that is no answer, all that it says before its end; 10 s at most."""
@@ -123,13 +123,15 @@ class _ShimStart:
             reader, popen = self._start_shim()
         except FileNotFoundError as error:
             if not self._plan.run_dir.parent.is_dir():
-                raise _data_folder_gone(self._plan) from error
+                gone = DataFolderGone(f"{self._plan.run_dir.parent} is gone")
+                raise SpawnFailed(f"The shim could not be started: {gone}", action=gone.action) from error
             raise _not_started(error, RESTART) from error
         except OSError as error:
             raise _not_started(error, None) from error
         with os.fdopen(reader, "rb") as file:
             line = file.readline()
-            # Not to the end in any case: on Windows a launcher of ours may hold the pipe as long as the shim lives.
+            # A good answer is one line, and is not read to the end of the pipe: on Windows the launcher of a virtual
+            # environment holds the pipe open as long as the shim lives.
             return line if line.startswith(b"{") else line + file.read(), popen
 
     def _start_shim(self) -> tuple[int, Popen[bytes]]:
@@ -140,7 +142,7 @@ class _ShimStart:
         try:
             if self._is_given_up:
                 raise TimeoutError(errno.ETIMEDOUT, _LATE)
-            # In no folder of the program: Windows would not let that be replaced meanwhile.
+            # Its working directory is not a folder of the program, because Windows lets nobody replace one in use.
             popen = spawn_shim(command, str(self._plan.run_dir), writer)
         except OSError:
             os.close(reader)
@@ -155,7 +157,7 @@ class _ShimStart:
 
     def _write_spec(self) -> None:
         plan = self._plan
-        # It lies in the data folder, whose disk may just have been taken away.
+        # Its parent is the data folder, whose disk may just have been removed: create no new one.
         make_private_dir(str(plan.run_dir), parents=False)
         spec = Spec(
             argv=[str(plan.executable), "serve"],
@@ -173,8 +175,11 @@ class _ShimStart:
         files.write(str(self._spec), spec.to_json())
 
     def _record_in(self, answer: bytes, popen: Popen[bytes]) -> RunRecord:
-        """The record that the shim handed over. Raises SpawnFailed with its error, once nothing of it is left."""
-        born = _birth_of(popen)
+        """The record in the shim's answer. Raises SpawnFailed with the shim's error, once nothing of it is left."""
+        born = ""
+        # If the birth time cannot be read, `end_orphans` finds the shim's leftovers by their session alone.
+        with suppress(OSError):
+            born = birth(popen.pid) or ""
         action = None
         try:
             message = json.loads(answer)
@@ -182,7 +187,7 @@ class _ShimStart:
                 return to_record(message["record"])
             error = msgspec.convert(message["error"], _ShimError)
         except (ValueError, TypeError, KeyError, RecursionError, msgspec.MsgspecError):
-            # Then it is the shim itself that does not work.
+            # This is no answer of a working shim, but for example a traceback.
             text = answer.decode(errors="replace").strip().rpartition("\n")[2]
             error = _ShimError(text=text or (_LATE if self._is_given_up else "the shim said nothing"))
             action = None if self._is_given_up else _REPAIR
@@ -193,18 +198,13 @@ class _ShimStart:
         raise SpawnFailed(sentence, action=WAYS_OUT.get(error.errno or 0, action))
 
 
-def _data_folder_gone(plan: Plan) -> SpawnFailed:
-    gone = DataFolderGone(f"{plan.run_dir.parent} is gone")
-    return SpawnFailed(f"The shim could not be started: {gone}", action=gone.action)
-
-
 def _refuse_if_taken(plan: Plan) -> None:
-    """Raise SpawnFailed if the shim that the instance's run record names lives, or that cannot be known at present.
+    """Raise SpawnFailed if the shim in the instance's run record is alive, or if that cannot be read at present.
 
-    Such a shim was not adopted: its record could not be read in time, or is of a later version.
+    Such a shim was not adopted, because its record could not be read in time or is of a later version.
     """
     path = record_path(plan.run_dir, plan.instance)
-    # A start that has just been given up may still be ending its shim.
+    # The thread of a start that was given up just before may still be ending its shim.
     deadline = time.monotonic() + _OWN_END_SECONDS
     try:
         while (record := read_record(path)) and record.ended_at is None and birth(record.shim_pid) == record.shim_birth:
@@ -236,15 +236,11 @@ def _not_started(error: OSError, action: str | None) -> SpawnFailed:
     return SpawnFailed(words, action=WAYS_OUT.get(error.errno or 0, action))
 
 
-def _birth_of(popen: Popen[bytes]) -> str:
-    # If it cannot be read, `end_orphans` finds the shim's leftovers by their session alone.
-    with suppress(OSError):
-        return birth(popen.pid) or ""
-    return ""
-
-
 def _end(popen: Popen[bytes], born: str) -> str:
-    """See a shim end that failed, and its tree with it; kill it if it does not. The pids that are left, as a text."""
+    """Wait until a shim that failed has ended, and its tree; kill it if it does not end. Returns the pids still alive.
+
+    They are text for a sentence: empty if none is alive, "unknown" if that cannot be read.
+    """
     deadline = time.monotonic() + _END_SECONDS
     try:
         popen.wait(_OWN_END_SECONDS)
@@ -255,7 +251,7 @@ def _end(popen: Popen[bytes], born: str) -> str:
     is_late = False
     while not is_late:
         is_late = time.monotonic() >= deadline
-        # That nothing can be looked up does not mean that there is nothing.
+        # On OSError nothing could be read, so processes may be alive: try again.
         with suppress(OSError):
             if is_late or not has_guard(popen.pid, born):
                 return ", ".join(map(str, end_orphans(popen.pid, born)))
@@ -269,11 +265,11 @@ class _ShimError(msgspec.Struct, frozen=True):
     path: str | None = None
 
     def sentence(self, executable: Path) -> str:
-        # Windows does not say which file it would not run.
+        # On Windows the error does not name the file.
         if self.path in (str(executable), None) and (why := program.why_not(executable)):
             return f"{executable} cannot be run: {why}."
         if self.errno in (errno.EACCES, errno.EPERM):
             return f"{ACCESS_DENIED} It is refused at {self.path or executable}."
-        # An error without a number is not about a file.
+        # Only an error of the operating system is about a file.
         place = self.path or (executable if self.errno is not None else None)
         return f"Ollama could not be started: {self.text}" + (f" ({place})" if place else "")

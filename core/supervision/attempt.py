@@ -1,14 +1,14 @@
 """One start of an Ollama, from the wish to its one result: observe, preflight, start the process, wait until ready.
 
-How a start goes, hop by hop:
+The steps of a start:
 
-1. `Supervisor.start` posts a `Start`; `Machine` moves to `starting` and begins an `Attempt`. Whoever wishes for a start
-   while one is under way waits for the same result.
+1. `Supervisor.start` posts a `Start`; `Machine` moves to `starting` and begins an `Attempt`. All callers that wish for
+   a start while one is under way wait for the same result.
 2. The attempt observes the settings, the executable and the port. `preflight.plan` says what to run, or why nothing may
    be run; a start that failed less than 10 s ago, with the same settings, gets the same answer again.
 3. `core.owners.process_owner` starts the shim, which starts Ollama. `Progress` hands the process over to the machine,
-   which has it watched: from here on its end is a message of its own, `Ended`, upon which the attempt is cancelled.
-4. `core.supervision.readiness` asks for `/api/version` until the process answers. `Attempted` brings the result.
+   which has it watched: from here on its end is a message, `Ended`, upon which the machine cancels the attempt.
+4. `core.supervision.readiness` asks for `/api/version` until the process answers. `Attempted` carries the result.
 
 While an Ollama is up, ours or not, a start begins by observing and the state stays what it is. If nobody is there any
 more, the result is `Gone`, and the machine begins another attempt, from `starting`.
@@ -36,7 +36,7 @@ from core.supervision.preflight import FailureMemory
 from core.supervision.shared_task import CreateTask, unexpected
 from core.supervision.state import State, Status
 
-# An Ollama whose output something else holds on to needs about 9 s from its death to the end of its shim.
+# If another process holds the output pipe of an Ollama that has died, its shim ends about 9 s later.
 _END_SECONDS = 15.0
 
 
@@ -50,14 +50,15 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyUp:
-    """The managed Ollama answers, and its process was alive after that."""
+    """The managed Ollama answered, and its process was still alive afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The Ollama that was up when the start was wished is there no more.
+    """The Ollama that was up when the start was wished is gone.
 
-    `observation` found nobody where somebody else's had been. None: ours has ended, of which `Ended` tells.
+    `observation` is the one that found nobody in place of somebody else's Ollama. None: ours has ended, and `Ended` is
+    posted for it.
     """
 
     observation: Observation | None
@@ -73,7 +74,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Either there is no process, or one that lives and did not answer in time: the machine ends that one."""
+    """The process could not be made, or did not become ready in time: then it may be alive, and the machine ends it."""
 
     error: CoreError
 
@@ -83,7 +84,7 @@ Result = Started | AlreadyUp | Gone | Refused | Failed
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A start has a process. If that takes longer than usual it is told once more, with what it waits for."""
+    """A start has a process. Posted again, with `waits_for`, if it takes longer than `readyTimeout`."""
 
     attempt: Attempt
     managed: Managed
@@ -100,12 +101,12 @@ class Attempted:
 
 
 class Steps(Protocol):
-    """What a start has done outside: `tasks.Tasks`, or a test's made-up outside."""
+    """What a start needs from outside: `tasks.Tasks`, or a model of it in tests."""
 
     memory: FailureMemory
 
     def post(self, message: Progress | Attempted, /) -> None:
-        """Put a message into the supervisor's mailbox."""
+        """Put a message into the supervisor's queue."""
 
     async def adopt_late(self) -> None:
         """Contract: `tasks.Tasks.adopt_late`."""
@@ -123,7 +124,7 @@ class Steps(Protocol):
         """Contract: `readiness.Readiness.reached`."""
 
     async def is_alive(self, managed: Managed) -> bool:
-        """Whether the process of a managed Ollama is there now. One that may not be looked at counts as alive."""
+        """Whether the process of a managed Ollama is alive. One that we may not read counts as alive."""
 
 
 class Attempt:
@@ -147,7 +148,7 @@ class Attempt:
         self._task = create_task(self._run())
 
     def cancel(self) -> None:
-        """Give up; nothing more is posted. A process that is being spawned is ended in the background, unwatched."""
+        """Give up; nothing more is posted. A process that is just being started is ended in the background."""
         if self._task:
             self._task.cancel()
 
@@ -161,9 +162,9 @@ class Attempt:
         self._steps.post(Attempted(self, result))
 
     async def _start(self) -> Result:
-        """Start one while none of ours is there. Raises the CoreError that says why it did not work out."""
+        """Start an Ollama while none of ours is there. Raises the CoreError that says why it failed."""
         if self.before.state is State.EXTERNAL:
-            # If it turns out to be ours, another attempt takes the place of this one.
+            # If it turns out to be ours, the machine cancels this attempt and begins another one.
             await self._steps.adopt_late()
         observation = self.observation = await self._steps.observe(None)
         plan = self._steps.plan(observation, self.before)
@@ -181,12 +182,12 @@ class Attempt:
         return Started(managed, probe)
 
     async def _check_managed(self, managed: Managed) -> Result:
-        """Find out whether the managed Ollama is as up as it is said to be."""
+        """Check whether the managed Ollama is up and answers."""
         observation = self.observation = await self._steps.observe(managed.record.url)
         probe = observation.probe
-        # A connection that is dropped is one to a process that ends with its port still open.
+        # A dropped connection: the process is ending while its port is still open.
         is_dropped = probe.answer is Answer.SOMETHING_ELSE and probe.error == NOT_REACHABLE
-        # One that answered may have died since, or the answer may be that of its port's next holder.
+        # After an answer the process may have died, or the answer may have come from the port's next holder.
         if probe.answer is Answer.NOBODY or is_dropped or not await self._steps.is_alive(managed):
             why = None
             try:

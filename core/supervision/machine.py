@@ -1,6 +1,6 @@
-"""What the supervisor makes of each message: the states, who waits for them, and which task comes next.
+"""Handles the supervisor's messages: changes the state, answers the callers that wait, and begins tasks.
 
-The only writer of `Status`; which moves there are, `state` tells. The supervisor owns the one `Machine` and feeds it
+The only writer of `Status`; `state` documents the legal moves. The supervisor owns the one `Machine` and feeds it
 messages one by one; no handler waits. Everything runs on the supervisor's loop.
 """
 
@@ -25,7 +25,7 @@ from core.supervision.tasks import Tasks
 
 
 class Machine:
-    """The state of one supervised Ollama. `do` runs a coroutine in the background."""
+    """The state of one supervised Ollama. `create_task` runs a coroutine in the background."""
 
     def __init__(self, tasks: Tasks, create_task: CreateTask) -> None:
         self.managed: Managed | None = None
@@ -38,7 +38,7 @@ class Machine:
         self._tasks = tasks
         self._create_task = create_task
         self._attempt: Attempt | None = None
-        """The start that is under way: always in `starting`, and in `running` and `external` while it looks."""
+        """The start that is under way: always in `starting`, and in `running` and `external` while it observes."""
         self._up: Waiters = []
         self._down: Waiters = []
         self._backoff = Backoff()
@@ -47,7 +47,7 @@ class Machine:
         self._is_ending_ollama = False
 
     def begin(self, managed: Managed | None, observation: Observation) -> None:
-        """Take over what an earlier sidecar left, if anything, and draw the conclusions of the first observation."""
+        """Take over what an earlier sidecar left, if anything, and apply the first observation."""
         if managed:
             self._take_over(managed)
         self._apply(observation, self.refresher.epoch)
@@ -65,19 +65,19 @@ class Machine:
 
     @property
     def may_end(self) -> bool:
-        """Whether all that was asked for before closing is done."""
+        """Whether everything that was wished before closing is done."""
         return (
             self.is_closing and not self._is_starting_process and (self.managed is None or not self._is_ending_ollama)
         )
 
     def end(self) -> None:
-        """Refuse whoever still waits, and let go of an Ollama that lives on."""
+        """Refuse all callers that still wait, and let go of an Ollama that stays running."""
         self._now.answer(self._up + self._down, shutting_down())
         if self.managed:
             self.managed.let_go()
 
     def handle(self, message: messages.Message) -> None:  # noqa: C901 - one line a message, and none can be forgotten
-        """Deal with one message. Raises RuntimeError for a move that the table does not know: a bug."""
+        """Handle one message. Raises RuntimeError for an illegal move, which is a bug."""
         match message:
             case messages.Start():
                 self._on_start(message)
@@ -147,7 +147,7 @@ class Machine:
             self._drop_attempt()
             self._take_over(news.managed)
             if is_starting:
-                # It was looking at somebody else's.
+                # The attempt was for an Ollama that was thought to be somebody else's.
                 self._start()
         news.resolve()
 
@@ -161,7 +161,7 @@ class Machine:
                 self._begin_stop()
 
     def _start(self) -> None:
-        """Begin a start, unless one is under way. While an Ollama is up it only looks, and the state stays."""
+        """Begin a start, unless one is under way. While an Ollama is up it only observes, and the state stays."""
         if self._attempt or self.is_closing:
             return
         before = self._now.status
@@ -172,7 +172,7 @@ class Machine:
 
     @property
     def _is_starting_process(self) -> bool:
-        """Whether a process of ours is about to come: it is waited for, so that it can be ended."""
+        """Whether a process of ours is about to exist. It is waited for, so that it can be ended."""
         return self._attempt is not None and self._attempt.has_process and self.managed is None
 
     def _drop_attempt(self) -> None:
@@ -221,9 +221,9 @@ class Machine:
                 assert_never(news.result)
 
     def _refuse(self, start: Attempt, error: CoreError, observation: Observation | None) -> None:
-        """Answer a start that made no process; the state is what it was before, or what its observation says."""
+        """Answer a start that made no process. The state is the one before it, or what its observation says."""
         if start.epoch != self.refresher.epoch:
-            # Somebody else's Ollama has come or gone since it looked.
+            # Somebody else's Ollama has come or gone since its observation.
             self._start()
             return
         if self._now.status.state is State.STARTING:
@@ -235,11 +235,11 @@ class Machine:
         self._now.answer(self._up, error)
 
     def _begin_stop(self) -> None:
-        """End what is ours: a start under way, its process, or both. `STOPPED` follows, or a `failure`."""
+        """End a start under way, its process, or both. `STOPPED` follows, or `failure` is set."""
         if self.managed is None and not self._is_starting_process:
             self._stopped()
         elif self._now.status.state is State.STOPPING:
-            # An Ollama that did not answer in time is being ended: now that is what is wanted.
+            # An Ollama that did not answer in time is being ended already, and now the user wants that.
             self._now.change(failure=None)
         else:
             self._now.move(State.STOPPING, failure=None)
@@ -260,7 +260,7 @@ class Machine:
         elif status.state is State.STARTING and not self._backoff.crashes:
             self._fail(news.error)
         elif news.exit.reason == STOPPED and isinstance(status.failure, StopFailed):
-            # It took longer than the stop that asked for it, perhaps of an earlier sidecar.
+            # The end of a stop that had failed because it took too long, perhaps a stop of an earlier sidecar.
             if not self._up:
                 self._now.change(wanted=Wish.DOWN)
             self._stopped()
@@ -277,7 +277,7 @@ class Machine:
     def _crashed(self, news: messages.Ended) -> None:
         crash = Crashed(str(news.exit), action="The log has the whole story.")
         was_running = self._now.status.state is State.RUNNING
-        # A start that was looking at this one came before its end was known, and goes on to a new process.
+        # A start that came before this end was known goes on to a new process.
         is_wanted_anew = was_running and bool(self._attempt or self._up)
         self._drop_attempt()
         if not is_wanted_anew:
@@ -294,7 +294,7 @@ class Machine:
             self._start()
 
     def _fail(self, error: CoreError) -> None:
-        """End what a start that failed has made, if anything, and answer once nothing of it is left."""
+        """End the process of a start that failed, if there is one, and answer once its tree is gone."""
         if self.managed:
             self._now.move(State.STOPPING, failure=error)
             self._create_task(self._tasks.stop(self.managed))
@@ -313,7 +313,7 @@ class Machine:
             self._drop_attempt()
         self._now.move(State.RUNNING, failure=news.error)
         if self._attempt is None:
-            # A start that is looking at it finds out by itself why it cannot be.
+            # An attempt that checks this Ollama finds out by itself, and its result answers the start.
             self._now.answer(self._up, news.error)
         self._now.answer(self._down, news.error)
         self._is_ending_ollama = False
@@ -323,7 +323,7 @@ class Machine:
             if isinstance(news.answer, Observation):
                 self._apply(news.answer, news.epoch)
                 if self._attempt and self._now.status.state in RESTING - UP:
-                    # Somebody else's has gone while a start was looking at it.
+                    # Somebody else's Ollama has gone while a start observed it.
                     self._drop_attempt()
                     self._start()
             else:
@@ -331,11 +331,11 @@ class Machine:
         news.resolve()
 
     def _apply(self, observation: Observation, epoch: int) -> None:
-        """Draw the conclusions of an observation that began in `epoch`; one from an earlier epoch says nothing."""
+        """Apply an observation that began in `epoch`. One from an earlier epoch says nothing and is dropped."""
         if epoch != self.refresher.epoch:
             return
         self._restart_on_crash = observation.setup.settings.sidecar.restart_on_crash
         self._now.apply(observation)
         if self._now.status.state is State.EXTERNAL and not self._attempt:
-            # Nobody starts ours when it goes, so that would be a wish without end. A start under way has its own.
+            # We do not start ours when it goes, so a wish for up would never be fulfilled. A start keeps its own wish.
             self._now.change(wanted=Wish.DOWN)

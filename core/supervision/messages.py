@@ -1,6 +1,6 @@
-"""The messages that the supervisor handles, one by one: wishes from outside, and news from its own tasks.
+"""The messages that the supervisor handles, one by one: wishes from outside, and results of its own tasks.
 
-Those of a start, `Progress` and `Attempted`, are told in `attempt`.
+Those of a start, `Progress` and `Attempted`, are in `attempt`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from core.supervision.state import Status
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A wish for up. `by_user` tries at once, even if the same start has just failed.
+    """A wish for up. With `by_user` it is tried even if the same start has just failed.
 
-    With `is_restart` a managed Ollama is ended first, and a start under way begins anew.
+    With `is_restart` a managed Ollama is stopped first, and a start under way begins anew.
     """
 
     done: Future[Status]
@@ -38,7 +38,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The end of supervision; the managed Ollama is stopped, or left for a later sidecar to adopt."""
+    """The end of supervision. The managed Ollama is stopped, or left for a later sidecar to adopt."""
 
     stop_ollama: bool
 
@@ -58,7 +58,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Our Ollama and its tree are gone. `error` words it as a failure, for the case that it is one."""
+    """Our Ollama and its tree are gone. `error` is the error of a start that fails by this end."""
 
     managed: Managed
     exit: Exit
@@ -67,7 +67,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Unstoppable:
-    """Our Ollama outlived everything that was done to end it."""
+    """Our Ollama, or a part of its tree, cannot be ended. It is still watched."""
 
     managed: Managed
     error: CoreError
@@ -75,7 +75,7 @@ class Unstoppable:
 
 @dataclass(frozen=True, slots=True)
 class InstalledModels:
-    """The models that an Ollama has; None if it did not list them, and then `error` says why."""
+    """The models that an Ollama has. None if it did not list them; then `error` says why."""
 
     models: tuple[Model, ...] | None
     error: str | None
@@ -83,14 +83,14 @@ class InstalledModels:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModels:
-    """The names of the models that an Ollama has in memory; None if it did not tell."""
+    """The names of the models that an Ollama has in memory. None if it did not list them."""
 
     names: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer to a question about the Ollama of `epoch`; it says nothing about a later one.
+    """What a task has found out about the Ollama of `epoch`. It says nothing about a later one.
 
     `done` is set once it has been applied to the status.
     """

@@ -33,10 +33,10 @@ _CACHE_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The settings in force for one instance, and what they lead to. Errors stand in for what they prevent.
+    """The settings in force for one instance, and what they lead to. A field that cannot be had holds the error.
 
-    `fingerprint` changes with any value in force and with the executable file. `is_unknown` says that Aura's settings
-    have never been readable, so that defaults stand for them.
+    `fingerprint` changes with any value in force and with the executable file. `is_unknown`: Aura's settings have never
+    been readable, so their defaults are in force.
     """
 
     settings: Settings
@@ -53,7 +53,7 @@ class Setup:
 
     @property
     def url(self) -> str:
-        """The endpoint's base URL, or what the settings hold in its stead, without credentials."""
+        """The endpoint's base URL, or the invalid text in the settings; without credentials."""
         return self.endpoint.base_url if isinstance(self.endpoint, Endpoint) else redacted(self.settings.ollama_url)
 
 
@@ -79,7 +79,7 @@ def _is_still_there(listener: Listener, born: str | None, seen_at: float) -> boo
     try:
         return birth(listener.pid) == born
     except OSError:
-        # Nor could it be found out who else is there.
+        # If births cannot be read, another listener could not be identified either.
         return True
 
 
@@ -108,7 +108,7 @@ class Observer:
     def client(self, endpoint: Endpoint) -> Client:
         """The client for probes of an endpoint, made on first use and kept, with its connection.
 
-        It logs in as the settings say, also if `endpoint` was made of a URL that we show, which holds no login.
+        It logs in as the settings say, even if `endpoint` was parsed from a URL that we publish, which has no login.
         """
         return self._kept(self._clients, endpoint)
 
@@ -171,7 +171,7 @@ class Observer:
             listener = listener or await self.listener(endpoint, allow_cached=True)
         self._last_answer = probe.answer
         if probe.version and listener and listener.is_ollama:
-            # It told its version, and has its name, which is as good a sign as the greeting that is late.
+            # A version, and a program with Ollama's name: as good a sign as the greeting, which is late.
             probe = Probe(Answer.OLLAMA, None, probe.version)
         return Observation(setup, endpoint.base_url, probe, listener)
 
@@ -182,12 +182,12 @@ class Observer:
         try:
             return await ollama_probe.probe(self.client(endpoint), is_ours=is_ours, seconds=seconds)
         except Exception:
-            # Whatever a proxy variable, a name or a stranger's answer brings about is news, not the end.
+            # An unknown exception, caused by a proxy variable, a name or an answer, must not end the supervisor.
             log.debug("%s cannot be asked", endpoint.base_url, exc_info=True)
             return Probe(Answer.NOT_ASKED, NOT_REACHABLE, reason="It could not be asked.")
 
     async def listener(self, endpoint: Endpoint, *, allow_cached: bool = False) -> Listener | None:
-        """Who listens there, None if nobody does or it cannot be found out.
+        """The listener there, None if there is none or it cannot be found out.
 
         With `allow_cached` the last listener found there is the answer, as long as that process lives.
         """
@@ -199,7 +199,7 @@ class Observer:
             return None
 
     def _recent_listener(self, endpoint: Endpoint) -> Listener | None:
-        """Who was seen there within the last 15 s, if it is known which process that was."""
+        """The listener that was found there within the last 15 s, if its pid is known."""
         if self._listener is None:
             return None
         where, listener, _, seen_at = self._listener
@@ -207,7 +207,7 @@ class Observer:
         return listener if where == endpoint and is_recent else None
 
     def _cached_or_found(self, endpoint: Endpoint) -> Listener | None:
-        # The socket table is read again only once the last listener may be another.
+        # The socket table is read again only if the last listener may have ended.
         if self._listener:
             where, listener, born, seen_at = self._listener
             if where == endpoint and _is_still_there(listener, born, seen_at):

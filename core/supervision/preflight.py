@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from core.endpoint import Endpoint, write_instead
 from core.errors import (
+    WAYS_OUT,
     AlreadyRunning,
     ConfigError,
     CoreError,
@@ -27,7 +28,6 @@ from core.ollama.gpu_environment import gpu_environment
 from core.ollama.listener import Listener
 from core.ollama.probe import Answer
 from core.owners.exit import Exit
-from core.owners.process import WAYS_OUT
 from core.owners.run_record import RunRecord
 from core.owners.shim_start import Plan
 from core.settings.paths import Paths
@@ -43,7 +43,7 @@ _PORT_TAKEN = ("address already in use", "winapi error #10048", "only one usage 
 
 
 def plan(observation: Observation, status: Status, paths: Paths, instance: str, added: Mapping[str, str]) -> Plan:
-    """The plan for an instance, by what was looked at and was known before. Acts on nothing.
+    """The plan for an instance, from an observation and the status before it. Changes nothing.
 
     `added` are variables that Ollama gets unless the settings give them.
     Raises the CoreError that says why nothing may be started.
@@ -60,7 +60,7 @@ def plan(observation: Observation, status: Status, paths: Paths, instance: str, 
     if isinstance(setup.problem, DataFolderGone):
         raise setup.problem.fresh()
     if setup.problem and (setup.is_unknown or isinstance(setup.executable, CoreError)):
-        # The executable that the user has chosen may stand in the file that cannot be read.
+        # The file that cannot be read may name the executable that the user wants.
         raise setup.problem.fresh()
     if not setup.endpoint.is_manageable:
         raise _remote(setup.endpoint)
@@ -92,7 +92,7 @@ def _remote(endpoint: Endpoint) -> RemoteOllama:
 
 
 def why_not_managed(observation: Observation, record: RunRecord) -> CoreError | None:
-    """Why a start cannot be called a success though our Ollama runs; None if it can."""
+    """Why a start fails although our Ollama runs; None if it succeeds."""
     if observation.probe.answer is Answer.NOT_ASKED:
         return not_asked(observation)
     if observation.probe.answer is not Answer.OLLAMA:
@@ -108,9 +108,9 @@ def why_not_managed(observation: Observation, record: RunRecord) -> CoreError | 
 
 
 def still_ending(record: RunRecord, why: StopFailed | None) -> NotAnswering:
-    """The error for a managed Ollama that has died, and whose end is not over within the time that a start waits.
+    """The error for a managed Ollama that has died, but whose tree does not end while a start waits for that.
 
-    `why` says which of its processes cannot be ended at present, if that is the reason.
+    `why` names the processes that cannot be ended at present, if that is the reason.
     """
     if why:
         return NotAnswering(f"Ollama (pid {record.pid}) has ended. {why.message}", action=why.action)
@@ -121,7 +121,7 @@ def still_ending(record: RunRecord, why: StopFailed | None) -> NotAnswering:
 
 
 def not_asked(observation: Observation) -> SpawnFailed:
-    """The error for an observation that could not be had."""
+    """The error for a probe that could not be made: it says nothing about who is there."""
     reason = observation.probe.reason or "It could not be asked."
     way_out = next((way for number, way in WAYS_OUT.items() if os.strerror(number) in reason), None)
     return SpawnFailed(f"{observation.url}: {reason}", action=way_out)
@@ -152,7 +152,7 @@ def nothing_to_stop(status: Status) -> NothingManaged:
 
 
 def is_port_taken(exit: Exit) -> bool:
-    """Whether the child's last words say that somebody else had the port: Go's texts for bind(2) and WSAEADDRINUSE."""
+    """Whether the child's last lines say that its port was taken: Go's texts for bind(2) and WSAEADDRINUSE."""
     words = " ".join(exit.last_lines).lower()
     return any(text in words for text in _PORT_TAKEN)
 
@@ -166,7 +166,7 @@ class FailureMemory:
     _at: float = 0.0
 
     def recall(self, observation: Observation) -> CoreError | None:
-        """The failure of the same settings and executable, if it is at most 10 s old."""
+        """The failure of a start with the same settings and executable at most 10 s ago, else None."""
         if time.monotonic() - self._at > SAME_FAILURE_SECONDS or self._key != observation.setup.fingerprint:
             return None
         return self._error.fresh() if self._error else None
@@ -176,12 +176,12 @@ class FailureMemory:
         self._key, self._error, self._at = observation.setup.fingerprint, error.fresh(), time.monotonic()
 
     def forget(self) -> None:
-        """Let the next start try anew."""
+        """Forget the failure, so that the next start makes a process again."""
         self._error = None
 
 
 def early_exit(exit: Exit) -> SpawnFailed:
-    """The error for a child that ended before it was ready, with its own last words."""
+    """The error for a child that ended before it was ready, with its last lines."""
     words = " ".join(exit.last_lines)
     if any(text in words for text in _NO_HOME):
         return SpawnFailed(f"{exit}", action='Set "HOME" (on Windows "USERPROFILE") in `env` of ollama-sidecar.json.')

@@ -22,7 +22,7 @@ Waiters = list[asyncio.Future[Status]]
 
 
 def shutting_down() -> ShuttingDown:
-    """The error for whoever wishes for something at the end."""
+    """The error for wishes while the sidecar shuts down."""
     return ShuttingDown("The sidecar is shutting down.")
 
 
@@ -64,7 +64,7 @@ class Published:
         self.move(state, **interpret.NOBODY, failure=failure, error=NOT_REACHABLE, **changes)
 
     def apply(self, observation: Observation) -> None:
-        """Draw the conclusions of an observation."""
+        """Change the status as `interpret` says of an observation."""
         news = interpret.interpret(self.hub.current, observation)
         if news.state is None:
             self.change(fresh=news.is_fresh, **news.changes)

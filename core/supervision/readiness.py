@@ -1,7 +1,10 @@
-"""Waits until a managed Ollama that has just been spawned is ready: `/api/version` answered on our port by our process.
+"""Waits until a managed Ollama that has just been started is ready: our process answers `/api/version` on our port.
 
-Models, and whether it greets as an Ollama, are no part of it. One call for the version may take all the time there is,
-so that a slow one is not given up and asked again.
+Neither its models nor its greeting matter here. One call for the version may take all the time there is, so that a slow
+server is not asked again while it still works on the first call.
+
+How long: `readyTimeout`, and up to `EXTRA_SECONDS` more while the child still prints or holds its port. A child that
+answers as something else, or whose port somebody else holds, gets no more time.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from core.endpoint import Endpoint
-from core.errors import CoreError, StartTimedOut
+from core.errors import StartTimedOut
 from core.ollama.activity import LogGrowth
 from core.ollama.listener import Listener
 from core.ollama.probe import PROBE_SECONDS, Answer, Probe
@@ -20,10 +23,10 @@ from core.supervision import preflight
 from core.supervision.observer import Observer
 
 EXTRA_SECONDS = 30.0
-"""How much longer than `readyTimeout` a child may take that prints, or has taken its port, and does not answer yet:
-looking for graphics cards may take that long on a first start."""
+"""How much longer than `readyTimeout` a child may take that prints or holds its port: on a first start the search for
+graphics cards may take that long."""
 SILENCE_SECONDS = 10.0
-"""For how long a child that has no port may be silent in its extra time; `readyTimeout`, if that is longer."""
+"""How long a child without its port may be silent in its extra time; `readyTimeout`, if that is longer."""
 STILL_PRINTS = "Ollama does not answer yet, but is still printing. It may be looking for graphics cards."
 HAS_ITS_PORT = "Ollama has taken its port, but does not answer yet. It may be looking for graphics cards."
 _FIRST_RETRY_SECONDS = 0.02
@@ -47,9 +50,9 @@ class Readiness:
         self._last = Answer.NOBODY
 
     async def reached(self, on_overtime: Callable[[str], None]) -> Probe:
-        """The answer of the one that is ready. Raises CoreError if it does not come in time.
+        """The probe that our Ollama answered. Raises CoreError if it does not answer in time.
 
-        `on_overtime` is told, once, what is still waited for when the usual time is over.
+        `on_overtime` is called once, when `readyTimeout` is over, with what is still waited for.
         """
         asking = asyncio.create_task(self._ask())
         watching = asyncio.create_task(self._watch_log())
@@ -64,7 +67,14 @@ class Readiness:
                     continue
                 what = await self._still_waits_for()
                 if what is None or self._elapsed >= self._timeout + EXTRA_SECONDS:
-                    raise await self._late()
+                    elapsed = self._elapsed
+                    if stranger := await self._stranger():
+                        raise preflight.port_in_use(self._endpoint.port, stranger)
+                    seconds = self._timeout if elapsed < self._timeout + 1 else round(elapsed)
+                    raise StartTimedOut(
+                        f"Ollama was started but did not answer at {self._endpoint.base_url} within {seconds:g} s.",
+                        action="Look into the log, or allow more time with readyTimeout.",
+                    )
                 if not is_overtime:
                     is_overtime = True
                     on_overtime(what)
@@ -89,20 +99,20 @@ class Readiness:
             pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
 
     async def _watch_log(self) -> None:
-        """Note when the child last printed. Apart from the questions, which no disk may hold up."""
+        """Note when the child last printed. A task of its own, since a disk that hangs must not delay the probes."""
         while True:
             if await self._log.has_printed():
                 self._printed_at = time.monotonic()
             await asyncio.sleep(min(_MEASURE_SECONDS, self._timeout / 4))
 
     async def _still_waits_for(self) -> str | None:
-        """What a child that does not answer yet may be given more time for, None for nothing.
+        """The reason to give a child more time that does not answer yet, None if there is none.
 
         Ollama binds its port before it looks for graphics cards, which it may do in silence, and answers after that:
         https://github.com/ollama/ollama/blob/main/server/routes.go, `Serve`.
         """
         if self._last is Answer.SOMETHING_ELSE:
-            # It answers already, and not as an Ollama.
+            # Something else than an Ollama answers.
             return None
         if self._printed_at is not None and time.monotonic() - self._printed_at <= self._silence:
             return STILL_PRINTS if await self._stranger() is None else None
@@ -110,20 +120,10 @@ class Readiness:
         return HAS_ITS_PORT if listener and await self._is_ours(listener) else None
 
     async def _stranger(self) -> Listener | None:
-        """Who listens there, if that is known not to be ours."""
+        """The listener there, None if it is ours or cannot be known."""
         listener = await self._observer.listener(self._endpoint)
         return None if listener is None or await self._is_ours(listener) else listener
 
     async def _is_ours(self, listener: Listener) -> bool:
-        # Where nobody lets us see whose it is: the port was free just before the spawn, and the child lives.
+        # Where the system hides the pid, assume ours: the port was free just before the start, and the child lives.
         return listener.pid is None or await asyncio.to_thread(self._managed.owns, listener.pid)
-
-    async def _late(self) -> CoreError:
-        elapsed = self._elapsed
-        if stranger := await self._stranger():
-            return preflight.port_in_use(self._endpoint.port, stranger)
-        seconds = self._timeout if elapsed < self._timeout + 1 else round(elapsed)
-        return StartTimedOut(
-            f"Ollama was started but did not answer at {self._endpoint.base_url} within {seconds:g} s.",
-            action="Look into the log, or allow more time with readyTimeout.",
-        )

@@ -59,7 +59,7 @@ class Refresher:
             self._end = self._create_task(self._notice_end(status.pid))
 
     def on_listed(self, answer: InstalledModels | LoadedModels) -> None:
-        """Note which models there are, or are in memory. Told by the machine, of this epoch."""
+        """Store the installed or the loaded models. The machine calls it, for answers of this epoch only."""
         if self._now.status.state not in UP:
             return
         if isinstance(answer, InstalledModels):
@@ -71,9 +71,9 @@ class Refresher:
             self._now.change(loaded=answer.names)
 
     async def refresh(self) -> None:
-        """Have a status that is at most 250 ms old, what is loaded included, unless that takes more than 300 ms.
+        """Make the status, loaded models included, at most 250 ms old. Gives up after 300 ms.
 
-        While Ollama hangs nothing more is asked than whether it still does.
+        While Ollama hangs it is only probed.
         """
         status = self._now.status
         asked = [] if status.state in TRANSIENT else self.observe.fresher_than(FRESH_SECONDS)
@@ -83,7 +83,7 @@ class Refresher:
             await asyncio.wait(asked, timeout=OBSERVE_SECONDS)
 
     async def refresh_models(self) -> bool:
-        """Have models that were listed at most 250 ms ago. False if they cannot be had within 2 s, or are none."""
+        """Have models that were listed at most 250 ms ago. False if that takes over 2 s, or if no Ollama is up."""
         if asked := self.observe.fresher_than(FRESH_SECONDS):
             await asyncio.wait(asked, timeout=OBSERVE_SECONDS)
         if self._now.status.state not in UP or self._now.status.error is not None:
@@ -109,5 +109,5 @@ class Refresher:
 
     async def _notice_end(self, pid: int) -> None:
         await self._tasks.wait_end(pid)
-        # Not awaited: what it finds may begin an epoch, which cancels this task.
+        # Not awaited: its result may begin an epoch, which cancels this task.
         self.observe()

@@ -16,12 +16,12 @@ from core.supervision.state import State, Status
 
 
 class StatusReporter:
-    """Told of each new status of one instance; publishes what is new in it."""
+    """Publishes the changes in the status of one instance. `on_status` is called with each new status."""
 
     def __init__(
         self, history: EventHistory, log_of_start: Callable[[], str | None], instance: str = DEFAULT_INSTANCE
     ) -> None:
-        """`log_of_start` is the path of the log of the Ollama that is being started, once it has a process."""
+        """`log_of_start` returns the path of the log of the Ollama that is being started, once it has a process."""
         self._history = history
         self._log_of_start = log_of_start
         self._instance = instance
@@ -30,33 +30,33 @@ class StatusReporter:
     def on_status(self, status: Status) -> None:
         """Publish how a status differs from the one before it."""
         before, self._status = self._status, status
-        if (told := _as_told(status)) != _as_told(before):
-            self._history.publish(EventType.STATUS, self._instance, told)
+        if (shown := _for_event(status)) != _for_event(before):
+            self._history.publish(EventType.STATUS, self._instance, shown)
         if (status.models, status.loaded) != (before.models, before.loaded):
-            told_of_models = {"count": len(status.models), "loaded": list(status.loaded)}
-            self._history.publish(EventType.MODELS, self._instance, told_of_models)
+            models = {"count": len(status.models), "loaded": list(status.loaded)}
+            self._history.publish(EventType.MODELS, self._instance, models)
         is_new_process = status.state is State.STARTING and status.pid not in (None, before.pid)
         if is_new_process and (path := self._log_of_start()):
             self._history.publish(EventType.LOG, self._instance, {"file": PurePath(path).name})
 
 
 class SettingsReporter:
-    """Told of each new reading of the settings; publishes what is new in it."""
+    """Publishes the changes in the settings. `on_settings` is called with each new reading."""
 
     def __init__(self, history: EventHistory) -> None:
         self._history = history
         self._settings: tuple[Settings, str | None] | None = None
 
     def on_settings(self, reading: tuple[Settings, str | None] | None) -> None:
-        """Publish which keys have new values, and what is wrong with the files. The first reading is no change."""
+        """Publish which keys have new values, and the problem with the files. The first reading is no change."""
         before, self._settings = self._settings, reading
         if before is not None and reading is not None:
             changed = [name for name, value in _values(reading[0]).items() if value != _values(before[0])[name]]
             self._history.publish(EventType.SETTINGS, None, {"changed": changed, "settingsError": reading[1]})
 
 
-def _as_told(status: Status) -> Status:
-    """The status without what another event tells, or none does."""
+def _for_event(status: Status) -> Status:
+    """The status without the fields that another event publishes, or none does."""
     return replace(status, models=(), models_error=None, last_exit=None, since=0.0)
 
 

@@ -36,8 +36,8 @@ From state to state, each legal move and what makes it. `MOVES` holds the same f
                    stopped          a stop was wished
                    external         an observation found somebody else's Ollama
 
-A start is `starting` from its first moment, except while an Ollama is up, ours or not. Then it looks first, and the
-state stays; only if nobody is there any more it becomes what that means, and `starting` at once after that.
+A start is `starting` from its first moment, except while an Ollama is up, ours or not. Then it observes first, and the
+state stays. Only if nobody is there any more does the state change to what that means, and then to `starting` at once.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from core.owners.exit import Exit
 
 
 class State(StrEnum):
-    """What is. `UNKNOWN` means not looked yet, which is not `STOPPED`; `EXTERNAL` means it answers but is not ours."""
+    """What is. `UNKNOWN`: not observed yet, which is not `STOPPED`. `EXTERNAL`: an Ollama is up that is not ours."""
 
     UNKNOWN = "unknown"
     NOT_INSTALLED = "not_installed"
@@ -80,7 +80,7 @@ UP = frozenset({State.RUNNING, State.EXTERNAL})
 """States in which an Ollama is there, answering or not."""
 
 TRANSIENT = frozenset({State.STARTING, State.STOPPING})
-"""States that end by themselves, by an event; an observation has nothing to say about them."""
+"""States that end by themselves, by an event. Observations do not change them."""
 
 _FOUND = frozenset({State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL})
 
@@ -108,7 +108,7 @@ def check_move(old: State, new: State) -> None:
 class ModelsNews:
     """The installed models, as last listed. `error` says why that list may be out of date, None if it is fresh.
 
-    While no Ollama is up there are no models, and `error` says that.
+    While no Ollama is up, `models` is empty and `error` says why.
     """
 
     models: tuple[Model, ...]
@@ -117,18 +117,18 @@ class ModelsNews:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One consistent look at Ollama.
+    """A consistent snapshot of one Ollama.
 
-    `error` is what the last probe met, in the words the Aura app knows (None while Ollama answers); `failure` is why
-    the last wish was not fulfilled. `seen_at` is when a probe last brought news, and `since` when the state was
-    entered, both in seconds on the monotonic clock; a later `seen_at` alone makes no different status. `pid` is our
-    child or, if `EXTERNAL`, the listener where readable; `owner` says whose the port is if not ours, and `by_hand` how
-    its owner can end it. `url` is where Ollama is or would be, `wanted_url` where the settings want it, and `meant_url`
-    what was probably meant by settings that name an address where no Ollama answers.
+    `error` is the failure of the last probe, in the words that the Aura app knows (None while Ollama answers), and
+    `cause` says more about it. `failure` is why the last wish was not fulfilled. `seen_at` is when a probe last had a
+    result, `since` when the state was entered, both in seconds on the monotonic clock; a status that differs in
+    `seen_at` alone is equal. `pid` is our child or, if `EXTERNAL`, the listener where it can be read. `owner` says
+    whose the port is if it is not ours, and `by_hand` how to stop it by hand. `url` is where Ollama is or would be,
+    `wanted_url` where the settings want it, and `meant_url` the address that was probably meant if none answers there.
 
-    `models` and `loaded` are as they were when last listed; `models_error` says why `models` could not be listed since.
-    `install_path` is the executable that runs or that a start would run; `path_problem` says why the configured one
-    is none. `waits_for` says what a start that takes long waits for, and `cause` what keeps us from asking Ollama.
+    `models` and `loaded` are as last listed; `models_error` says why `models` could not be listed since. `install_path`
+    is the executable that runs or that a start would run; `path_problem` says why the configured one cannot be used.
+    `waits_for` says what a start that takes long waits for.
     """
 
     state: State = State.UNKNOWN
@@ -163,8 +163,8 @@ class Status:
 
     @property
     def is_running(self) -> bool:
-        """Whether an Ollama, ours or not, is up. One that hangs is, and `error` says that it does not answer.
+        """Whether an Ollama, ours or not, is up. One that hangs counts as up; `error` says that it does not answer.
 
-        One that nobody can connect to is not, even while its end has not been told yet.
+        One that refuses connections does not count, even if its end has not been reported yet.
         """
         return self.state in UP and self.error != NOT_REACHABLE

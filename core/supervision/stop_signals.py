@@ -11,7 +11,7 @@ _TERMINATIONS = frozenset({"SIGTERM", "SIGHUP"})
 
 
 def handled() -> list[int]:
-    """Those that this system has. A SIGHUP that we were started to ignore, as by nohup(1), is not one of them."""
+    """The numbers of those that this system has; without SIGHUP if we were started to ignore it, as by nohup(1)."""
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     return [
         number

@@ -1,8 +1,8 @@
 """The public face of supervision: wishes, the status, subscriptions, and the loop that serves them.
 
 Everybody else posts a wish (`start`, `stop`, `restart`), awaits a `Status`, or subscribes, on the loop that `run` runs
-on. `machine` alone writes state, one message after the other; work that takes time lives in `tasks`, which writes
-nothing and posts what it found.
+on. `machine` alone writes state, one message after the other. Work that takes time is in `tasks`, which writes no state
+and posts what it found.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from core.supervision.tasks import Tasks
 
 
 class Supervisor:
-    """Supervises one instance of those that the settings in `paths` describe, `default` unless another is given.
+    """Supervises one instance of those that the settings in `paths` describe; `default` if none is given.
 
-    `settings` is the program's one reader of these: the one that is given, or one of its own. `events` is the history
-    of what happens; features beside supervision publish there too. Whoever gives one publishes changes of the settings.
-    `start_environment` is asked at each start for variables that Ollama gets unless the settings give them.
+    `settings` is the given reader of the settings, or one of its own. `events` is the history of events, to which other
+    features publish too; a caller that passes one publishes the changes of the settings itself. `start_environment` is
+    called at each start and returns variables that Ollama gets unless the settings give them.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Supervisor:
         self._background: set[asyncio.Task[None]] = set()
 
     async def run(self, found: Sequence[Managed] | None = None) -> None:
-        """Adopt, look, then serve wishes until `close`. Run it once, as a task.
+        """Adopt, observe, then serve wishes until `close`. Run it once, as a task.
 
         `found` is what an earlier sidecar left running for this instance; None: find it.
         """
@@ -101,18 +101,19 @@ class Supervisor:
 
     @property
     def current(self) -> Status:
-        """The newest snapshot, without a look: `unknown` before the first one."""
+        """The newest snapshot, without an observation: `unknown` before the first one."""
         return self._machine.hub.current
 
     @property
     def managed(self) -> Running | None:
-        """The Ollama of ours that lives, answering or not."""
+        """Our Ollama, if its process is alive, whether or not it answers."""
         return self._machine.managed
 
     async def status(self) -> Status:
-        """The state of now: never `unknown`, and looked at within the last 250 ms unless Ollama takes its time.
+        """The current status: never `unknown`, and at most 250 ms old unless Ollama answers slowly.
 
-        Waits for the first observation; after that 300 ms at most, and then the last snapshot stands, as old as it is.
+        Waits for the first observation. After that it takes 300 ms at most, and then returns the last snapshot, however
+        old it is.
         """
         await self._observed.wait()
         current = self._machine.hub.current
@@ -123,7 +124,7 @@ class Supervisor:
         return self._machine.hub.current
 
     async def start(self, *, by_user: bool = False) -> Status:
-        """Have an Ollama up: returns once it is ready, at once if it is. Raises the CoreError that says why not.
+        """Have an Ollama up: returns once it is ready, at once if it is. Raises the CoreError that says why it failed.
 
         Concurrent starts join the one in flight; a later `stop` ends it with Superseded. A start that has just failed
         is not tried again within 10 s unless the settings have changed or `by_user` is set.
@@ -138,16 +139,16 @@ class Supervisor:
         return await self._wish(messages.Stop)
 
     async def restart(self) -> Status:
-        """End what is managed, if anything, then start: one wish, so that no rest is seen in between.
+        """Stop the managed Ollama, if any, then start: one wish, so that no resting state is published in between.
 
-        Raises what `start` raises, or StopFailed. Whoever waits for a start meanwhile gets the same result.
+        Raises what `start` raises, or StopFailed. Starts that wait meanwhile get the same result.
         """
         return await self._wish(lambda done: messages.Start(done, by_user=True, is_restart=True))
 
     async def models(self) -> ModelsNews:
-        """The installed models: listed anew, or as they were when they were last listed if that takes over 2 s.
+        """The installed models: listed anew or, if that takes over 2 s, as last listed.
 
-        All who ask at the same time share one call. Does not raise for what Ollama does.
+        Concurrent calls share one call of Ollama. Failures of Ollama are in the result and not raised.
         """
         await self._observed.wait()
         is_fresh = not self._is_over and await self._machine.refresher.refresh_models()

@@ -21,9 +21,10 @@ from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.models import LoadedModel, Model, ModelList
 from core.ollama.probe import Answer, Probe, list_error_text
 from core.owners.exit import Exit
-from core.owners.process import Managed, wait_end
+from core.owners.process import Managed
 from core.owners.process_owner import ProcessOwner
 from core.owners.protocol import Plan
+from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
@@ -40,15 +41,15 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", Model, LoadedModel)
 
 _RETRY_SECONDS = 1.0
-# Reading the list of many models from a slow disk takes its time. A call that is given up goes on over there, so that
-# giving up early and asking again would pile calls up.
+# Ollama reads the list of models from disk, which may be slow. A call that we give up goes on in Ollama, so giving up
+# early and asking again would pile up calls there.
 _LIST_SECONDS = 30.0
-# What is loaded Ollama knows by heart.
+# Ollama has the list of loaded models in memory.
 _LOADED_SECONDS = 2.0
 
 
 class Tasks:
-    """Runs tasks for the supervisor of one instance; `post` puts a message into its mailbox."""
+    """The tasks of the supervisor of one instance; `post` puts a message into its queue."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class Tasks:
         setup = await self.observer.setup()
         if found is None:
             found = await self._owner.find(setup.settings.sidecar.stop_timeout)
-        # The release before this had a record for each port that ollamaUrl ever named.
+        # The release before this had a record for each port that `ollamaUrl` ever named.
         ours = sorted(
             (managed for managed in found if managed.instance == self.instance.id),
             key=lambda managed: managed.url != setup.url,
@@ -91,9 +92,9 @@ class Tasks:
         return managed, await self.observer.observe(managed.url if managed else None)
 
     async def adopt_late(self) -> None:
-        """Look again at what could not be known at the start, if anything: Adopted, if it proves an Ollama to be ours.
+        """Read again the records that could not be read before, if any.
 
-        Takes a second at most. Returns once the supervisor has drawn its conclusions.
+        Posts Adopted if one proves an Ollama to be ours. Returns once that has been handled, after a second at most.
         """
         for managed in await self._owner.find_late(self.instance.id):
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -101,20 +102,20 @@ class Tasks:
             await done
 
     async def observe(self, managed_url: str | None, *, allow_cached: bool = False) -> Observation:
-        """Contract: `observer.Observer.observe`."""
+        """Contract: `Observer.observe`."""
         return await self.observer.observe(managed_url, allow_cached=allow_cached)
 
     async def post_observation(self, managed_url: str | None, epoch: int, *, allow_cached: bool = False) -> None:
-        """Observe: Found. Returns once the supervisor has drawn its conclusions."""
+        """Observe, and post Found. Returns once that has been handled."""
         await self._post_found(await self.observe(managed_url, allow_cached=allow_cached), epoch)
 
     async def list_models(self, url: str, epoch: int) -> None:
-        """Ask for the installed models: Found. Returns once the supervisor has drawn its conclusions."""
+        """Ask for the installed models, and post Found. Returns once that has been handled."""
         models, error = await self._listed(url, lambda client: client.tags(_LIST_SECONDS))
         await self._post_found(messages.InstalledModels(models, error), epoch)
 
     async def list_loaded(self, url: str, epoch: int) -> None:
-        """Ask for the models in memory: Found. Returns once the supervisor has drawn its conclusions."""
+        """Ask for the models in memory, and post Found. Returns once that has been handled."""
         models, _ = await self._listed(url, lambda client: client.loaded(_LOADED_SECONDS))
         names = None if models is None else tuple(model.name for model in models)
         await self._post_found(messages.LoadedModels(names), epoch)
@@ -142,7 +143,7 @@ class Tasks:
         return preflight.plan(observation, before, self._paths, self.instance.id, self._start_environment())
 
     async def is_alive(self, managed: Managed) -> bool:
-        """Whether the process of a managed Ollama is there now. One that may not be looked at counts as alive."""
+        """Whether the process of a managed Ollama is alive. One that we may not read counts as alive."""
         try:
             return await asyncio.to_thread(birth, managed.record.pid) == managed.record.birth
         except OSError:
@@ -153,18 +154,15 @@ class Tasks:
         return await self._owner.start(plan)
 
     async def ready(self, managed: Managed, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
-        """Wait until our Ollama answers on our port. Raises CoreError if that does not come in time.
-
-        `on_overtime` is told what is waited for, once, when it takes longer than `timeout` seconds.
-        """
+        """Contract: `Readiness.reached`; `timeout` is `readyTimeout`."""
         return await Readiness(managed, self.observer, self.log_growth(), timeout).reached(on_overtime)
 
     def log_growth(self) -> LogGrowth:
-        """A fresh measure of whether the managed Ollama prints."""
+        """A new measurement of whether the managed Ollama prints."""
         return LogGrowth(self._paths.logs_of(self.instance.id))
 
     async def watch(self, managed: Managed) -> None:
-        """Wait for the end of a managed Ollama: Ended. Unstoppable before that, if a member of its tree outlasts it."""
+        """Wait for the end of a managed Ollama, and post Ended. Posts Unstoppable while its tree cannot be ended."""
         exit = None
         while exit is None:
             exit = await self._end_of(managed)
@@ -174,7 +172,7 @@ class Tasks:
         self.post(messages.Ended(managed, exit, error))
 
     async def _end_of(self, managed: Managed) -> Exit | None:
-        """How it ended; None, after a second, if that could not be waited for."""
+        """How it ended. None, after a second, if waiting failed."""
         try:
             return await managed.ended(lambda error: self.post(messages.Unstoppable(managed, error)))
         except Exception:
@@ -191,7 +189,7 @@ class Tasks:
         return preflight.port_in_use(endpoint.port, listener) if listener else otherwise
 
     async def stop(self, managed: Managed) -> None:
-        """Stop a managed Ollama; `watch` tells of its end. Unstoppable if there is none."""
+        """Stop a managed Ollama; `watch` posts its end. Posts Unstoppable if it cannot be stopped."""
         try:
             await managed.stop()
         except StopFailed as error:
@@ -200,7 +198,7 @@ class Tasks:
             self.post(messages.Unstoppable(managed, unexpected(error, StopFailed)))
 
     async def retry_after(self, delay: float, epoch: int) -> None:
-        """Let `delay` seconds pass: Retry."""
+        """Wait `delay` seconds, and post Retry."""
         await asyncio.sleep(delay)
         self.post(messages.Retry(epoch))
 

@@ -76,7 +76,7 @@ async def test_a_spawn_that_is_cancelled_at_any_moment_leaves_nothing(tmp_path: 
             await managed.stop()
             await watching
         for thread in threading.enumerate():
-            if thread.name in ("spawn", "process-ends"):
+            if thread.name in ("shim-start", "process-ends"):
                 await asyncio.to_thread(thread.join, DEADLINE)
         assert await all_gone(plan), delay
         assert open_files() <= before, delay

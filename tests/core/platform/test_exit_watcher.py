@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from core.owners.process import wait_end
+from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.platform.exit_watcher import ExitWatcher
 from tests import tied
