@@ -63,8 +63,11 @@ def _stop(tree: Tree, grace: float) -> bool:
     return True
 
 
-def _kill(tree: Tree, log: LogWriter, tell: Callable[[list[int]], None]) -> None:
-    """Kill the tree. Returns once nothing of it is left, however long that takes; `tell` hears of what lives on."""
+def _kill(tree: Tree, log: LogWriter, on_unkillable: Callable[[list[int]], None]) -> None:
+    """Kill the tree. Returns once no process of it is left, however long that takes.
+
+    `on_unkillable` is called with the pids that are still alive, at each change, and with none at the end.
+    """
     told: list[int] = []
     left = _kill_once(tree, _KILL_SECONDS)
     pause = _FIRST_POLL_SECONDS
@@ -72,56 +75,30 @@ def _kill(tree: Tree, log: LogWriter, tell: Callable[[list[int]], None]) -> None
         if left and left != told:
             told = left
             log.note(cannot_be_ended(left))
-            tell(left)
+            on_unkillable(left)
         tree.next_event(pause)
         pause = min(pause * 1.5, _OUTLAST_SECONDS)
         left = _kill_once(tree, 0)
     if told:
-        tell([])
+        on_unkillable([])
 
 
 def _kill_once(tree: Tree, seconds: float) -> list[int] | None:
-    """The pids that live on after `seconds`; None if that cannot be known."""
+    """The pids still alive after `seconds`; None if that cannot be read."""
     try:
         return tree.kill(seconds)
     except OSError:
         return None
 
 
-def _own(tree: Tree, grace: float, log: LogWriter, tell: Callable[[list[int]], None]) -> str:
-    """Wait for the program's end or a request to stop, then leave nothing of the tree. Returns the reason."""
-    asked = tree.next_event(None) is Event.STOP
-    if asked:
-        log.note(f"Stop was asked for; Ollama has {grace:g} s to end.")
-    if not _stop(tree, grace if asked else _LEFTOVER_GRACE_SECONDS):
-        log.note("Something did not end when asked and is killed.")
-        _kill(tree, log, tell)
-    while tree.exit_code is None and tree.next_event(_LEFTOVER_GRACE_SECONDS) is Event.STOP:
-        pass
-    return STOPPED if asked else EXITED
-
-
 def _hand_over(message: Record) -> None:
-    # A sidecar that died meanwhile does not hear it; a later one will adopt.
+    # If the sidecar has died meanwhile, a later one adopts this shim.
     with contextlib.suppress(BrokenPipeError):
         os.write(1, json.dumps(message).encode() + b"\n")
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (1, 2):
         os.dup2(null, descriptor)
     os.close(null)
-
-
-def _spawn(spec: Spec, log: LogWriter) -> tuple[Tree, list[Pump]]:
-    out, err = os.pipe(), os.pipe()
-    pipes: list[Pipe] = [(out[0], "OUT", Spool()), (err[0], "ERR", Spool())]
-    env = merged_environment(spec.env)
-    # Ollama itself prints its environment, proxies included, when it starts.
-    redactor = Redactor(secrets_of(env))
-    successor = LogSuccessor(log, spec.logs, Caps(**spec.caps), spec.record, redactor, pipes)
-    tree = Tree(spec.argv, env, spec.cwd, out[1], err[1], spec.stop_event, successor)
-    for writer in (out[1], err[1]):
-        os.close(writer)
-    return tree, [Pump(reader, stream, log, redactor, spool) for reader, stream, spool in pipes]
 
 
 def _first_record(spec: Spec, tree: Tree, log: LogWriter) -> Record:
@@ -159,11 +136,20 @@ def run(spec: Spec, on_recorded: Callable[[], object]) -> None:
     log = LogWriter(spec.logs, Caps(**spec.caps))
     log.note(f"Starting {' '.join(spec.argv)} for {spec.url}")
     try:
-        tree, pumps = _spawn(spec, log)
+        out, err = os.pipe(), os.pipe()
+        pipes: list[Pipe] = [(out[0], "OUT", Spool()), (err[0], "ERR", Spool())]
+        env = merged_environment(spec.env)
+        # Ollama itself prints its environment, proxies included, when it starts.
+        redactor = Redactor(secrets_of(env))
+        successor = LogSuccessor(log, spec.logs, Caps(**spec.caps), spec.record, redactor, pipes)
+        tree = Tree(spec.argv, env, spec.cwd, out[1], err[1], spec.stop_event, successor)
     except (OSError, ValueError) as error:
         log.note(f"It could not be started: {_words(error)}")
         log.close(_DRAIN_SECONDS)
         raise
+    for writer in (out[1], err[1]):
+        os.close(writer)
+    pumps = [Pump(reader, stream, log, redactor, spool) for reader, stream, spool in pipes]
     record = _first_record(spec, tree, log)
     try:
         write_record(spec.record, record)
@@ -177,14 +163,22 @@ def run(spec: Spec, on_recorded: Callable[[], object]) -> None:
         pump.start()
     _hand_over({"record": record})
 
-    def tell(unkillable: list[int]) -> None:
-        record["unkillable"] = unkillable
-        # It is in the log anyhow.
+    def record_unkillable(pids: list[int]) -> None:
+        record["unkillable"] = pids
+        # The log has it too.
         with contextlib.suppress(OSError):
             update_record(spec.record, record)
 
-    reason = _own(tree, spec.grace, log, tell)
-    # A process outside the tree may still hold a pipe: its end is not ours to wait for.
+    is_stop = tree.next_event(None) is Event.STOP
+    if is_stop:
+        log.note(f"Stop was asked for; Ollama has {spec.grace:g} s to end.")
+    if not _stop(tree, spec.grace if is_stop else _LEFTOVER_GRACE_SECONDS):
+        log.note("Something did not end when asked and is killed.")
+        _kill(tree, log, record_unkillable)
+    while tree.exit_code is None and tree.next_event(_LEFTOVER_GRACE_SECONDS) is Event.STOP:
+        pass
+    reason = STOPPED if is_stop else EXITED
+    # A process outside the tree may still hold a pipe, so its end is awaited only for a moment.
     for pump in pumps:
         pump.join(_DRAIN_SECONDS)
     log.note(f"Ollama {reason} with exit code {tree.exit_code}.")
@@ -198,15 +192,15 @@ def run(spec: Spec, on_recorded: Callable[[], object]) -> None:
 
 def main(spec_path: str) -> int:
     """The shim's whole life. Returns the exit code for the process: 0, or 1 if nothing was spawned."""
-    # The environment in the spec may hold secrets, so it does not stay on disk. While it lies there, a next sidecar
-    # knows that a start is under way whose record it should wait for.
+    # The environment in the spec may hold secrets, so the spec does not stay on disk. As long as it is there, a later
+    # sidecar knows that a start is under way, and waits for its record.
     try:
         run(Spec.from_json(files.read(spec_path)), lambda: unlink_private(spec_path))
     except NewerVersion as error:
         _hand_over({"error": {"text": f"{_words(error)} ({spec_path})"}})
         return 1
     except (OSError, ValueError) as error:
-        # ValueError: an argument or a variable that no process can be given, such as one that holds a NUL.
+        # ValueError: an argument or a variable that no process can have, such as one with a NUL.
         unlink_private(spec_path)
         place = {"errno": error.errno, "path": error.filename} if isinstance(error, OSError) else {}
         _hand_over({"error": {"text": _words(error), **place}})

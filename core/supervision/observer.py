@@ -67,20 +67,28 @@ class Observation:
     listener: Listener | None
 
 
-def _born(listener: Listener) -> str | None:
-    with suppress(OSError):
-        return birth(listener.pid) if listener.pid else None
-    return None
+@dataclass(frozen=True, slots=True)
+class _CachedListener:
+    """A listener that was found or checked at `checked_at` (monotonic). `birth` is None if it could not be read."""
 
+    endpoint: Endpoint
+    listener: Listener
+    birth: str | None
+    checked_at: float
 
-def _is_still_there(listener: Listener, born: str | None, seen_at: float) -> bool:
-    if listener.pid is None:
-        return time.monotonic() - seen_at < _UNREADABLE_SECONDS
-    try:
-        return birth(listener.pid) == born
-    except OSError:
-        # If births cannot be read, another listener could not be identified either.
-        return True
+    def is_recent(self) -> bool:
+        """Whether it was checked within the last 15 s. False without a pid: then nobody watches its end."""
+        return self.listener.pid is not None and time.monotonic() - self.checked_at < _CACHE_SECONDS
+
+    def is_valid(self) -> bool:
+        """Whether its process is alive or, if the system hides the pid, it was found within the last 5 s. Blocks."""
+        if self.listener.pid is None:
+            return time.monotonic() - self.checked_at < _UNREADABLE_SECONDS
+        try:
+            return birth(self.listener.pid) == self.birth
+        except OSError:
+            # If births cannot be read, another listener could not be identified either.
+            return True
 
 
 class Observer:
@@ -96,7 +104,7 @@ class Observer:
         self._endpoint: Endpoint | None = None
         self._last_answer = Answer.NOBODY
         self._found: tuple[float, str | None, Found] | None = None
-        self._listener: tuple[Endpoint, Listener, str | None, float] | None = None
+        self._cached: _CachedListener | None = None
 
     async def close(self) -> None:
         """Drop all connections."""
@@ -140,17 +148,14 @@ class Observer:
         except ConfigError as error:
             endpoint = error
         self._endpoint = endpoint if isinstance(endpoint, Endpoint) else None
-        found = await self._find(settings.ollama_executable_path, allow_cached=allow_cached)
+        configured, now = settings.ollama_executable_path, time.monotonic()
+        if allow_cached and self._found and self._found[1] == configured and now - self._found[0] < _CACHE_SECONDS:
+            found = self._found[2]
+        else:
+            found = await self._locator.find(configured)
+            self._found = now, configured, found
         fingerprint = settings.fingerprint, found.stamp
         return Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
-
-    async def _find(self, configured: str | None, *, allow_cached: bool) -> Found:
-        now = time.monotonic()
-        if allow_cached and self._found and self._found[1] == configured and now - self._found[0] < _CACHE_SECONDS:
-            return self._found[2]
-        found = await self._locator.find(configured)
-        self._found = now, configured, found
-        return found
 
     async def observe(self, managed_url: str | None, *, allow_cached: bool = False) -> Observation:
         """Observe once, within 8 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.
@@ -167,8 +172,10 @@ class Observer:
         is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
         if not managed_url and endpoint.is_local and is_anybody_there:
             is_as_before = allow_cached and probe.answer is self._last_answer
-            listener = self._recent_listener(endpoint) if is_as_before else None
-            listener = listener or await self.listener(endpoint, allow_cached=True)
+            if is_as_before and self._cached and self._cached.endpoint == endpoint and self._cached.is_recent():
+                listener = self._cached.listener
+            else:
+                listener = await self.listener(endpoint, allow_cached=True)
         self._last_answer = probe.answer
         if probe.version and listener and listener.is_ollama:
             # A version, and a program with Ollama's name: as good a sign as the greeting, which is late.
@@ -191,32 +198,23 @@ class Observer:
 
         With `allow_cached` the last listener found there is the answer, as long as that process lives.
         """
-        find = self._cached_or_found if allow_cached else find_listener
+
+        def cached_or_found(endpoint: Endpoint) -> Listener | None:
+            # The socket table is read again only if the last listener may have ended.
+            cached = self._cached
+            if cached and cached.endpoint == endpoint and cached.is_valid():
+                if cached.listener.pid is not None:
+                    self._cached = replace(cached, checked_at=time.monotonic())
+                return cached.listener
+            found, born = find_listener(endpoint), None
+            with suppress(OSError):
+                born = birth(found.pid) if found and found.pid else None
+            self._cached = _CachedListener(endpoint, found, born, time.monotonic()) if found else None
+            return found
+
+        find = cached_or_found if allow_cached else find_listener
         try:
             return await asyncio.to_thread(find, endpoint)
         except Exception:
             log.exception("it cannot be found out who listens at %s", endpoint.base_url)
             return None
-
-    def _recent_listener(self, endpoint: Endpoint) -> Listener | None:
-        """The listener that was found there within the last 15 s, if its pid is known."""
-        if self._listener is None:
-            return None
-        where, listener, _, seen_at = self._listener
-        is_recent = listener.pid is not None and time.monotonic() - seen_at < _CACHE_SECONDS
-        return listener if where == endpoint and is_recent else None
-
-    def _cached_or_found(self, endpoint: Endpoint) -> Listener | None:
-        # The socket table is read again only if the last listener may have ended.
-        if self._listener:
-            where, listener, born, seen_at = self._listener
-            if where == endpoint and _is_still_there(listener, born, seen_at):
-                if listener.pid is not None:
-                    self._listener = (where, listener, born, time.monotonic())
-                return listener
-        found = find_listener(endpoint)
-        if found is None:
-            self._listener = None
-        else:
-            self._listener = (endpoint, found, _born(found), time.monotonic())
-        return found

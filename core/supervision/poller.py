@@ -45,34 +45,28 @@ class Poller:
         """Poll for ever."""
         while True:
             port = _free_port(self._machine.hub.current)
-            await self._pause(CONNECT_SECONDS if port else OBSERVE_SECONDS)
+            # A change of the state ends the pause, since something else may have to be polled then.
+            self._machine.moved.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CONNECT_SECONDS if port else OBSERVE_SECONDS):
+                    await self._machine.moved.wait()
             try:
-                if port is None or await self._is_observation_due(port):
-                    await self._observe()
+                if port:
+                    was_open, self._was_open = self._was_open, await tcp_probe.is_listening(port)
+                    has_come = self._was_open and not was_open
+                    if not has_come and time.monotonic() - self._observed_at < OBSERVE_SECONDS:
+                        continue
+                await self._observe()
             except Exception:
                 log.exception("a poll failed")
 
     async def _observe(self) -> None:
+        """Observe, and list the models that may have changed."""
         if self._machine.hub.current.state is State.EXTERNAL:
             await self._tasks.adopt_late()
         if self._machine.hub.current.state not in TRANSIENT:
             await asyncio.wait([self._machine.refresher.observe_cached()])
             self._observed_at = time.monotonic()
-        await self._list_what_may_have_changed()
-
-    async def _pause(self, seconds: float) -> None:
-        """Let that time pass, or less if the state changes: then something else may have to be polled."""
-        self._machine.moved.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._machine.moved.wait()
-
-    async def _is_observation_due(self, port: Endpoint) -> bool:
-        """Whether somebody has come to the port since the last connect, or the last observation is 5 s old."""
-        was_open, self._was_open = self._was_open, await tcp_probe.is_listening(port)
-        return (self._was_open and not was_open) or time.monotonic() - self._observed_at >= OBSERVE_SECONDS
-
-    async def _list_what_may_have_changed(self) -> None:
         status = self._machine.hub.current
         if status.state not in UP or status.error is not None:
             return

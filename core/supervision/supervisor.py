@@ -85,7 +85,10 @@ class Supervisor:
             self._is_over = True
             self._observed.set()
             self._machine.end()
-            self._refuse_what_is_left()
+            while not self._messages.empty():
+                message = self._messages.get_nowait()
+                if isinstance(message, messages.Start | messages.Stop) and not message.done.done():
+                    message.done.set_exception(shutting_down())
             await self._tasks.close()
 
     def subscribe(self) -> AbstractContextManager[Subscription[Status]]:
@@ -204,12 +207,6 @@ class Supervisor:
 
     def _log_of_start(self) -> str | None:
         return self._machine.managed.record.log if self._machine.managed else None
-
-    def _refuse_what_is_left(self) -> None:
-        while not self._messages.empty():
-            message = self._messages.get_nowait()
-            if isinstance(message, messages.Start | messages.Stop) and not message.done.done():
-                message.done.set_exception(shutting_down())
 
     def _create_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._group.create_task(log_failure(coroutine))

@@ -20,7 +20,6 @@ from core.ollama.client import Client
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.models import LoadedModel, Model, ModelList
 from core.ollama.probe import Answer, Probe, list_error_text
-from core.owners.exit import Exit
 from core.owners.process import Managed
 from core.owners.process_owner import ProcessOwner
 from core.owners.protocol import Plan
@@ -165,28 +164,21 @@ class Tasks:
         """Wait for the end of a managed Ollama, and post Ended. Posts Unstoppable while its tree cannot be ended."""
         exit = None
         while exit is None:
-            exit = await self._end_of(managed)
+            try:
+                exit = await managed.ended(lambda error: self.post(messages.Unstoppable(managed, error)))
+            except Exception:
+                log.exception("the end of Ollama (pid %d) cannot be waited for", managed.record.pid)
+                await asyncio.sleep(_RETRY_SECONDS)
         error: CoreError = preflight.early_exit(exit)
         if preflight.is_port_taken(exit):
-            error = await self._who_took_the_port(managed, error)
+            endpoint = Endpoint.parse(managed.record.url)
+            probe = await self.observer.probe(endpoint)
+            listener = await self.observer.listener(endpoint)
+            if probe.answer is Answer.OLLAMA:
+                error = preflight.already_running(listener)
+            elif listener:
+                error = preflight.port_in_use(endpoint.port, listener)
         self.post(messages.Ended(managed, exit, error))
-
-    async def _end_of(self, managed: Managed) -> Exit | None:
-        """How it ended. None, after a second, if waiting failed."""
-        try:
-            return await managed.ended(lambda error: self.post(messages.Unstoppable(managed, error)))
-        except Exception:
-            log.exception("the end of Ollama (pid %d) cannot be waited for", managed.record.pid)
-        await asyncio.sleep(_RETRY_SECONDS)
-        return None
-
-    async def _who_took_the_port(self, managed: Managed, otherwise: CoreError) -> CoreError:
-        endpoint = Endpoint.parse(managed.record.url)
-        probe = await self.observer.probe(endpoint)
-        listener = await self.observer.listener(endpoint)
-        if probe.answer is Answer.OLLAMA:
-            return preflight.already_running(listener)
-        return preflight.port_in_use(endpoint.port, listener) if listener else otherwise
 
     async def stop(self, managed: Managed) -> None:
         """Stop a managed Ollama; `watch` posts its end. Posts Unstoppable if it cannot be stopped."""
