@@ -33,7 +33,7 @@ MOST_BODY_BYTES = 64 << 10
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing. Every other method, known or unknown, counts as a mutation."""
 METHODS = "GET, POST, PUT, DELETE, OPTIONS"
-HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}, {headers.LAST_EVENT_ID}"
+HEADERS = f"Content-Type, {headers.CORRELATION}, Authorization, {headers.TOKEN}, {headers.LAST_EVENT_ID}, Prefer"
 _DEV_SERVER_HOSTS = frozenset({"localhost:5173", "127.0.0.1:5173"})
 # The Aura app's dev server, the pages of its own backend, and the pages that its desktop program loads from disk.
 _ALWAYS_ALLOWED = frozenset(

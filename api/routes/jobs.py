@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aiohttp import web
 
 from api.errors import problem
@@ -18,7 +20,11 @@ from core.sidecar import Sidecar
 PREFER = "Prefer"
 RESPOND_ASYNC = "respond-async"
 # The Aura app gives each call 30 s.
-PATIENCE_SECONDS = 25.0
+_PATIENCE_SECONDS = 25
+_PREFERENCES = (
+    f"`{RESPOND_ASYNC}`: answer at once, with the job. "
+    f"`wait=N`: answer within N seconds, {_PATIENCE_SECONDS} at most. See RFC 7240."
+)
 
 
 class JobRoutes:
@@ -38,7 +44,7 @@ class JobRoutes:
 
     @answers(
         {200: PulledBody, 202: JobBody},
-        headers={PREFER: {"type": "string", "description": f"`{RESPOND_ASYNC}`: answer at once, with the job."}},
+        headers={PREFER: {"type": "string", "description": _PREFERENCES}},
         errors=(503,),
     )
     async def pull(self, request: web.Request) -> web.Response:
@@ -48,12 +54,14 @@ class JobRoutes:
             job = await self._jobs.pull(name)
         except PullFailed as error:
             raise PullFailed(name.as_written, _failed(name, error.message), action=error.action) from None
-        if is_async(request):
-            answer = json_answer(job_body(job), 202)
-            answer.headers["Location"] = f"/api/ollama/jobs/{job.id}"
-            answer.headers["Preference-Applied"] = RESPOND_ASYNC
-            return answer
-        return _pulled(name, await self._jobs.wait(job.id, PATIENCE_SECONDS))
+        is_async, patience = preferred(request)
+        job = await self._jobs.wait(job.id, patience)
+        if job.is_ended or not is_async:
+            return _pulled(name, job)
+        answer = json_answer(job_body(job), 202)
+        answer.headers["Location"] = f"/api/ollama/jobs/{job.id}"
+        answer.headers["Preference-Applied"] = RESPOND_ASYNC
+        return answer
 
     @answers(JobsBody)
     async def jobs(self, request: web.Request) -> web.Response:
@@ -74,10 +82,16 @@ class JobRoutes:
         return json_answer(job_body(await self._jobs.cancel(request.match_info["job"])))
 
 
-def is_async(request: web.Request) -> bool:
-    """Whether the caller prefers an answer at once: https://www.rfc-editor.org/rfc/rfc7240#section-4.1."""
-    preferences = ",".join(request.headers.getall(PREFER, [])).split(",")
-    return RESPOND_ASYNC in {each.partition(";")[0].strip().lower() for each in preferences}
+def preferred(request: web.Request) -> tuple[bool, float]:
+    """Whether the caller prefers to get the job, and how many seconds it waits for the end before that.
+
+    https://www.rfc-editor.org/rfc/rfc7240: what is not understood there is passed over.
+    """
+    text = ",".join(request.headers.getall(PREFER, []))
+    found = [each.partition(";")[0].strip().lower() for each in text.split(",")]
+    is_async = RESPOND_ASYNC in found
+    waits = [int(each[5:]) for each in found if re.fullmatch("wait=[0-9]{1,9}", each)]
+    return is_async, min([*waits, 0 if is_async and not waits else _PATIENCE_SECONDS])
 
 
 def _pulled(name: ModelName, job: Job) -> web.Response:
