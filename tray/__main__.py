@@ -21,6 +21,7 @@ from types import ModuleType
 
 import msgspec
 
+import icons
 from api import __main__ as headless
 from api.hooks import Hooks
 from api.schemas import ShownBody
@@ -36,14 +37,14 @@ from core.supervision import stop_signals
 from core.supervision.state import Status
 from core.text import in_sentences, on_one_line
 from tray.app import App, Surface
-from tray.menu import Act, Command, Facts, view
+from tray.menu import Act, Command, Facts, Look, view
 from tray.program import at_login, windowed
 from tray.program.bridge import Bridge
 from tray.program.signals import SignalWatch
 from tray.program.toast_thread import ToastThread
 from tray.screen import icon
 from tray.screen.icon import NoTray, TrayIcon
-from tray.toasts import Toast
+from tray.toasts import Kind, Toast
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,19 @@ _SHOW_SECONDS = 5.0
 # No more than that: text that is nested more deeply than this is long would not be refused as text that is wrong.
 _SHOW_BYTES = 900
 _TOOLKIT_SECONDS = 3.0
+_TOAST_IMAGE_SIZE = 64
+_IMAGES = {
+    Kind.NEWS: icons.APP,
+    Kind.ANSWER: icons.APP,
+    Kind.WARNING: Look.TROUBLE.value,
+    Kind.FAILURE: Look.FAILED.value,
+}
+_URGENCIES = {
+    Kind.NEWS: desktop.Urgency.LOW,
+    Kind.ANSWER: desktop.Urgency.NORMAL,
+    Kind.WARNING: desktop.Urgency.NORMAL,
+    Kind.FAILURE: desktop.Urgency.CRITICAL,
+}
 _NO_HOST = (
     "Nothing on this desktop shows tray icons; the icon appears as soon as something does. On GNOME that takes the "
     "AppIndicator extension."
@@ -152,6 +166,7 @@ class _Program:
         # A toolkit that failed leaves a thread behind that waits for ever. All else has ended by then.
         self._backstop = threading.Timer(_TOOLKIT_SECONDS, os._exit, [0])
         self._backstop.daemon = True
+        self._notifications = desktop.Notifications()
         self._toasts = ToastThread(self._hand_over)
         # Set as soon as the lock and the port are ours, or cannot be had.
         self._is_decided = threading.Event()
@@ -273,7 +288,14 @@ class _Program:
         self._toasts.show(toast)
 
     def _hand_over(self, toast: Toast) -> None:
-        if not desktop.notify(toast.title, toast.text):
+        note = desktop.Note(
+            *(toast.title, toast.text, toast.topic),
+            icon=str(icons.path(_IMAGES[toast.kind], _TOAST_IMAGE_SIZE)),
+            urgency=_URGENCIES[toast.kind],
+            button=toast.button,
+            on_open=partial(self._command, toast.opens) if toast.opens else None,
+        )
+        if not self._notifications.show(note):
             self._icon.tell(toast)
 
 

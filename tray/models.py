@@ -9,7 +9,7 @@ from core.settings.paths import DEFAULT_INSTANCE
 from core.sidecar import Sidecar
 from core.text import in_sentences
 from tray.menu import isolated
-from tray.toasts import Toast
+from tray.toasts import Kind, Toast
 
 
 class Models:
@@ -30,7 +30,7 @@ class Models:
             return _failure(f"{isolated(name)} Was Not Loaded", error)
         finally:
             self._set_loading(self._loading - {name})
-        return Toast("Model Loaded", f"{isolated(name)} is in memory.", is_news=True)
+        return Toast("Model Loaded", f"{isolated(name)} is in memory.", kind=Kind.NEWS)
 
     async def unload(self, *names: str) -> Toast | None:
         """Take these models out of memory; tells of the last one that stays there, and why."""

@@ -17,7 +17,7 @@ from core.settings import edit
 from core.settings.paths import Paths
 from core.text import in_sentences
 from core.threads.single_flight import SingleFlight, within
-from tray.toasts import Toast
+from tray.toasts import Kind, Toast
 
 _READ_SECONDS = 2.0
 _OPEN_SECONDS = 5.0
@@ -93,7 +93,7 @@ async def open_page(url: str) -> Toast | None:
 async def copy(text: str, told: str) -> Toast:
     """Put `text` on the clipboard. `told` is how the toast calls it."""
     if await within(_COPY_SECONDS, "clipboard", partial(desktop.copy_text, text)):
-        return Toast("Copied", f"{told} is on the clipboard.", is_news=True)
+        return Toast("Copied", f"{told} is on the clipboard.", kind=Kind.NEWS)
     return Toast("Could Not Copy It", told)
 
 

@@ -7,31 +7,69 @@ loop is told when it begins and when it is given up.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from core.errors import AlreadyRunning, CoreError, Crashed, ShuttingDown, Superseded
+from core.errors import (
+    AlreadyRunning,
+    CoreError,
+    Crashed,
+    CrashLoop,
+    NotAnswering,
+    ShuttingDown,
+    SpawnFailed,
+    StopFailed,
+    Superseded,
+)
 from core.supervision.backoff import STABLE
 from core.supervision.state import State, Status, Wish
 from core.text import in_sentences
-from tray.menu import Act, shorten, shorten_lines, units
+from tray.menu import Act, Command, shorten, shorten_lines, units
 
 TITLE_UNITS = 63
 TEXT_UNITS = 255
 """UTF-16 units that fit in `szInfoTitle` and `szInfo` of Windows' NOTIFYICONDATAW; ctypes refuses longer ones."""
+OPEN_LOG = "Open log"
 
+_LOG = Command(Act.OPEN_NEWEST_LOG)
 _FAILURE_TITLES = {"crashed": "Ollama Crashed", "crash_loop": "Ollama Keeps Crashing"}
+
+
+class Kind(StrEnum):
+    """How much a toast matters."""
+
+    NEWS = "news"
+    """What the user waits for, or the icon shows as well: without a place for toasts it is left out."""
+    ANSWER = "answer"
+    """Answers a click."""
+    WARNING = "warning"
+    """Something went wrong that is being seen to, or that can wait."""
+    FAILURE = "failure"
+    """Nothing goes on until a person does something."""
+
+
+class Topic(StrEnum):
+    """What a toast is about. It takes the place of the one before with the same topic."""
+
+    OLLAMA = "ollama"
+    ANSWER = "answer"
+    ACCESS = "access"
 
 
 @dataclass(frozen=True, slots=True)
 class Toast:
     """A title and one or two sentences, each made one line and cut to what the smallest balloon takes.
 
-    News are what the user waits for or the icon shows as well; without a place for toasts they are left out. The rest,
-    which answers a click or tells of a failure, must be told in any case. `has_lines` keeps the line breaks of a text.
+    All but news must be told in any case. `opens` is what a click on the toast does: it opens what the toast speaks of,
+    and changes nothing. With a `button`, its label, the toast offers that in so many words. `has_lines` keeps the line
+    breaks of a text.
     """
 
     title: str
     text: str
-    is_news: bool = False
+    kind: Kind = Kind.ANSWER
+    topic: Topic = Topic.ANSWER
+    opens: Command | None = None
+    button: str | None = None
     has_lines: bool = False
 
     def __post_init__(self) -> None:
@@ -78,7 +116,10 @@ class Toaster:
         if error is self._told or isinstance(error, Superseded | ShuttingDown):
             return None
         self._told = error
-        return _failure(error, "Failed to Start Ollama" if act in {Act.START, Act.RESTART} else error.title)
+        title = "Failed to Start Ollama" if act in {Act.START, Act.RESTART} else error.title
+        # The same as in `_failed`, for an error that comes here before the change of status does.
+        needs_person = isinstance(error, SpawnFailed | CrashLoop | StopFailed)
+        return _failure(error, title, Kind.FAILURE if needs_person else Kind.WARNING)
 
     def desktop_refused(self) -> Toast:
         """The toast for the first call of a desktop app whose pages have no origin of their own."""
@@ -86,6 +127,8 @@ class Toaster:
             "Aura Desktop Was Refused",
             "A page without an origin of its own asked for Ollama. If that was the Aura desktop app, choose "
             "“Allow Aura desktop” in this menu.",
+            Kind.WARNING,
+            Topic.ACCESS,
         )
 
     def _crashed(self, old: Status, new: Status) -> Toast | None:
@@ -97,7 +140,8 @@ class Toaster:
             return None
         self._told = new.failure or self._told
         last_words = new.failure.message if new.failure else ""
-        return Toast("Ollama Crashed", f"It will be started again. {last_words}")
+        text = f"It will be started again. {last_words}"
+        return Toast("Ollama Crashed", text, Kind.WARNING, Topic.OLLAMA, _LOG, OPEN_LOG)
 
     def _failed(self, new: Status) -> Toast | None:
         self._is_recovering = False
@@ -105,7 +149,8 @@ class Toaster:
         if new.failure is None or new.failure is self._told:
             return None
         self._told = new.failure
-        return _failure(new.failure, "Failed to Start Ollama" if new.state is State.FAILED else new.failure.title)
+        title = "Failed to Start Ollama" if new.state is State.FAILED else new.failure.title
+        return _failure(new.failure, title, Kind.FAILURE)
 
     def _came_up(self, old: Status, new: Status) -> Toast | None:
         self._is_restarting = False
@@ -113,18 +158,17 @@ class Toaster:
             # It could not be stopped, which has been told.
             return None
         if old.state is State.UNKNOWN and new.adopted:
-            return Toast(
-                "Ollama Was Still Running", f"It went on without us (pid {new.pid}) and is ours again.", is_news=True
-            )
+            return _news("Ollama Was Still Running", f"It went on without us (pid {new.pid}) and is ours again.")
         if self._is_recovering:
             return None
-        return Toast("Ollama Started", f"Ollama {new.version or ''} answers at {new.url}.", is_news=True)
+        return _news("Ollama Started", f"Ollama {new.version or ''} answers at {new.url}.")
 
     def _hangs(self, new: Status) -> Toast | None:
         if new.pid == self._hang_told_of:
             return None
         self._hang_told_of = new.pid
-        return Toast("Ollama Does Not Answer", f"It runs (pid {new.pid}) but does not answer. Stop still works.")
+        text = f"It runs (pid {new.pid}) but does not answer. Stop still works."
+        return Toast("Ollama Does Not Answer", text, Kind.WARNING, Topic.OLLAMA, _LOG, OPEN_LOG)
 
     def _went_down(self, old: Status, new: Status) -> Toast | None:
         self._is_recovering = False
@@ -132,14 +176,23 @@ class Toaster:
         was_ours = old.state is State.BACKOFF or (old.is_managed and (old.state is not State.STARTING or old.pid))
         if not was_ours or self._is_restarting or new.wanted is Wish.UP:
             return None
-        return Toast("Ollama Stopped", "Nothing of it is left running.", is_news=True)
+        return _news("Ollama Stopped", "Nothing of it is left running.")
 
 
-def _failure(error: CoreError, title: str) -> Toast:
+def _news(title: str, text: str) -> Toast:
+    """News of Ollama; a click shows its log."""
+    return Toast(title, text, Kind.NEWS, Topic.OLLAMA, _LOG)
+
+
+def _failure(error: CoreError, title: str, kind: Kind) -> Toast:
     """The failure under `title`, or under its own name where it has one of its own."""
     if isinstance(error, AlreadyRunning | Crashed):
         title = _FAILURE_TITLES.get(error.code, error.title)
     way_out = shorten(error.action or "", TEXT_UNITS // 2)
     # Long last words give way to the way out.
     reason = "" if error.message == title else shorten(error.message, TEXT_UNITS - units(way_out) - 2)
-    return Toast(title, (in_sentences(reason, way_out) if reason else way_out) or "There is nothing to stop.")
+    text = (in_sentences(reason, way_out) if reason else way_out) or "There is nothing to stop."
+    if isinstance(error, SpawnFailed | Crashed | StopFailed | NotAnswering):
+        return Toast(title, text, kind, Topic.OLLAMA, _LOG, OPEN_LOG)
+    # There was no Ollama of ours that could have written a log.
+    return Toast(title, text, kind, Topic.OLLAMA)

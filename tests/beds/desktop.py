@@ -179,6 +179,8 @@ class Host:
     def __init__(self, bus: MessageBus) -> None:
         self.trays: asyncio.Queue[Tray] = asyncio.Queue()
         self.toasts: asyncio.Queue[Toast] = asyncio.Queue()
+        self.actions: list[list[str]] = []
+        """Of each notification so far."""
         self._bus = bus
 
     async def tray(self) -> Tray:
@@ -209,6 +211,7 @@ class Host:
                 return _watcher_properties(message)
             case (str(), "Notify") if message.interface == _TOASTS:
                 self.toasts.put_nowait(Toast(message.body[3], message.body[4]))
+                self.actions.append(message.body[5])
                 return Message.new_method_return(message, "u", [self.toasts.qsize() + 1])
             case (str(), "CloseNotification"):
                 return Message.new_method_return(message)
@@ -239,15 +242,16 @@ def _watcher_properties(message: Message) -> Message:
 
 
 @asynccontextmanager
-async def host(address: str, *, has_toasts: bool = True) -> AsyncIterator[Host]:
-    """A tray host, and unless told otherwise a notification daemon, on the bus at `address`."""
+async def host(address: str, *, has_toasts: bool = True, has_tray: bool = True) -> AsyncIterator[Host]:
+    """A tray host and a notification daemon without buttons, unless told otherwise, on the bus at `address`."""
     bus = await MessageBus(bus_address=address).connect()
     try:
         desk = Host(bus)
         answer: Callable[[Message], Any] = desk.answer
         bus.add_message_handler(answer)
-        for name in (_WATCHER, _TOASTS) if has_toasts else (_WATCHER,):
-            await bus.request_name(name)
+        for name, is_wanted in ((_WATCHER, has_tray), (_TOASTS, has_toasts)):
+            if is_wanted:
+                await bus.request_name(name)
         yield desk
     finally:
         bus.disconnect()

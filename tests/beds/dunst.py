@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,55 @@ _COMMANDS = "org.dunstproject.cmd0"
 _SETTINGS = "[global]\nidle_threshold = 0\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a program asked the daemon to show."""
+
+    replaces: int
+    icon: str
+    title: str
+    actions: tuple[str, ...]
+    urgency: int
+
+
 class Dunst:
     """The daemon, and what it has been given to show."""
 
     def __init__(self, bus: MessageBus, process: psutil.Process) -> None:
         self._bus = bus
         self.process = process
+        self.asked: list[Asked] = []
+        """All requests so far, in order, as they went over the bus."""
+
+    def note(self, message: Message) -> bool:
+        """Keep a request that was overheard. True for one, so that the monitor does not answer it."""
+        if message.message_type is not MessageType.METHOD_CALL:
+            return False
+        if message.member == "Notify":
+            _, replaces, icon, title, _, actions, hints, _ = message.body
+            self.asked.append(Asked(replaces, icon, title, tuple(actions), hints["urgency"].value))
+        return True
+
+    async def request(self, title: str) -> Asked:
+        """The newest request with that title, once there is one."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                for asked in reversed(self.asked):
+                    if asked.title == title:
+                        return asked
+                await asyncio.sleep(0.02)
+
+    async def count(self) -> int:
+        """How many notifications stand on the screen, or would if there was room."""
+        answer = await self._bus.call(
+            Message(_NAME, _PATH, "org.freedesktop.DBus.Properties", "GetAll", signature="s", body=[_COMMANDS])
+        )
+        (told,) = answer.body
+        return int(told["displayedLength"].value) + int(told["waitingLength"].value)
+
+    async def click(self) -> None:
+        """Choose the default action of the notification on top, as `dunstctl action` does."""
+        await self.call("NotificationAction", "i", 0)
 
     async def shown(self) -> list[Toast]:
         """All that was shown so far, the newest first; what stands on the screen is closed."""
@@ -45,9 +89,9 @@ class Dunst:
                         return toast
                 await asyncio.sleep(0.02)
 
-    async def call(self, member: str) -> list[Any]:
+    async def call(self, member: str, signature: str = "", *body: object) -> list[Any]:
         """What the daemon answers to one of `dunstctl`'s calls."""
-        answer = await self._bus.call(Message(_NAME, _PATH, _COMMANDS, member))
+        answer = await self._bus.call(Message(_NAME, _PATH, _COMMANDS, member, signature=signature, body=list(body)))
         assert answer is not None
         assert answer.message_type is MessageType.METHOD_RETURN, answer.body
         return answer.body
@@ -69,10 +113,25 @@ async def dunst(root: Path, display: str, address: str) -> AsyncIterator[Dunst]:
     process = await asyncio.create_subprocess_exec(
         installed(), "-config", str(settings), env=env, stderr=asyncio.subprocess.DEVNULL
     )
+    monitor = await MessageBus(bus_address=address).connect()
     try:
         await _until_owned(bus)
-        yield Dunst(bus, psutil.Process(process.pid))
+        found = Dunst(bus, psutil.Process(process.pid))
+        monitor.add_message_handler(found.note)
+        await monitor.call(
+            Message(
+                "org.freedesktop.DBus",
+                "/org/freedesktop/DBus",
+                "org.freedesktop.DBus.Monitoring",
+                "BecomeMonitor",
+                signature="asu",
+                body=[[f"type='method_call',interface='{_NAME}',member='Notify'"], 0],
+            )
+        )
+        yield found
     finally:
+        monitor.disconnect()
+        await monitor.wait_for_disconnect()  # type: ignore[no-untyped-call]
         process.terminate()
         await process.wait()
         bus.disconnect()

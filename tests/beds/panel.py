@@ -109,6 +109,14 @@ def close_window(display: str, title: str) -> None:
         connection.close()
 
 
+def focus(connection: Xlib.display.Display, title: str) -> None:
+    """Give the keyboard to the window with that title, as a window manager does for a click on it."""
+    for window in connection.screen().root.query_tree().children:
+        if _title(window) == title:
+            window.set_input_focus(Xlib.X.RevertToParent, Xlib.X.CurrentTime)
+    connection.sync()
+
+
 def click(display: str, colour: tuple[int, int, int], button: int) -> None:
     """Click with a mouse button in the midst of all that has that colour."""
     image = seen(display)

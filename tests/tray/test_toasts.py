@@ -23,8 +23,10 @@ from core.errors import (
 )
 from core.supervision.backoff import STABLE
 from core.supervision.state import State, Status, Wish
-from tray.menu import Act, units
-from tray.toasts import TEXT_UNITS, TITLE_UNITS, Toast, Toaster
+from tray.menu import Act, Command, units
+from tray.toasts import TEXT_UNITS, TITLE_UNITS, Kind, Toast, Toaster, Topic
+
+LOG = Command(Act.OPEN_NEWEST_LOG)
 
 
 def titles(toaster: Toaster, *statuses: Status) -> list[str]:
@@ -162,7 +164,7 @@ def test_what_a_quit_refuses_is_no_news() -> None:
 
 def test_no_toast_says_the_same_twice() -> None:
     toast = Toaster().refused(NothingManaged(NothingManaged.title), Act.STOP)
-    assert toast == Toast("No managed Ollama process running", "There is nothing to stop.")
+    assert toast == Toast("No managed Ollama process running", "There is nothing to stop.", Kind.WARNING, Topic.OLLAMA)
 
 
 def test_long_last_words_leave_room_for_the_way_out() -> None:
@@ -200,5 +202,28 @@ def test_a_start_that_made_no_process_is_not_told_as_a_stop() -> None:
     stopped = Status(State.STOPPED)
     assert Toaster().moved(starting, stopped) is None
     assert Toaster().moved(replace(starting, pid=7), stopped) == Toast(
-        "Ollama Stopped", "Nothing of it is left running.", is_news=True
+        "Ollama Stopped", "Nothing of it is left running.", Kind.NEWS, Topic.OLLAMA, LOG
     )
+
+
+@pytest.mark.parametrize(
+    ("toast", "kind", "opens"),
+    [
+        (Toaster().moved(STOPPED, RUNNING), Kind.NEWS, LOG),
+        (Toaster().moved(RUNNING, Status(State.BACKOFF, failure=Crashed("x"), restarts=1)), Kind.WARNING, LOG),
+        (Toaster().moved(RUNNING, replace(RUNNING, error="Connection timeout")), Kind.WARNING, LOG),
+        (Toaster().moved(STARTING, Status(State.FAILED, failure=SpawnFailed("x"))), Kind.FAILURE, LOG),
+        (Toaster().moved(STARTING, Status(State.FAILED, failure=CrashLoop("x"))), Kind.FAILURE, LOG),
+        (Toaster().moved(STOPPING, replace(RUNNING, failure=StopFailed("x"))), Kind.FAILURE, LOG),
+        (Toaster().refused(SpawnFailed("x"), Act.START), Kind.FAILURE, LOG),
+        (Toaster().refused(AlreadyRunning("x"), Act.START), Kind.WARNING, None),
+        (Toaster().refused(PathInvalid("x"), Act.START), Kind.WARNING, None),
+        (Toaster().desktop_refused(), Kind.WARNING, None),
+    ],
+)
+def test_only_a_failure_that_needs_a_person_is_one_and_what_has_a_log_opens_it(
+    toast: Toast | None, kind: Kind, opens: Command | None
+) -> None:
+    assert toast is not None
+    assert (toast.kind, toast.opens) == (kind, opens)
+    assert toast.button == (OPEN_LOG if opens and kind is not Kind.NEWS else None)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+import Xlib.display
 
+import icons
+from core.platform import desktop
 from tests.beds.desktop import Tray, host, session_bus
 from tests.beds.dunst import Dunst, dunst, installed
 from tests.beds.ollama import ollama
-from tests.beds.panel import windows
+from tests.beds.panel import focus, press_key, windows
 from tests.beds.require import require
 from tests.beds.screen import screen
 from tests.beds.wire import call
@@ -28,7 +33,10 @@ WINDOW = "Aura Ollama"
 class Shown:
     """The program with its icon, and the screen that it is on."""
 
-    def __init__(self, program: Program, tray: Tray, display: str, bus: str) -> None:
+    def __init__(self, rig: Rig, program: Program, tray: Tray, display: str, bus: str) -> None:
+        self.rig = rig
+        self.opened = rig.root / "opened"
+        """What was opened in the user's own program, a path a line."""
         self.program = program
         self.tray = tray
         self.display = display
@@ -39,14 +47,20 @@ class Shown:
 async def shown(tmp_path: Path) -> AsyncIterator[Shown]:
     """The program where nobody shows toasts yet."""
     rig = Rig(tmp_path, require(ollama).executable)
+    opener = tmp_path / "opener" / "xdg-open"
+    opener.parent.mkdir()
+    opener.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path / "opened"}\n')
+    opener.chmod(0o755)
+    path = f"{opener.parent}{os.pathsep}{os.environ['PATH']}"
     with session_bus() as bus, screen() as display:
         async with host(bus, has_toasts=False) as desk:
-            program = Program(rig, {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1"})
+            env = {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": bus, "NO_AT_BRIDGE": "1", "PATH": path}
+            program = Program(rig, env)
             try:
                 tray = await desk.tray()
                 await until_look(tray, "down")
                 await until_entry(tray, "Quit")
-                yield Shown(program, tray, display, bus)
+                yield Shown(rig, program, tray, display, bus)
             finally:
                 await program.end()
 
@@ -64,6 +78,50 @@ async def test_a_real_daemon_shows_what_was_asked_for(shown: Shown) -> None:
         await shown.tray.click("About Aura Ollama")
         assert "Data in" in (await dunst.toast("Aura Ollama")).text
         assert WINDOW not in windows(shown.display)
+
+
+async def test_a_failure_is_critical_has_our_icon_and_a_button_and_a_click_opens_its_log(shown: Shown) -> None:
+    async with daemon(shown) as dunst:
+        await shown.tray.click("Start")
+        started = await dunst.request("Ollama Started")
+        assert (started.urgency, started.actions) == (desktop.Urgency.LOW, ("default", "Open"))
+        psutil.Process(shown.rig.record.pid).kill()
+        failed = await dunst.request("Ollama Crashed")
+        assert failed.urgency == desktop.Urgency.CRITICAL
+        assert failed.actions == ("default", "Open", "open", "Open log")
+        assert failed.icon == icons.path("failed", 64).as_uri()
+        # One stands on the screen, however many there were.
+        assert failed.replaces != 0
+        assert await dunst.count() == 1
+        await dunst.click()
+        await wait_for(shown.opened.exists)
+        (log,) = shown.opened.read_text().splitlines()
+        assert Path(log).parent == shown.rig.paths.logs
+        assert "SIGKILL" in Path(log).read_text()
+
+
+async def test_a_daemon_without_buttons_is_sent_none(shown: Shown) -> None:
+    async with host(shown.bus, has_tray=False) as desk:
+        await shown.tray.click("Start")
+        await desk.toast("Ollama Started")
+        assert desk.actions == [[]]
+
+
+async def test_what_no_daemon_shows_a_window_does_with_the_same_button(shown: Shown) -> None:
+    await shown.tray.click("Start")
+    await until_look(shown.tray, "up")
+    psutil.Process(shown.rig.record.pid).kill()
+    await wait_for(lambda: WINDOW in windows(shown.display))
+    connection = Xlib.display.Display(shown.display)
+    try:
+        # From Close, which has the keyboard, one back to Open log.
+        focus(connection, WINDOW)
+        press_key(connection, "Left")
+        press_key(connection, "Return")
+    finally:
+        connection.close()
+    await wait_for(shown.opened.exists)
+    await wait_for(lambda: WINDOW not in windows(shown.display))
 
 
 async def test_a_daemon_that_hangs_holds_up_nothing_and_gets_the_newest_only(shown: Shown) -> None:

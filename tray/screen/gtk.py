@@ -20,7 +20,7 @@ from tray.menu import Command, View
 from tray.screen import gtk_display
 from tray.screen.gtk_menu import LiveMenu
 from tray.screen.gtk_window import TextWindow
-from tray.toasts import Toast
+from tray.toasts import Kind, Toast
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class GtkBackend:
         """`on_close` is called with True, and may block for some seconds, when the screen is gone."""
         self._menu = LiveMenu(view.items, on_command)
         self.icon: Any = make_icon(_image(view), view.tooltip, self._menu)
-        self._window = TextWindow()
+        self._window = TextWindow(on_command)
         self._on_close = on_close
         self._screen = gtk_display.watch(self._end_with_screen)
 
@@ -75,8 +75,8 @@ class GtkBackend:
 
     def tell(self, toast: Toast) -> None:
         """Show in a window what no notification service shows. Mere news get none: the icon tells them as well."""
-        if not toast.is_news:
-            self._window.show(toast.title, toast.text)
+        if toast.kind is not Kind.NEWS:
+            self._window.show(toast)
 
     def stop(self) -> None:
         """Make the icon's `run` return. From any thread, also while a menu is open."""

@@ -54,7 +54,8 @@ class RebuiltBackend:
     def tell(self, toast: Toast) -> None:
         """Show the icon's own balloon, on Windows."""
         if self._name == "_win32":
-            self.icon.notify(toast.text, toast.title)
+            opens = toast.opens
+            self.icon.tell(toast, partial(self._on_command, opens) if opens else None)
 
     def stop(self) -> None:
         """Make the icon's `run` return. From any thread."""

@@ -16,6 +16,8 @@ from typing import Any
 from pystray._util import win32
 from pystray._win32 import Icon
 
+from tray.toasts import Kind, Toast
+
 log = logging.getLogger(__name__)
 
 _WM_NULL = 0x0000
@@ -25,10 +27,19 @@ _WM_ENDSESSION = 0x0016
 _WM_TIMER = 0x0113
 _WM_DPICHANGED = 0x02E0
 _WM_CALLS = 0x8001
+_NIN_BALLOONUSERCLICK = 0x0405
 _SM_CXSMICON = 49
 _RETRY_TIMER = 1
 _RETRY_MILLISECONDS = 1000
 _PER_MONITOR_AWARE_V2 = ctypes.c_void_p(-4)
+_NIIF_INFO, _NIIF_WARNING, _NIIF_ERROR, _NIIF_NOSOUND, _NIIF_RESPECT_QUIET_TIME = 0x01, 0x02, 0x03, 0x10, 0x80
+# https://learn.microsoft.com/windows/win32/api/shellapi/ns-shellapi-notifyicondataw
+_BALLOONS = {
+    Kind.NEWS: _NIIF_INFO | _NIIF_NOSOUND | _NIIF_RESPECT_QUIET_TIME,
+    Kind.ANSWER: _NIIF_INFO | _NIIF_NOSOUND,
+    Kind.WARNING: _NIIF_WARNING | _NIIF_RESPECT_QUIET_TIME,
+    Kind.FAILURE: _NIIF_ERROR,
+}
 
 
 class WindowsIcon(Icon):  # type: ignore[misc]  # pystray has no types
@@ -48,6 +59,7 @@ class WindowsIcon(Icon):  # type: ignore[misc]  # pystray has no types
         self._is_late = False
         self._open_menus = 0
         self._icon_handle: int | None = None
+        self._on_balloon_click: Callable[[], None] | None = None
         self._message_handlers |= {
             _WM_CALLS: self._run_calls,
             _WM_CLOSE: self._close,
@@ -66,6 +78,14 @@ class WindowsIcon(Icon):  # type: ignore[misc]  # pystray has no types
         # Where there is no window yet, or no longer, nothing comes of this; the calls run with the first message.
         win32.PostMessage(self._hwnd, _WM_CALLS, 0, 0)
 
+    def tell(self, toast: Toast, on_click: Callable[[], None] | None) -> None:
+        """Show a balloon in the place of the last; `on_click` is called on this thread when the person clicks it."""
+        # A balloon that still stands would be waited for. An empty one takes it away.
+        self._message(win32.NIM_MODIFY, win32.NIF_INFO, szInfo="")
+        self._on_balloon_click = on_click
+        flags = _BALLOONS[toast.kind]
+        self._message(win32.NIM_MODIFY, win32.NIF_INFO, szInfo=toast.text, szInfoTitle=toast.title, dwInfoFlags=flags)
+
     def _run_calls(self, wparam: int = 0, lparam: int = 0) -> None:
         while self._open_menus == 0:
             try:
@@ -75,6 +95,10 @@ class WindowsIcon(Icon):  # type: ignore[misc]  # pystray has no types
             action()
 
     def _on_notify(self, wparam: int, lparam: int) -> None:
+        if lparam == _NIN_BALLOONUSERCLICK:
+            if self._on_balloon_click:
+                self._on_balloon_click()
+            return
         # An open menu runs a message loop of its own, in which more of these arrive.
         self._open_menus += 1
         try:

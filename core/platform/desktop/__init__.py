@@ -18,8 +18,11 @@ the time it names: call it in a thread, never on the UI's nor on the loop's.
   as long as the dialog is open. Raises FileNotFoundError, with a sentence, where no dialog can be shown, and OSError.
 - `close_dialogs()`: end what `choose_file` has open, as if the person had cancelled; on Windows a dialog ends with the
   program, and this does nothing. From any thread; does not block.
-- `notify(title, text, icon)`: show a toast, 2 s at most; False if nobody shows it. `icon` (Linux) is a theme's name for
-  one or an absolute path.
+- `notify(title, text, icon)`: show a toast and forget it, 2 s at most; False if nobody shows it. `icon` (Linux) is a
+  theme's name for one or an absolute path.
+- `Notifications`: shows each `Note` in the place of the last with its topic, and calls back when a person clicks it.
+  `show(note)`, from one thread at a time: 2 s at most; False if nobody shows it, as always on Windows, whose tray icons
+  have balloons of their own. `close()` lets go of what it holds. On macOS no click comes back.
 - `alert(title, text)`: show a box, on Windows, and return once the person has closed it, however long that takes; False
   where there is none. For programs that have no stderr, which exist there only.
 - `has_screen()`: whether this session has a display at all. Does not block.
@@ -30,8 +33,11 @@ from __future__ import annotations
 
 import sys
 
+from core.platform.desktop.note import Note, Urgency
+
 if sys.platform == "win32":
     from core.platform.desktop.windows import (
+        Notifications,
         alert,
         choose_file,
         close_dialogs,
@@ -48,6 +54,7 @@ if sys.platform == "win32":
     )
 elif sys.platform == "darwin":
     from core.platform.desktop.darwin import (
+        Notifications,
         alert,
         choose_file,
         close_dialogs,
@@ -78,8 +85,12 @@ else:
         starts_at_login,
         stop_at_login,
     )
+    from core.platform.desktop.notifications import Notifications
 
 __all__ = [
+    "Note",
+    "Notifications",
+    "Urgency",
     "alert",
     "choose_file",
     "close_dialogs",

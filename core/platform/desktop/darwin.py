@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from core.platform import desktop_dialog, desktop_file, desktop_text
+from core.platform.desktop.note import Note
 
 assert sys.platform == "darwin"
 
@@ -96,6 +97,14 @@ def close_dialogs() -> None:
 
 def notify(title: str, text: str, icon: str = "") -> bool:
     return _run(["/usr/bin/osascript", "-", title, text], _NOTIFY) is not None
+
+
+class Notifications:
+    def show(self, note: Note) -> bool:
+        return notify(note.title, note.text, note.icon)
+
+    def close(self) -> None:
+        return
 
 
 def alert(title: str, text: str) -> bool:

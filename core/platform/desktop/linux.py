@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from core.platform import desktop_dialog, desktop_file, desktop_text
-from core.platform.desktop import bus
+from core.platform.desktop import bus, notifications
 
 assert sys.platform == "linux"
 
@@ -144,7 +144,7 @@ def close_dialogs() -> None:
 
 
 def notify(title: str, text: str, icon: str = "") -> bool:
-    return bus.notify(title, text, icon)
+    return notifications.notify(title, text, icon)
 
 
 def alert(title: str, text: str) -> bool:

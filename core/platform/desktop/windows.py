@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from ctypes import wintypes
 
 from core.platform import desktop_text
+from core.platform.desktop.note import Note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -263,6 +264,14 @@ def _com() -> Iterator[None]:
 def notify(title: str, text: str, icon: str = "") -> bool:
     # On Windows the tray icon itself shows toasts.
     return False
+
+
+class Notifications:
+    def show(self, note: Note) -> bool:
+        return notify(note.title, note.text, note.icon)
+
+    def close(self) -> None:
+        return
 
 
 def alert(title: str, text: str) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import configparser
 import os
 import plistlib
+import queue
 import re
 import shlex
 import shutil
@@ -508,6 +509,29 @@ class Desk:
     has_host: bool = True
     is_mute: bool = False
     toasts: list[list[Any]] = field(default_factory=list)
+    client: str = ""
+    bus: MessageBus | None = None
+
+    async def signal(self, member: str, signature: str, *body: object, to: str | None = None) -> None:
+        """Send a signal of a notification daemon's, to all who listen or to one."""
+        assert self.bus
+        await self.bus.send(
+            Message(
+                destination=to,
+                path="/org/freedesktop/Notifications",
+                interface=NOTIFICATIONS,
+                member=member,
+                message_type=MessageType.SIGNAL,
+                signature=signature,
+                body=list(body),
+            )
+        )
+
+    async def ping(self, peer: str) -> bool:
+        """Whether that program answers, and so has read all that was sent to it from here before."""
+        assert self.bus
+        answer = await self.bus.call(Message(peer, "/", "org.freedesktop.DBus.Peer", "Ping"))
+        return answer.message_type is MessageType.METHOD_RETURN
 
     def answer(self, message: Message) -> Message | bool | None:
         if message.message_type is not MessageType.METHOD_CALL:
@@ -520,6 +544,7 @@ class Desk:
             case (str(interface), "Notify") if interface == NOTIFICATIONS:
                 assert message.signature == "susssasa{sv}i"
                 self.toasts.append(message.body)
+                self.client = message.sender or ""
                 return Message.new_method_return(message, "u", [message.body[1] or 40 + len(self.toasts)])
             case ("org.freedesktop.DBus.Properties", "Get"):
                 assert message.path == "/StatusNotifierWatcher"
@@ -532,6 +557,7 @@ class Desk:
 async def served(address: str, desk: Desk, *names: str) -> AsyncIterator[Desk]:
     bus = await MessageBus(bus_address=address).connect()
     try:
+        desk.bus = bus
         bus.add_message_handler(desk.answer)
         for name in names:
             await bus.request_name(name)
@@ -554,7 +580,8 @@ async def test_a_toast_arrives_with_all_its_parts(bus: str, tmp_path: Path) -> N
             desktop.notify, "Title & <co>", "Text: <nil> & \0\udce9", str(tmp_path / "a b.png")
         )
     icon = f"file://{tmp_path}/a%20b.png"
-    assert desk.toasts == [["Aura Ollama", 0, icon, "Title & <co>", "Text: <nil> & ?", [], {}, -1]]
+    hints = {"urgency": Variant("y", 1)}
+    assert desk.toasts == [["Aura Ollama", 0, icon, "Title & <co>", "Text: <nil> & ?", [], hints, -1]]
 
 
 async def test_a_plain_text_stays_plain_where_markup_is_read(bus: str) -> None:
@@ -564,11 +591,90 @@ async def test_a_plain_text_stays_plain_where_markup_is_read(bus: str) -> None:
     assert toast[2:5] == ["aura-ollama", "A <b>", '&lt;b&gt;"x"&lt;/b&gt; &amp; y']
 
 
-async def test_a_toast_takes_the_place_of_the_last_with_its_title(bus: str) -> None:
+@pytest.fixture
+def notifications(bus: str) -> Iterator[desktop.Notifications]:
+    """On that bus, closed at the end."""
+    made = desktop.Notifications()
+    yield made
+    made.close()
+
+
+async def shown(notifications: desktop.Notifications, note: desktop.Note) -> bool:
+    return await asyncio.to_thread(notifications.show, note)
+
+
+async def test_a_note_takes_the_place_of_the_last_with_its_topic(
+    bus: str, notifications: desktop.Notifications
+) -> None:
     async with served(bus, Desk(), NOTIFICATIONS) as desk:
-        for title in ("Started once", "Stopped once", "Started once"):
-            assert await asyncio.to_thread(desktop.notify, title, "")
-    assert [toast[1] for toast in desk.toasts] == [0, 0, 41]
+        for topic in ("ollama", "answer", "ollama", "ollama"):
+            assert await shown(notifications, desktop.Note("Title", "", topic))
+        assert [toast[1] for toast in desk.toasts] == [0, 0, 41, 41]
+        # Once a person has closed it there is none to take the place of.
+        await desk.signal("NotificationClosed", "uu", 41, 2)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while desk.toasts[-1][1] != 0:
+                assert await shown(notifications, desktop.Note("Title", "", "ollama"))
+
+
+async def test_another_daemon_is_not_asked_to_replace_what_the_last_one_has_shown(
+    bus: str, notifications: desktop.Notifications
+) -> None:
+    for _ in range(2):
+        async with served(bus, Desk(), NOTIFICATIONS) as desk:
+            assert await shown(notifications, desktop.Note("Title", ""))
+            assert [toast[1] for toast in desk.toasts] == [0]
+        assert not await shown(notifications, desktop.Note("Title", ""))
+
+
+@pytest.mark.parametrize("urgency", desktop.Urgency)
+async def test_a_note_has_its_urgency_and_a_button_only_where_buttons_are_shown(
+    bus: str, notifications: desktop.Notifications, urgency: desktop.Urgency
+) -> None:
+    def note(button: str | None, *, opens: bool = True) -> desktop.Note:
+        return desktop.Note("T", "x", urgency=urgency, button=button, on_open=(lambda: None) if opens else None)
+
+    async with served(bus, Desk(["body", "actions"]), NOTIFICATIONS) as desk:
+        for each in (note("Open log"), note(None), note(None, opens=False)):
+            assert await shown(notifications, each)
+    assert [toast[5] for toast in desk.toasts] == [["default", "Open", "open", "Open log"], ["default", "Open"], []]
+    assert {toast[6]["urgency"].value for toast in desk.toasts} == {int(urgency)}
+    async with served(bus, Desk(["body"]), NOTIFICATIONS) as desk:
+        assert await shown(notifications, note("Open log"))
+    assert [toast[5] for toast in desk.toasts] == [[]]
+
+
+@pytest.mark.parametrize("key", ["default", "open"])
+async def test_a_click_opens_what_the_newest_note_of_that_number_speaks_of(
+    bus: str, notifications: desktop.Notifications, key: str
+) -> None:
+    clicks: queue.SimpleQueue[str] = queue.SimpleQueue()
+    async with served(bus, Desk(["actions"]), NOTIFICATIONS) as desk:
+        for name in ("first", "second"):
+            note = desktop.Note("T", "x", on_open=partial(clicks.put, name), button="Open log")
+            assert await shown(notifications, note)
+        await desk.signal("ActionInvoked", "us", 41, "other")
+        await desk.signal("ActionInvoked", "us", 7, key)
+        await desk.signal("ActionInvoked", "us", 41, key)
+        assert await asyncio.to_thread(clicks.get, timeout=DEADLINE_SECONDS) == "second"
+        await desk.signal("NotificationClosed", "uu", 41, 2)
+        await desk.signal("ActionInvoked", "us", 41, key)
+        assert await shown(notifications, desktop.Note("T", "x", on_open=partial(clicks.put, "third")))
+        number = desk.toasts[-1][1] or 40 + len(desk.toasts)
+        await desk.signal("ActionInvoked", "us", number, key)
+        assert await asyncio.to_thread(clicks.get, timeout=DEADLINE_SECONDS) == "third"
+
+
+async def test_a_click_that_another_program_makes_up_is_none(bus: str, notifications: desktop.Notifications) -> None:
+    clicks: queue.SimpleQueue[str] = queue.SimpleQueue()
+    async with served(bus, Desk(["actions"]), NOTIFICATIONS) as desk, served(bus, Desk()) as stranger:
+        assert await shown(notifications, desktop.Note("T", "x", on_open=partial(clicks.put, "real")))
+        await stranger.signal("ActionInvoked", "us", 41, "default", to=desk.client)
+        # On the bus what was sent first may come last, unless both came from one: this one tells that it was heard.
+        assert await stranger.ping(desk.client)
+        assert clicks.empty()
+        await desk.signal("ActionInvoked", "us", 41, "default")
+        assert await asyncio.to_thread(clicks.get, timeout=DEADLINE_SECONDS) == "real"
 
 
 @pytest.mark.filterwarnings("error")
