@@ -28,6 +28,8 @@ _COPY, _ABOUT = _UP.find("copy ollama").label, _UP.find("about").label
 QUESTIONS = (
     "Start `aura-ollamaw` from a shortcut. Does no console window appear, not even for a moment?",
     f"Choose “{_START}” in the icon's menu. Does a toast of Windows say so, and no console window appear for Ollama?",
+    "Click that toast. Does Ollama's log open?",
+    "End ollama.exe in the Task Manager. Does a toast with a sign of error or warning take the last one's place?",
     f"Open the menu. Does it offer “{_STOP}” and “{_RESTART}”, and can you say of each entry what it does?",
     f"Choose “{_LOAD}” for a model, then open the menu again. Does the model bear a dot?",
     f"Choose “{_COPY}” and paste it somewhere. Is it the address where Ollama answers?",
@@ -38,7 +40,8 @@ QUESTIONS = (
     "End explorer.exe in the Task Manager and start it again. Is the icon back, and does its menu open?",
     "With Ollama up, end the icon's process in the Task Manager. Does `ollama ps` still answer?",
     f"Start aura-ollama again. Is the icon green at once, and does “{_STOP}” end every ollama.exe?",
-    f"Choose “{_LOGIN}”, sign out and in again. Did signing out go on at once, and is the icon there?",
+    f"Start it with --data-dir and --port, choose “{_LOGIN}”, sign out and in again. Did signing out go on at once, "
+    f"and is the icon there, with that folder and port in “{_ABOUT}”?",
     "As another user of this machine, run `curl -X POST http://127.0.0.1:5006/api/ollama/stop`. Is it refused?",
     "As that user, try to open the folder AuraData\\run. Is it refused?",
 )

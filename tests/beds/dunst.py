@@ -72,7 +72,7 @@ class Dunst:
 
     async def click(self) -> None:
         """Choose the default action of the notification on top, as `dunstctl action` does."""
-        await self.call("NotificationAction", "i", 0)
+        await self.call("NotificationAction", "u", 0)
 
     async def shown(self) -> list[Toast]:
         """All that was shown so far, the newest first; what stands on the screen is closed."""

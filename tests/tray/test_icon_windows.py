@@ -19,8 +19,9 @@ import pytest
 from pystray._util import win32
 
 from core.supervision.state import State, Status
-from tray.menu import Facts, Item, Look, View, view
+from tray.menu import Act, Command, Facts, Item, Look, View, view
 from tray.screen import icon
+from tray.toasts import Kind, Toast
 
 assert sys.platform == "win32"
 
@@ -30,6 +31,7 @@ DEADLINE_SECONDS = 15.0
 WM_CLOSE, WM_QUERYENDSESSION, WM_ENDSESSION, WM_COPYDATA, WM_CALLS = 0x0010, 0x0011, 0x0016, 0x004A, 0x8001
 MF_GRAYED, MF_CHECKED, MF_SEPARATOR, MF_BYPOSITION = 0x0003, 0x0008, 0x0800, 0x0400
 GDI_OBJECTS, USER_OBJECTS = 0, 1
+NIN_BALLOONUSERCLICK = 0x0405
 WS_EX_TOPMOST = 0x0008
 PER_MONITOR_AWARE = "2"
 
@@ -144,6 +146,17 @@ def labels(menu: int) -> list[tuple[str, bool, bool]]:
         flags = state & 0xFF if is_submenu else state
         found.append((text.value, bool(flags & MF_GRAYED), bool(flags & MF_CHECKED)))
     return found
+
+
+def test_a_click_on_a_balloon_opens_what_the_newest_one_speaks_of(shown: Shown) -> None:
+    log, data = Command(Act.OPEN_NEWEST_LOG), Command(Act.OPEN_LOGS)
+    window, _ = shown.windows
+    for kind, opens in zip(Kind, (log, None, data, None), strict=True):
+        shown.tray.tell(Toast("Title", "Text", kind, opens=opens))
+        # The balloon is on its way to the icon's thread before this is.
+        shown.on_ui(lambda: None)
+        user32.SendMessageW(window, win32.WM_NOTIFY, 0, NIN_BALLOONUSERCLICK)
+    assert shown.commands == [log, data]
 
 
 def test_it_goes_with_its_end(shown: Shown) -> None:

@@ -97,7 +97,7 @@ async def test_a_failure_is_critical_has_our_icon_and_a_button_and_a_click_opens
         await wait_for(shown.opened.exists)
         (log,) = shown.opened.read_text().splitlines()
         assert Path(log).parent == shown.rig.paths.logs
-        assert "SIGKILL" in Path(log).read_text()
+        assert "exit code -9" in Path(log).read_text()
 
 
 async def test_a_daemon_without_buttons_is_sent_none(shown: Shown) -> None:
