@@ -240,7 +240,7 @@ class App:
         ollama = f"{headline(status)} (pid {status.pid})" if status.pid else headline(status)
         sidecar, data = f"Sidecar at {self._facts.api_url}", f"Data in {isolated(str(self._paths.data))}"
         lines = (f"Version {__version__}", ollama, sidecar, data)
-        return Toast("Aura Ollama", "\n".join(lines), has_lines=True)
+        return Toast("Aura Ollama", "\n".join(lines), opens=Command(Act.OPEN_DATA), has_lines=True)
 
     async def _show_status(self, _: str | None) -> Toast:
         try:

@@ -11,7 +11,7 @@ from core.settings import edit
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.threads.single_flight import within
-from tray.menu import isolated
+from tray.menu import Act, Command, isolated
 from tray.toasts import Kind, Toast
 
 _READ_SECONDS = 2.0
@@ -69,7 +69,7 @@ class Preferences:
         await within(_WRITE_SECONDS, "settings", partial(edit.write_settings, self._paths, changes))
         await self._reader.fresh()
         told = f"{isolated(model)} is set. If Aura is open, it takes it over at its next start."
-        return Toast("Aura's Model", told, kind=Kind.NEWS)
+        return Toast("Aura's Model", told, Kind.NEWS, opens=Command(Act.OPEN_AURA_SETTINGS))
 
     def _use_executable(self, path: str) -> None:
         executable.validate(path)

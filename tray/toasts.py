@@ -15,6 +15,8 @@ from core.errors import (
     Crashed,
     CrashLoop,
     NotAnswering,
+    PathInvalid,
+    RemoteOllama,
     ShuttingDown,
     SpawnFailed,
     StopFailed,
@@ -29,6 +31,7 @@ TITLE_UNITS = 63
 TEXT_UNITS = 255
 """UTF-16 units that fit in `szInfoTitle` and `szInfo` of Windows' NOTIFYICONDATAW; ctypes refuses longer ones."""
 OPEN_LOG = "Open log"
+_OPEN_SETTINGS = "Open settings"
 
 _LOG = Command(Act.OPEN_NEWEST_LOG)
 _FAILURE_TITLES = {"crashed": "Ollama Crashed", "crash_loop": "Ollama Keeps Crashing"}
@@ -194,5 +197,7 @@ def _failure(error: CoreError, title: str, kind: Kind) -> Toast:
     text = (in_sentences(reason, way_out) if reason else way_out) or "There is nothing to stop."
     if isinstance(error, SpawnFailed | Crashed | StopFailed | NotAnswering):
         return Toast(title, text, kind, Topic.OLLAMA, _LOG, OPEN_LOG)
+    if isinstance(error, PathInvalid | RemoteOllama):
+        return Toast(title, text, kind, Topic.OLLAMA, Command(Act.OPEN_AURA_SETTINGS), _OPEN_SETTINGS)
     # There was no Ollama of ours that could have written a log.
     return Toast(title, text, kind, Topic.OLLAMA)

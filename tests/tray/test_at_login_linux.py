@@ -24,7 +24,7 @@ from tray.program.at_login import options_again
 pytestmark = pytest.mark.timeout(40)  # a screen and two programs with GTK start one after the other
 
 ODD = "a b \"c\" 'd' `e` $HOME $(f) \\g %f 100% %% ; & # = é 𝄞"
-LOGIN = "Start at login"
+LOGIN = "Start this program at login"
 
 
 @pytest.fixture

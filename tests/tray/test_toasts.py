@@ -217,13 +217,14 @@ def test_a_start_that_made_no_process_is_not_told_as_a_stop() -> None:
         (Toaster().moved(STOPPING, replace(RUNNING, failure=StopFailed("x"))), Kind.FAILURE, LOG),
         (Toaster().refused(SpawnFailed("x"), Act.START), Kind.FAILURE, LOG),
         (Toaster().refused(AlreadyRunning("x"), Act.START), Kind.WARNING, None),
-        (Toaster().refused(PathInvalid("x"), Act.START), Kind.WARNING, None),
+        (Toaster().refused(PathInvalid("x"), Act.START), Kind.WARNING, Command(Act.OPEN_AURA_SETTINGS)),
         (Toaster().desktop_refused(), Kind.WARNING, None),
     ],
 )
-def test_only_a_failure_that_needs_a_person_is_one_and_what_has_a_log_opens_it(
+def test_only_a_failure_that_needs_a_person_is_one_and_each_opens_what_it_speaks_of(
     toast: Toast | None, kind: Kind, opens: Command | None
 ) -> None:
     assert toast is not None
     assert (toast.kind, toast.opens) == (kind, opens)
-    assert toast.button == (OPEN_LOG if opens and kind is not Kind.NEWS else None)
+    label = OPEN_LOG if opens == LOG else "Open settings"
+    assert toast.button == (label if opens and kind is not Kind.NEWS else None)

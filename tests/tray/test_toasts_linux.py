@@ -82,7 +82,7 @@ async def test_a_real_daemon_shows_what_was_asked_for(shown: Shown) -> None:
 
 async def test_a_failure_is_critical_has_our_icon_and_a_button_and_a_click_opens_its_log(shown: Shown) -> None:
     async with daemon(shown) as dunst:
-        await shown.tray.click("Start")
+        await shown.tray.click("Start Ollama")
         started = await dunst.request("Ollama Started")
         assert (started.urgency, started.actions) == (desktop.Urgency.LOW, ("default", "Open"))
         psutil.Process(shown.rig.record.pid).kill()
@@ -102,13 +102,13 @@ async def test_a_failure_is_critical_has_our_icon_and_a_button_and_a_click_opens
 
 async def test_a_daemon_without_buttons_is_sent_none(shown: Shown) -> None:
     async with host(shown.bus, has_tray=False) as desk:
-        await shown.tray.click("Start")
+        await shown.tray.click("Start Ollama")
         await desk.toast("Ollama Started")
         assert desk.actions == [[]]
 
 
 async def test_what_no_daemon_shows_a_window_does_with_the_same_button(shown: Shown) -> None:
-    await shown.tray.click("Start")
+    await shown.tray.click("Start Ollama")
     await until_look(shown.tray, "up")
     psutil.Process(shown.rig.record.pid).kill()
     await wait_for(lambda: WINDOW in windows(shown.display))

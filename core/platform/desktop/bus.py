@@ -70,7 +70,7 @@ async def _connected(found: str, ask: Callable[[MessageBus], Awaitable[_Answer]]
 
 
 def address() -> str | None:
-    """The address of the session bus: $DBUS_SESSION_BUS_ADDRESS, else the place at which systemd starts it, else None."""
+    """The session bus: $DBUS_SESSION_BUS_ADDRESS, else the place at which systemd starts it, if it is there."""
     told = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
     if told:
         return told

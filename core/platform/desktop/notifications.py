@@ -102,7 +102,7 @@ class Notifications:
                     await self._connect(address)
                 assert self._bus is not None
                 capabilities = await _capabilities(self._bus)
-                self._meet(capabilities.sender or "")
+                self._set_daemon(capabilities.sender or "")
                 number = await _notify(self._bus, capabilities, note, replaced=self._newest.get(note.topic, 0))
         except (OSError, EOFError, DBusFastError) as error:
             log.debug("notification: %s: %s", type(error).__name__, error)
@@ -114,8 +114,8 @@ class Notifications:
             self._on_open[number] = note.on_open
         return True
 
-    def _meet(self, daemon: str) -> None:
-        """Forget what another daemon, that was there before, has shown: its numbers may be other programs' here."""
+    def _set_daemon(self, daemon: str) -> None:
+        """Note which daemon answers, and forget the ids of the one before: here they may be other programs'."""
         if daemon != self._daemon:
             self._daemon = daemon
             self._newest.clear()
@@ -124,7 +124,7 @@ class Notifications:
     async def _connect(self, address: str) -> None:
         await self._disconnect()
         self._bus = await MessageBus(bus_address=address).connect()
-        self._bus.add_message_handler(self._hear)
+        self._bus.add_message_handler(self._on_message)
         await session.call(
             self._bus,
             "org.freedesktop.DBus",
@@ -141,7 +141,7 @@ class Notifications:
             bus.disconnect()
             await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
-    def _hear(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         # Anybody may send a signal to us alone, whatever we asked the bus for.
         if message.message_type is not MessageType.SIGNAL or message.sender != self._daemon:
             return
@@ -177,7 +177,7 @@ async def _notify(bus: MessageBus, capabilities: Message, note: Note, *, replace
 
 
 def _sendable(text: str) -> str:
-    """The text as the bus takes it: a path in it may hold bytes that are no UTF-8, and a NUL ends the connection."""
+    """The text in valid UTF-8 and without NUL, either of which would make the bus end the connection."""
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
