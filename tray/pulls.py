@@ -10,7 +10,7 @@ from core.ollama.model_name import ModelName
 from core.settings.paths import DEFAULT_INSTANCE
 from core.sidecar import Sidecar
 from tray.menu import isolated
-from tray.toasts import Toast
+from tray.toasts import Kind, Toast
 
 
 class Pulls:
@@ -42,7 +42,9 @@ class Pulls:
     async def pull(self, name: str) -> Toast:
         """Have a model pulled; returns once the pull is on its way. Raises CoreError."""
         await self._jobs.pull(ModelName.parse(name), DEFAULT_INSTANCE)
-        return Toast("Pulling a Model", f"{isolated(name)} is on its way; the menu shows how far it is.", is_news=True)
+        return Toast(
+            "Pulling a Model", f"{isolated(name)} is on its way; the menu shows how far it is.", kind=Kind.NEWS
+        )
 
     async def cancel(self, id: str) -> None:
         """End a pull. What has come is kept for a later one. Raises CoreError."""
@@ -52,7 +54,7 @@ class Pulls:
 def _toast(job: Job) -> Toast | None:
     match job.state:
         case JobState.DONE:
-            return Toast("Model Pulled", f"{isolated(job.model)} is ready.", is_news=True)
+            return Toast("Model Pulled", f"{isolated(job.model)} is ready.", kind=Kind.NEWS)
         case JobState.FAILED:
             return Toast("Failed to Pull a Model", f"{isolated(job.model)}: {job.error or 'it failed.'}")
         case JobState.CANCELLED | JobState.QUEUED | JobState.RUNNING:
