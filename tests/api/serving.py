@@ -13,6 +13,7 @@ from api.hooks import HEADLESS, Hooks
 from api.server import sidecar
 from core.sidecar import Sidecar
 from core.supervision.supervisor import Supervisor
+from tests import tied
 from tests.rig import Rig
 
 
@@ -41,7 +42,7 @@ async def serving(rig: Rig, hooks: Hooks = HEADLESS, port: int = 0) -> AsyncIter
     async with (
         rig.running() as core,
         sidecar(core, port, hooks) as url,
-        aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=8)) as http,
+        aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=tied.seconds(8))) as http,
     ):
         yield Served(url, core, http)
 

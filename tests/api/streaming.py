@@ -11,11 +11,12 @@ import aiohttp
 import psutil
 
 from api.http.streams import MOST_STREAMS
+from tests import tied
 from tests.api.serving import Served
 from tests.beds.sse import ServerEvent, server_events
 from tests.beds.wire import call
 
-DEADLINE = 8.0
+DEADLINE = tied.seconds(8.0)
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from core import token
 from core.settings.paths import Paths
 from core.sidecar import Sidecar
 from core.supervision.state import State
-from tests import fake_ollama
+from tests import fake_ollama, tied
 from tests.api.serving import Served, serving, speak
 from tests.rig import Rig
 
@@ -174,7 +174,7 @@ async def test_an_origin_from_the_settings_is_let_in_without_a_restart(rig: Rig)
         async with served.http.get("/healthz", headers=origin) as response:
             assert response.status == 403
         rig.configure(executable=rig.root / "bin" / "ollama", allowedOrigins=["https://studio.example", "null"])
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(tied.seconds(2)):
             while await _status_of(served, origin) != 200:
                 await asyncio.sleep(0.01)
         async with served.http.get("/healthz", headers={"Origin": "null"}) as response:
@@ -432,7 +432,7 @@ async def test_an_origin_taken_out_of_the_settings_is_refused_again(rig: Rig) ->
     async with serving(rig) as served:
         assert await _status_of(served, origin) == 200
         rig.configure(executable=rig.root / "bin" / "ollama", allowedOrigins=[])
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(tied.seconds(2)):
             while await _status_of(served, origin) != 403:
                 await asyncio.sleep(0.01)
 

@@ -57,6 +57,7 @@ def test_a_pipe_that_does_not_block_loses_nothing_that_is_read(tmp_path: Path) -
         assert sum(map(is_refusal, said.result().decode().splitlines())) == 800
 
 
+@pytest.mark.timeout(60)  # as many calls as overfill what waits for the disk
 def test_a_log_on_a_disk_that_hangs_holds_neither_serving_nor_ending(tmp_path: Path) -> None:
     log = tmp_path / "AuraData" / "logs" / "sidecar.log"
     disk = require(lambda: HangingDisk(tmp_path, log))

@@ -22,7 +22,7 @@ from tests.beds.server import ollama_environment
 from tests.beds.wire import listens
 
 CHECKOUT = Path(__file__).parents[2]
-READY_DEADLINE = 30.0
+READY_DEADLINE = 60.0
 STOP_DEADLINE = 30.0
 GREETING = re.compile(r"listening on (http://\S+)")
 

@@ -26,7 +26,7 @@ from tests.beds.wire import PORTS
 RUN_DEADLINE = 3000.0
 LAST_WORDS_SECONDS = 5.0
 # Only a thread can end a test that hangs there, and it ends the whole run: this is a last resort.
-TEST_SECONDS = 90
+TEST_SECONDS = 180
 MOST_BEYOND_WINE = 9
 REPORT = "report.xml"
 TIED = re.compile(r"tied to (Linux|POSIX): ")

@@ -49,7 +49,7 @@ def rig(tmp_path: Path) -> Rig:
 def rotate(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """`--rotate-token` as a user types it."""
     command = [sys.executable, "-m", program, "--rotate-token", "--data-dir", str(folder)]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=9, check=False)
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=tied.seconds(9), check=False)
 
 
 def test_a_token_is_compared_in_the_same_time_wherever_it_differs() -> None:
@@ -164,7 +164,7 @@ async def test_wrong_tokens_are_told_to_wait_while_the_right_one_is_served(rig: 
 
 
 async def test_after_a_while_a_wrong_token_is_only_wrong_again(rig: Rig) -> None:
-    async with serving(rig) as served, asyncio.timeout(8):
+    async with serving(rig) as served, asyncio.timeout(tied.seconds(8)):
         wrong = {"Authorization": "Bearer wrong"}
 
         async def answer() -> int:
@@ -267,7 +267,9 @@ def test_a_second_start_brings_the_token_so_that_the_first_one_shows_itself(tmp_
     place = Place(tmp_path)
     with place.sidecar({"requireToken": True}) as sidecar:
         command = [sys.executable, "-m", "tray", "--headless", "--port", "0", "--data-dir", str(tmp_path)]
-        second = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=9, check=False)
+        second = subprocess.run(
+            command, cwd=CHECKOUT, capture_output=True, text=True, timeout=tied.seconds(9), check=False
+        )
         assert second.returncode == 0, second.stderr
         assert f"already running at {sidecar.url}" in second.stderr
 

@@ -15,8 +15,9 @@ from core.owners.exit import Exit
 from core.settings.reader import Settings, SidecarSettings
 from core.supervision.report import SettingsReporter, StatusReporter
 from core.supervision.state import State, Status
+from tests import tied
 
-DEADLINE = 8.0
+DEADLINE = tied.seconds(8.0)
 
 
 def filled(count: int) -> EventHistory:

@@ -16,8 +16,9 @@ from core.logs.follow import Follower, LogReader, Portion
 from core.logs.places import BEGINNING, PORTION_BYTES, Place
 from core.logs.segments import Caps, Segment, SegmentedFile
 from core.logs.tail import tail
+from tests import tied
 
-DEADLINE = 8.0
+DEADLINE = tied.seconds(8.0)
 NOON = 1_730_462_400.0  # 2024-11-01 12:00:00 UTC
 PLENTY = Caps(segment_bytes=4096, segments_per_start=10_000, starts=1000)
 

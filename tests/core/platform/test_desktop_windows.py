@@ -22,7 +22,7 @@ assert sys.platform == "win32"
 RUN = r"Software\Microsoft\Windows\CurrentVersion\Run"
 APPROVED = r"Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run"
 VALUE = "AuraOllama"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 CF_UNICODETEXT = 13
 WM_SETTEXT = 0x000C
 WM_COMMAND = 0x0111

@@ -56,7 +56,7 @@ LISTENER = [
     "print('ready', flush=True)\n"
     "while True: time.sleep(0.05)\n",
 ]
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:

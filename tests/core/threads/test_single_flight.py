@@ -12,8 +12,9 @@ import pytest
 
 from core.threads import single_flight
 from core.threads.single_flight import DaemonExecutor, SingleFlight, within
+from tests import tied
 
-DEADLINE = 5.0
+DEADLINE = tied.seconds(5.0)
 
 
 class Gate:
