@@ -108,6 +108,7 @@ def expected_lines(data: bytes, max_line: int) -> list[bytes]:
 
 
 @given(evil_bytes, st.lists(st.integers(1, 700), min_size=1, max_size=8), st.sampled_from([4, 7, 64, 1000]))
+@pytest.mark.timeout(60)  # hundreds of examples
 @settings(max_examples=400, deadline=None)
 def test_the_lines_depend_on_the_bytes_and_not_on_the_pieces(data: bytes, sizes: list[int], max_line: int) -> None:
     cycled = (sizes[index % len(sizes)] for index in count())
@@ -115,6 +116,7 @@ def test_the_lines_depend_on_the_bytes_and_not_on_the_pieces(data: bytes, sizes:
 
 
 @given(st.binary(max_size=300) | evil_bytes)
+@pytest.mark.timeout(60)  # hundreds of examples
 @settings(max_examples=300, deadline=None)
 def test_a_clean_line_is_harmless_and_cleaning_it_again_changes_nothing(data: bytes) -> None:
     shown = clean(data.replace(b"\n", b"") + b"\n")

@@ -59,6 +59,7 @@ def render(document: tuple[str, list[tuple[str, ...]], str, str], changes: dict[
     return f"{before}{{{','.join(texts) or inside}}}{behind}"
 
 
+@pytest.mark.timeout(60)  # hundreds of examples
 @settings(max_examples=400, deadline=None)
 @given(documents, changed)
 def test_any_document_changes_in_the_given_keys_only(

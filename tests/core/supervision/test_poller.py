@@ -86,6 +86,7 @@ async def test_a_knock_says_nothing(tmp_path: Path) -> None:
         assert len([one for one in heard if one]) <= 8
 
 
+@pytest.mark.timeout(30)  # two waits of some seconds each
 async def test_one_that_begins_to_hang_is_told_within_a_few_seconds_though_nobody_asks(tmp_path: Path) -> None:
     rig = Rig(tmp_path, require(ollama).executable)
     async with rig.supervising() as supervisor:
