@@ -227,9 +227,8 @@ class App:
         self._update(starts_at_login=await self._preferences.starts_at_login())
 
     async def _toggle_launch(self, _: str | None) -> None:
-        wanted = not self._facts.starts_on_launch
-        await self._preferences.set_launch(wanted=wanted)
-        self._update(starts_on_launch=wanted)
+        # The mark follows the file.
+        await self._preferences.set_launch(wanted=not self._facts.starts_on_launch)
 
     async def _allow_desktop(self, _: str | None) -> None:
         await self._preferences.allow_desktop()

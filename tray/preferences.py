@@ -67,7 +67,7 @@ class Preferences:
         """Have Aura use that model."""
         changes = {"ollamaModel": model}
         await within(_WRITE_SECONDS, "settings", partial(edit.write_settings, self._paths, changes))
-        await self._reader.fresh()
+        await self._reader.fresh(seconds=_READ_SECONDS)
         told = f"{isolated(model)} is set. If Aura is open, it takes it over at its next start."
         return Toast("Aura's Model", told, Kind.NEWS, opens=Command(Act.OPEN_AURA_SETTINGS))
 
@@ -77,3 +77,5 @@ class Preferences:
 
     async def _write_sidecar(self, changes: dict[str, object]) -> None:
         await within(_WRITE_SECONDS, "settings", partial(edit.write_sidecar, self._paths, changes))
+        # The readers' hub tells only of what differs from what it told before.
+        await self._reader.fresh(seconds=_READ_SECONDS)

@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.beds.desktop import Tray
 from tests.beds.ollama import ollama
+from tests.beds.registry import registry
 from tests.beds.require import require
 from tests.beds.screen import program as installed
 from tests.beds.server import OllamaServer
+from tests.beds.wire import call
+from tests.core.jobs.bed import MB, weights
 from tests.rig import Rig
 from tests.tray.program import Desk, desktop, running, until_entry, wait_for
+from tray.menu import cut_name
 
 assert sys.platform == "linux"
 
@@ -91,6 +98,17 @@ async def test_each_place_opens_and_our_own_settings_are_made_for_it(rig: Rig, d
             await until_entry(tray, "Open", "Newest log")
             await tray.click("Open", "Newest log")
             assert await opened(rig) == str(log)
+
+
+async def test_where_nothing_can_be_opened_or_copied_a_toast_has_the_path_and_the_address(rig: Rig, desk: Desk) -> None:
+    (rig.root / "bin" / "xdg-open").write_text("#!/bin/sh\nexit 3\n")
+    desk.env["PATH"] = str(rig.root / "bin")
+    async with running(rig, desk) as (program, tray):
+        await until_entry(tray, "Open", "Data folder")
+        await tray.click("Open", "Data folder")
+        assert (await desk.host.toast("Could Not Open It")).text == f"It is in {rig.paths.data}"
+        await tray.click("Copy the sidecar's address")
+        assert (await desk.host.toast("Could Not Copy It")).text == await program.url()
 
 
 async def test_settings_that_aura_has_not_written_yet_are_not_made_for_it(rig: Rig, desk: Desk) -> None:
@@ -167,6 +185,32 @@ async def test_models_are_loaded_and_unloaded_one_by_one_and_all_at_once(rig: Ri
         await until_entry(tray, "Models", "tiny:latest", "Load into memory")
 
 
+async def test_the_model_that_was_used_last_comes_first(rig: Rig, desk: Desk) -> None:
+    (manifest,) = (rig.root / "models" / "manifests").rglob("tiny/latest")
+    for number in range(3):
+        copy = manifest.parent.with_name(f"copy-{number}") / "latest"
+        copy.parent.mkdir()
+        shutil.copy(manifest, copy)
+        os.utime(copy, (1e9 + number, 1e9 + number))
+    async with running(rig, desk) as (_, tray):
+        await tray.click("Start Ollama")
+        await until_entry(tray, "Models", "copy-0:latest", "Load into memory")
+        assert await order(tray) == ["tiny", "copy-2", "copy-1", "copy-0"]
+        await tray.click("Models", "copy-0:latest", "Load into memory")
+        await until_entry(tray, "Models", "● copy-0:latest", "Unload from memory")
+        await tray.click("Models", "● copy-0:latest", "Unload from memory")
+        await until_entry(tray, "Models", "copy-0:latest", "Load into memory")
+        async with asyncio.timeout(10):
+            while await order(tray) != ["copy-0", "tiny", "copy-2", "copy-1"]:
+                await asyncio.sleep(0.02)
+
+
+async def order(tray: Tray) -> list[str]:
+    """The models from top to bottom."""
+    lines = (await tray.menu()).find("Models").children
+    return [entry.label.partition(":latest")[0] for entry in lines if ":latest" in entry.label]
+
+
 async def test_a_model_that_cannot_be_loaded_is_told_in_ollama_s_words(rig: Rig, desk: Desk) -> None:
     async with running(rig, desk) as (_, tray):
         await tray.click("Start Ollama")
@@ -175,6 +219,28 @@ async def test_a_model_that_cannot_be_loaded_is_told_in_ollama_s_words(rig: Rig,
         blob.write_bytes(b"no model")
         await tray.click("Models", "tiny:latest", "Load into memory")
         assert (await desk.host.toast("tiny:latest Was Not Loaded")).text != ""
+
+
+async def test_a_pull_has_a_line_with_its_percentage_and_cancel_ends_it(rig: Rig, desk: Desk) -> None:
+    async with registry() as shop:
+        shop.add("big:latest", [weights(1)])[0].hold_at = MB
+        rig.configure(allowedRegistries=[shop.host], allowInsecureRegistries=True)
+        async with running(rig, desk) as (program, tray):
+            await tray.click("Start Ollama")
+            await until_entry(tray, "Stop Ollama")
+            name = urllib.parse.quote(shop.name("big"), safe="")
+            url = f"{await program.url()}/api/ollama/models/{name}/pull"
+            # It answers once the pull has ended, which is soon: it is cancelled.
+            pulling = asyncio.create_task(asyncio.to_thread(call, "POST", url, timeout=30))
+            line = f"Pulling {cut_name(f'{shop.host}/library/big:latest', 24)}"
+            await until_entry(tray, line, "Downloading")
+            assert " % of 3.81 MB" in (await tray.menu()).find(line).label
+            assert "; pulling " in (await tray.properties())["Title"]
+            await tray.click(line, "Cancel")
+            await asyncio.wait_for(pulling, 10)
+            async with asyncio.timeout(10):
+                while any(entry.label.startswith("Pulling ") for entry in (await tray.menu()).children):
+                    await asyncio.sleep(0.02)
 
 
 async def test_about_has_a_line_for_each_thing(rig: Rig, desk: Desk) -> None:

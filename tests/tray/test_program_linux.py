@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests import fake_ollama
-from tests.beds.desktop import session_bus
+from tests.beds.desktop import Tray, session_bus
 from tests.beds.hanging_disk import HangingDisk
 from tests.beds.ollama import ollama
 from tests.beds.require import require
@@ -195,19 +195,30 @@ async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, des
 
 
 async def test_preferences_are_kept_where_they_belong(rig: Rig, desk: Desk) -> None:
-    async with running(rig, desk) as (_, tray):
+    async with running(rig, desk) as (program, tray):
         await until_entry(tray, "Start Ollama with this program")
         await tray.click("Start Ollama with this program")
         await wait_for(lambda: json.loads(rig.paths.sidecar.read_text()).get("startOnLaunch") is True)
+        await until_mark(tray, "Start Ollama with this program", wanted=True)
+        # It shows what the file says, whoever writes it, once that is read again.
+        rig.configure(startOnLaunch=False)
+        async with asyncio.timeout(10):
+            while (await tray.menu()).find("Start Ollama with this program").checked:
+                await asyncio.to_thread(call, "GET", f"{await program.url()}/api/ollama/status")
         await tray.click("Start this program at login")
         entry = rig.root / "config" / "autostart" / "aura-ollama.desktop"
         await wait_for(entry.exists)
         assert str(Path(sys.executable).parent) in entry.read_text()
-        async with asyncio.timeout(5):
-            while not (await tray.menu()).find("Start this program at login").checked:
-                await asyncio.sleep(0.02)
+        await until_mark(tray, "Start this program at login", wanted=True)
         await tray.click("Start this program at login")
         await wait_for(lambda: not entry.exists())
+
+
+async def until_mark(tray: Tray, label: str, *, wanted: bool) -> None:
+    """Return once that entry bears a mark, or none."""
+    async with asyncio.timeout(10):
+        while (await tray.menu()).find(label).checked is not wanted:
+            await asyncio.sleep(0.02)
 
 
 async def test_one_dialog_at_a_time_asks_for_the_executable_and_none_survives_quit(rig: Rig, desk: Desk) -> None:
