@@ -37,7 +37,7 @@ class Sidecar:
         self.gpu = GpuSettings(paths, self.settings)
         self.jobs = Jobs(paths, self.fleet, self.events)
         self.fleet.start_environment = self.jobs.start_environment
-        self.metrics = Meters(self.fleet, self.events, lambda instance: logs_of(paths, instance))
+        self.metrics = Meters(self.fleet, self.events, lambda instance: logs_of(paths, instance), self.jobs.received)
 
     @property
     def ollama(self) -> Supervisor:

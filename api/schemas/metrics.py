@@ -124,12 +124,13 @@ class HistoryBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class InstanceMetricsBody(msgspec.Struct, frozen=True, rename="camel"):
-    """All that is known of one instance."""
+    """All that is known of one instance. `pulled_bytes` is what pulls have brought since the start of the sidecar."""
 
     id: str
     now: SampleBody
     requests: RequestsBody
     starts: StartsBody
+    pulled_bytes: int
     history: HistoryBody
 
 
@@ -205,6 +206,7 @@ def _instance_body(report: Report) -> InstanceMetricsBody:
             _rounded(report.starts.seconds / report.starts.count) if report.starts.count else None,
             _last_exit_body(report.now.status),
         ),
+        pulled_bytes=report.pulled,
         history=_history_body(report.history),
     )
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -53,6 +54,8 @@ class Jobs:
         self._events = events
         self._entries: dict[str, Entry] = {}
         """By id, oldest first."""
+        self._received_before: Counter[str] = Counter()
+        """By instance, what jobs that are listed no more have brought."""
         self._hub: Broadcast[tuple[Job, ...]] = Broadcast(())
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
@@ -69,6 +72,11 @@ class Jobs:
     def __getitem__(self, id: str) -> Job:
         """The job with that id. Raises NoSuchJob."""
         return self._entry(id).job
+
+    def received(self, instance: str) -> int:
+        """Bytes that pulls of that instance have brought since this sidecar runs. It only rises."""
+        at_work = (one.progress.received for one in self._entries.values() if one.job.instance == instance)
+        return self._received_before[instance] + sum(at_work)
 
     def subscribe(self) -> AbstractContextManager[Subscription[tuple[Job, ...]]]:
         """`all`, as it changes: the present list first; a slow reader gets only the newest."""
@@ -307,4 +315,5 @@ class Jobs:
         oldest = time.time() - ENDED_SECONDS
         for place, entry in enumerate(ended):
             if len(ended) - place > MOST_ENDED or (entry.job.ended_at or 0.0) < oldest:
+                self._received_before[entry.job.instance] += entry.progress.received
                 del self._entries[entry.job.id]

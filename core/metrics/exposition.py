@@ -125,6 +125,8 @@ def _requests(reports: tuple[Report, ...]) -> Iterator[Metric]:
 
 
 def _starts(reports: tuple[Report, ...]) -> Iterator[Metric]:
+    pulled = ((report.now.instance, report.pulled) for report in reports)
+    yield _counter("pull_bytes", "What pulls of models have brought.", pulled)
     restarts = ((report.now.instance, report.now.restarts) for report in reports)
     yield _counter("restarts", "Restarts after crashes.", restarts)
     crashes = ((report.now.instance, report.crashes) for report in reports)

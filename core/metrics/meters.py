@@ -42,7 +42,7 @@ class Report:
     """All that is known of one instance. Counts are since `began_at`, Unix time: the start of this sidecar.
 
     `latencies` is by route and class of status, `errors` has the last failed requests, oldest first; `gaps` is how
-    often log lines were deleted before they could be counted.
+    often log lines were deleted before they could be counted, `pulled` the bytes that pulls have brought.
     """
 
     now: Now
@@ -54,6 +54,7 @@ class Report:
     starts: Latencies
     failed_starts: int
     crashes: int
+    pulled: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,12 @@ class Snapshot:
 class Meters:
     """The meters of all instances of a fleet. Belongs to the loop; `run` it once, as a task."""
 
-    def __init__(self, fleet: Fleet, events: EventHistory, logs_of: Callable[[str], Logs]) -> None:
+    def __init__(
+        self, fleet: Fleet, events: EventHistory, logs_of: Callable[[str], Logs], pulled: Callable[[str], int]
+    ) -> None:
+        """`logs_of` gives an instance's log, `pulled` the bytes that its pulls have brought."""
         self._fleet = fleet
+        self._pulled = pulled
         self._events = events
         self._logs_of = logs_of
         self._meters: dict[str, InstanceMeter] = {}
@@ -118,7 +123,7 @@ class Meters:
                 await self._fleet[instance].status()
         async with self._turn:
             await self._freshen()
-            return Snapshot(time.time(), self._gpus, tuple(_report(meter) for meter in self._meters.values()))
+            return Snapshot(time.time(), self._gpus, tuple(self._report(*each) for each in self._meters.items()))
 
     @contextmanager
     def streamed(self) -> Iterator[None]:
@@ -167,17 +172,17 @@ class Meters:
             else:
                 await self._closing.run(_GPU_SECONDS)
 
-
-def _report(meter: InstanceMeter) -> Report:
-    counts, lifecycle = meter.log_count.counts, meter.lifecycle
-    return Report(
-        meter.current,
-        meter.history.rows,
-        meter.began_at,
-        counts.snapshot(),
-        tuple(counts.errors),
-        meter.log_count.gaps,
-        lifecycle.starts.copy(),
-        lifecycle.failed_starts,
-        lifecycle.crashes,
-    )
+    def _report(self, instance: str, meter: InstanceMeter) -> Report:
+        counts, lifecycle = meter.log_count.counts, meter.lifecycle
+        return Report(
+            meter.current,
+            meter.history.rows,
+            meter.began_at,
+            counts.snapshot(),
+            tuple(counts.errors),
+            meter.log_count.gaps,
+            lifecycle.starts.copy(),
+            lifecycle.failed_starts,
+            lifecycle.crashes,
+            self._pulled(instance),
+        )
