@@ -102,6 +102,8 @@ class Toaster:
             return self._crashed(old, new)
         if new.failure and new.failure is not old.failure:
             return self._failed(new)
+        if new.stuck and not old.stuck:
+            return Toast("Ollama Is Stuck", new.stuck)
         match new.state:
             case State.RUNNING if old.state is not State.RUNNING or old.pid != new.pid:
                 return self._came_up(old, new)

@@ -76,6 +76,8 @@ def _reason(status: Status) -> str | None:
         return status.failure.message
     if status.waits_for:
         return status.waits_for
+    if status.stuck:
+        return status.stuck
     if status.is_managed and status.wanted_url not in (None, status.url):
         return f"ollamaUrl is now {status.wanted_url}; Ollama runs at {status.url} until it is stopped."
     if status.is_running:

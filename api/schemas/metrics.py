@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from core.metrics.canary import CanaryReport
 from core.metrics.gin import Request
 from core.metrics.history import Row
 from core.metrics.instance import Now
@@ -111,6 +112,19 @@ class StartsBody(msgspec.Struct, frozen=True, rename="camel"):
     last_exit: LastExitBody | None
 
 
+class CanaryBody(msgspec.Struct, frozen=True, rename="camel"):
+    """What the canary shows, null without one. `stuck` says why nothing is generated, null if it is.
+
+    `verdicts` counts its looks: answered, busy, not_loaded, failed, stuck. `first_token_seconds` is of its last answer.
+    """
+
+    model: str
+    stuck: str | None
+    verdicts: dict[str, int]
+    mean_seconds: float | None
+    first_token_seconds: float | None
+
+
 class HistoryBody(msgspec.Struct, frozen=True, rename="camel"):
     """The last ten minutes, oldest first: the n-th entry of each column is of the n-th moment, `at`, Unix time."""
 
@@ -131,6 +145,7 @@ class InstanceMetricsBody(msgspec.Struct, frozen=True, rename="camel"):
     requests: RequestsBody
     starts: StartsBody
     pulled_bytes: int
+    canary: CanaryBody | None
     history: HistoryBody
 
 
@@ -207,8 +222,15 @@ def _instance_body(report: Report) -> InstanceMetricsBody:
             _last_exit_body(report.now.status),
         ),
         pulled_bytes=report.pulled,
+        canary=_canary_body(report.canary) if report.canary else None,
         history=_history_body(report.history),
     )
+
+
+def _canary_body(canary: CanaryReport) -> CanaryBody:
+    answers = canary.answers
+    mean = answers.seconds / answers.count if answers.count else None
+    return CanaryBody(canary.model, canary.stuck, canary.verdicts, _rounded(mean), _rounded(canary.first_token))
 
 
 def _history_body(rows: tuple[Row, ...]) -> HistoryBody:

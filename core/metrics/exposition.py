@@ -72,6 +72,7 @@ def _instances(reports: tuple[Report, ...]) -> Iterator[Metric]:
     yield from _models(reports)
     yield from _requests(reports)
     yield from _starts(reports)
+    yield from _canaries(reports)
 
 
 def _processes(reports: tuple[Report, ...]) -> Iterator[Metric]:
@@ -141,6 +142,25 @@ def _starts(reports: tuple[Report, ...]) -> Iterator[Metric]:
     exits = [(report.now.instance, report.now.status.last_exit) for report in reports]
     codes = ((instance, exit.code) for instance, exit in exits if exit)
     yield _gauge("last_exit_code", "How it ended last: an exit code, or less than zero for a signal.", codes)
+
+
+def _canaries(reports: tuple[Report, ...]) -> Iterator[Metric]:
+    found = [(report.now.instance, report.canary) for report in reports if report.canary]
+    stuck = ((instance, canary.stuck is not None) for instance, canary in found)
+    yield _gauge("stuck", "Whether it answers and generates nothing.", stuck)
+    checks = CounterMetricFamily(
+        f"{_PREFIX}canary_checks", "Looks of the canary by what they showed.", labels=["instance", "result"]
+    )
+    answers = HistogramMetricFamily(
+        f"{_PREFIX}canary_duration_seconds", "How long one token took.", labels=["instance", "model"]
+    )
+    for instance, canary in found:
+        for verdict, count in canary.verdicts.items():
+            checks.add_metric([instance, verdict], count)
+        answers.add_metric([instance, canary.model], *_buckets(canary.answers))
+    yield from (checks, answers)
+    tokens = ((instance, canary.first_token) for instance, canary in found)
+    yield _gauge("canary_first_token_seconds", "Time to the first token of its last answer, as Ollama says.", tokens)
 
 
 def _buckets(latencies: Latencies) -> tuple[list[tuple[str, float]], float]:

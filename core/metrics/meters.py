@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from core.events.history import EventHistory, EventType
+from core.metrics.canary import Canary, CanaryReport
 from core.metrics.gin import Request
 from core.metrics.history import Row
 from core.metrics.instance import InstanceMeter, Now
@@ -55,6 +56,7 @@ class Report:
     failed_starts: int
     crashes: int
     pulled: int
+    canary: CanaryReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Meters:
         self._events = events
         self._logs_of = logs_of
         self._meters: dict[str, InstanceMeter] = {}
+        self._canaries: dict[str, Canary] = {}
         self._gpus: tuple[Gpu, ...] = ()
         self._reader = GpuReader()
         self._reading = SingleFlight("graphics processors", self._reader.read)
@@ -92,7 +95,14 @@ class Meters:
         """Set when somebody looks, which ends a long pause."""
 
     async def run(self) -> None:
-        """Sample for ever."""
+        """Sample for ever, and let the canaries look."""
+        async with asyncio.TaskGroup() as tasks:
+            for instance in self._fleet:
+                self._canaries[instance] = Canary(self._fleet[instance], self._fleet.settings)
+                tasks.create_task(self._canaries[instance].run())
+            await self._sample_for_ever()
+
+    async def _sample_for_ever(self) -> None:
         while True:
             try:
                 async with self._turn:
@@ -147,8 +157,8 @@ class Meters:
         self._sampled_at = time.monotonic()
         for instance in self._fleet:
             if instance not in self._meters:
-                self._meters[instance] = InstanceMeter(instance, self._fleet[instance], self._logs_of(instance))
-        self._meters = {instance: self._meters[instance] for instance in self._fleet}
+                supervisor = self._fleet[instance]
+                self._meters[instance] = InstanceMeter(instance, supervisor, self._logs_of(instance))
         is_watched = self.is_watched
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read_gpus(is_watched=is_watched))
@@ -185,4 +195,5 @@ class Meters:
             lifecycle.failed_starts,
             lifecycle.crashes,
             self._pulled(instance),
+            self._canaries[instance].report if instance in self._canaries else None,
         )

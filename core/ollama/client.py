@@ -16,7 +16,7 @@ import msgspec
 from core.ollama import models
 from core.ollama.answers import NULL, Answer, decoded, error_of
 from core.ollama.call import BadAnswer, Caller, HttpStatus, TimedOut
-from core.ollama.decode import text
+from core.ollama.decode import text, whole_number
 from core.ollama.models import LoadedModel, Model, ModelList, ShownModel
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ M = TypeVar("M", Model, LoadedModel)
 MOST_BYTES = 8 << 20
 _SMALL_BYTES = 64 << 10
 _SHOWN_BYTES = 2 << 20
+_TOKEN_BYTES = 1 << 20
 _LOOP_BYTES = 64 << 10
 _TEXT_LENGTH = 64
 _BAD_REQUEST = 400
@@ -33,6 +34,11 @@ _BAD_REQUEST = 400
 
 class _Version(Answer):
     version: msgspec.Raw = NULL
+
+
+class _Generated(Answer):
+    load_duration: msgspec.Raw = NULL
+    prompt_eval_duration: msgspec.Raw = NULL
 
 
 class Client:
@@ -120,6 +126,25 @@ class Client:
         await self._told(
             "/api/generate", timeout, msgspec.json.encode({"model": model, "keep_alive": 0, "stream": False})
         )
+
+    async def first_token(self, model: str, timeout: float, *, keep_alive: float, context: int | None) -> float:
+        """Have a model make one token: the seconds until that, as Ollama tells them, 0 if it does not.
+
+        `keep_alive` is for how many seconds the model is kept in memory afterwards, below 0 for ever. `context` is the
+        length of the context that it is loaded with: another one would have it loaded anew. None: the model's own.
+        """
+        options = {"num_predict": 1} | ({} if context is None else {"num_ctx": context})
+        asked = {
+            "model": model,
+            "prompt": "1",
+            "raw": True,
+            "stream": False,
+            "keep_alive": -1 if keep_alive < 0 else f"{keep_alive:.0f}s",
+            "options": options,
+        }
+        body = await self._caller.call("/api/generate", timeout, most=_TOKEN_BYTES, content=msgspec.json.encode(asked))
+        told = decoded(body, _Generated)
+        return (whole_number(told.load_duration) + whole_number(told.prompt_eval_duration)) / 1e9
 
     async def delete(self, model: str, timeout: float) -> None:
         """Delete an installed model. `HttpStatus` 404 if there is none of that name."""

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -55,6 +55,15 @@ class AuraSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ollama_gpu_auto_detect: _Switch = True
 
 
+class CanarySettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """`canary` of `ollama-sidecar.json`: a question that is asked now and then, to see whether answers still come."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256, description="the name of a model, 1 to 256 characters")]
+    every_seconds: Annotated[float, Meta(ge=1, le=86_400, description="a number of seconds from 1 to 86400")] = 60.0
+    timeout_seconds: Annotated[float, Meta(ge=1, le=600, description="a number of seconds from 1 to 600")] = 30.0
+    restart_on_stuck: _Switch = False
+
+
 class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The keys of `ollama-sidecar.json`."""
 
@@ -73,6 +82,7 @@ class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     stop_on_quit: _Switch = True
     stop_on_terminate: _Switch = False
     restart_on_crash: _Switch = False
+    canary: Annotated[CanarySettings | None, Meta(description='an object, such as {"model": "llama3.2:3b"}')] = None
     log_segment_bytes: _Bytes = 16 << 20
     log_segments_per_start: _Count = 8
     log_starts: _Count = 20
@@ -117,12 +127,7 @@ def convert(kind: type[_T], found: Mapping[str, object]) -> _T:
             continue
         if name in _CHECKS:
             _CHECKS[name](value)
-        try:
-            msgspec.json.encode(msgspec.convert(value, setting.type))
-        except msgspec.ValidationError:
-            raise _wrong(name, value, setting.type.__metadata__[0].description) from None
-        except UnicodeEncodeError:
-            raise _wrong(name, value, "made of whole characters, not of half ones (lone surrogates)") from None
+        _check_type(name, value, setting.type)
         present[name] = value
     settings = msgspec.convert(present, kind)
     if isinstance(settings, SidecarSettings) and settings.log_total_bytes < settings.log_segment_bytes:
@@ -133,6 +138,15 @@ def convert(kind: type[_T], found: Mapping[str, object]) -> _T:
             "Raise `logTotalBytes` or lower `logSegmentBytes`.",
         )
     return settings
+
+
+def _check_type(name: str, value: object, kind: Any, *keys: str) -> None:
+    try:
+        msgspec.json.encode(msgspec.convert(value, kind))
+    except msgspec.ValidationError:
+        raise _wrong(name, value, kind.__metadata__[0].description, *keys) from None
+    except UnicodeEncodeError:
+        raise _wrong(name, value, "made of whole characters, not of half ones (lone surrogates)", *keys) from None
 
 
 def _wrong(name: str, value: object, expected: str, *keys: str) -> Fault:
@@ -177,6 +191,21 @@ def _check_registries(value: object) -> None:
         if match is None or not 1 <= int(match[1] or 1) <= 65535:
             expected = "a host or host:port, without a scheme and a path, such as `registry.example.com:5000`"
             raise _wrong(f"allowedRegistries[{index}]", registry, expected, "allowedRegistries")
+
+
+def _check_canary(value: object) -> None:
+    if not isinstance(value, Mapping):
+        return
+    for setting in msgspec.structs.fields(CanarySettings):
+        name = setting.encode_name
+        if name in value:
+            _check_type(f"canary.{name}", value[name], setting.type, "canary", name)
+        elif setting.required:
+            raise Fault(
+                ("canary",),
+                f"`canary` has no `{name}`, which must be {setting.type.__metadata__[0].description}",
+                f"Add `canary.{name}`, or remove `canary` to have none.",
+            )
 
 
 def _check_environment(value: object) -> None:
@@ -241,5 +270,6 @@ _CHECKS = {
     "host": _check_host,
     "allowedOrigins": _check_origins,
     "allowedRegistries": _check_registries,
+    "canary": _check_canary,
     "env": _check_environment,
 }

@@ -115,7 +115,7 @@ def _resting(status: Status, observation: Observation, always: dict[str, Any]) -
     if probe.answer is Answer.OLLAMA:
         change = always | _program_of(observation) | whose | answered(probe) | {"url": observation.url, "failure": None}
         if is_another(status, replace(status, **change)):
-            change |= {"models": (), "models_error": None, "loaded": ()}
+            change |= {"models": (), "models_error": None, "loaded": (), "stuck": None}
         return Interpretation(change, State.EXTERNAL)
     if is_hanging_external(status, observation):
         if status.state is State.EXTERNAL:

@@ -97,6 +97,9 @@ class Machine:
                 self._on_unstoppable(message)
             case messages.Found():
                 self._on_found(message)
+            case messages.Judged():
+                if self._now.status.state in UP and self._now.status.pid == message.pid:
+                    self._now.change(stuck=message.stuck)
             case messages.Retry():
                 if message.epoch == self.refresher.epoch:
                     self._start()

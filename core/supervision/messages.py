@@ -106,10 +106,18 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """Whether the Ollama with that pid generates anything: `stuck` says why not, None if it does or nobody knows."""
+
+    pid: int
+    stuck: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """The delay after a crash, which happened in `epoch`, is over."""
 
     epoch: int
 
 
-Message = Start | Stop | Close | Adopted | Progress | Attempted | Ended | Unstoppable | Found | Retry
+Message = Start | Stop | Close | Adopted | Progress | Attempted | Ended | Unstoppable | Found | Judged | Retry

@@ -53,7 +53,7 @@ class Published:
         check_move(old.state, state)
         if old.state is not state:
             log.info("%s → %s%s", old.state, state, f": {error}" if (error := changes.get("failure")) else "")
-            changes |= {"since": time.monotonic(), "waits_for": None}
+            changes |= {"since": time.monotonic(), "waits_for": None, "stuck": None}
             self.moved.set()
         self.change(fresh=True, state=state, **changes)
         if old.state is not state or interpret.is_another(old, self.hub.current):

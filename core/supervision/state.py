@@ -128,7 +128,8 @@ class Status:
 
     `models` and `loaded` are as last listed; `models_error` says why `models` could not be listed since. `install_path`
     is the executable that runs or that a start would run; `path_problem` says why the configured one cannot be used.
-    `waits_for` says what a start that takes long waits for.
+    `waits_for` says what a start that takes long waits for, and `stuck` that it answers and generates nothing, None if
+    that is not known.
     """
 
     state: State = State.UNKNOWN
@@ -145,6 +146,7 @@ class Status:
     cause: str | None = None
     failure: CoreError | None = None
     waits_for: str | None = None
+    stuck: str | None = None
     install_path: Path | None = None
     path_problem: str | None = None
     settings_problem: str | None = None

@@ -193,6 +193,10 @@ class Supervisor:
             raise shutting_down()
         return self._create_task(coroutine)
 
+    def judge(self, pid: int, stuck: str | None) -> None:
+        """Note whether the Ollama with that pid generates: why not, or None. Of others it says nothing."""
+        self._messages.put_nowait(messages.Judged(pid, stuck))
+
     def close(self, *, stop_ollama: bool) -> None:
         """Make `run` return, with the managed Ollama stopped or left running. Wishes are refused from now on."""
         self._messages.put_nowait(messages.Close(stop_ollama))

@@ -79,6 +79,15 @@ def test_a_crash_loop_is_told_when_it_begins_and_when_it_is_given_up() -> None:
     assert titles(Toaster(), *path, STARTING, RUNNING)[-1] == "Ollama Started"
 
 
+def test_an_ollama_that_is_stuck_is_told_each_time_it_becomes_so() -> None:
+    """With what the canary found; that it goes on again is for the icon alone."""
+    stuck = replace(RUNNING, stuck="It makes no token.")
+    assert titles(Toaster(), RUNNING, stuck, replace(stuck, loaded=("x",)), RUNNING) == ["Ollama Is Stuck"]
+    toast = Toaster().moved(RUNNING, stuck)
+    assert toast is not None
+    assert toast.text == "It makes no token."
+
+
 def test_a_hang_is_told_once() -> None:
     hanging = Status(State.RUNNING, pid=1, error="Connection timeout")
     later = Status(State.RUNNING, pid=1, error="Connection timeout", loaded=("x",))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from core.metrics.canary import CanaryReport
 from core.metrics.exposition import text_of
 from core.metrics.instance import Now, RunnerNow
 from core.metrics.meters import Report, Snapshot
@@ -40,7 +41,8 @@ def everything() -> Snapshot:
     runners = (RunnerNow(8, ODD, 0.5, 2048, 3), RunnerNow(9, None, None, 1024, 1))
     now = Now("default", 9.0, status, tree, runners, (LoadedModel(ODD, 4096, 1024),), 3, 1)
     latencies = {("/api/chat", "2xx"): _latencies(0.1, 0.3, 5000.0)}
-    report = Report(now, (), 1.0, latencies, (), 0, _latencies(0.5), 1, 1, 7)
+    canary = CanaryReport("tiny", {"answered": 2, "stuck": 1}, "It is stuck.", _latencies(0.1), 0.05)
+    report = Report(now, (), 1.0, latencies, (), 0, _latencies(0.5), 1, 1, 7, canary)
     return Snapshot(9.0, (Gpu("GPU-1", "RTX", "nvidia", 8, 4, 0.5, 60.0, 100.0),), (report,))
 
 
@@ -70,6 +72,7 @@ def test_what_is_known_is_told_and_any_name_survives() -> None:
     assert found["aura_ollama_pull_bytes_total", ""] == 7
     assert found["aura_ollama_last_exit_code", ""] == -9
     assert found["aura_ollama_gpu_busy_ratio", ""] == 0.5
+    assert found["aura_ollama_stuck", ""] == 1
     assert found["aura_ollama_start_duration_seconds_count", ""] == 1
 
 
@@ -87,7 +90,7 @@ def test_what_is_not_known_is_absent() -> None:
     """And what is counted is there from the beginning, as 0, so that its first rise is seen."""
     names = {name for name, _ in samples(nothing())}
     assert {"aura_ollama_up", "aura_ollama_restarts_total", "aura_ollama_build_info"} <= names
-    assert not [name for name in names if re.search("process|runner|model|gpu|last_exit", name)]
+    assert not [name for name in names if re.search("process|runner|model|gpu|last_exit|stuck|canary", name)]
     tree = everything().reports[0].now.tree
     assert tree is not None
     now = replace(everything().reports[0].now, tree=replace(tree, open_files=None))

@@ -49,7 +49,8 @@ def test_a_process_is_measured_as_the_system_tells_of_it(children: list[subproce
     assert usage.started_at == pytest.approx(theirs.create_time(), abs=1.5)
     assert usage.cpu_seconds == pytest.approx(sum(theirs.cpu_times()[:2]), abs=0.2)
     assert usage.open_files is not None
-    assert usage.open_files >= 3
+    # Wine counts no handles.
+    assert usage.open_files >= (0 if tied.ON_WINE else 3)
     assert command_of(pid)[-2:] == ("a b", "")
     assert pid in descendants(os.getpid())
 
@@ -77,7 +78,8 @@ def test_the_tree_adds_up_and_its_time_only_rises(children: list[subprocess.Pope
     assert second is not None
     assert (first.processes, first.cpu) == (2, None)
     assert second.cpu is not None
-    assert 0.1 < second.cpu < 1.5
+    # Wine knows the processor time of its processes hardly at all.
+    assert (0.0 if tied.ON_WINE else 0.1) <= second.cpu < 1.5
     usages = [usage for pid in (idle, busy) if (usage := measure(pid))]
     assert second.memory == pytest.approx(sum(usage.memory for usage in usages), rel=0.05)
     assert second.started_at == usages[0].started_at

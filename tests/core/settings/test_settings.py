@@ -22,6 +22,7 @@ from core.logs.segments import Caps
 from core.settings.edit import create_sidecar, write_settings, write_sidecar
 from core.settings.paths import Paths
 from core.settings.reader import Settings, SettingsReader, SidecarSettings
+from core.settings.schema import CanarySettings
 from tests import tied
 
 BOM = b"\xef\xbb\xbf"
@@ -957,3 +958,36 @@ def test_writers_at_the_same_time_lose_nothing(paths: Paths) -> None:
     assert SettingsReader(paths).read().sidecar == wanted
     assert paths.sidecar.read_text().startswith('{"other": 1.10,')
     assert list(paths.data.iterdir()) == [paths.sidecar]
+
+
+def test_the_canary_is_read_with_its_defaults(paths: Paths) -> None:
+    """Names without a meaning are passed over there too; without one there is none."""
+    reader = SettingsReader(paths)
+    assert reader.read().sidecar.canary is None
+    write_sidecar(paths, {"canary": {"model": "llama3.2:3b", "later": 1}})
+    assert reader.read().sidecar.canary == CanarySettings(model="llama3.2:3b")
+    assert reader.problem is None
+    assert CanarySettings(model="x").every_seconds == 60
+    assert CanarySettings(model="x").timeout_seconds == 30
+    assert CanarySettings(model="x").restart_on_stuck is False
+
+
+@pytest.mark.parametrize(
+    ("canary", "said"),
+    [
+        ("tiny", "`canary` is "),
+        ({}, "`canary` has no `model`"),
+        ({"model": ""}, "`canary.model` is "),
+        ({"model": "x", "everySeconds": 0.5}, "`canary.everySeconds` is 0.5, but must be a number of seconds"),
+        ({"model": "x", "timeoutSeconds": "30"}, "`canary.timeoutSeconds` is "),
+        ({"model": "x", "restartOnStuck": 1}, "`canary.restartOnStuck` is 1, but must be true or false"),
+    ],
+)
+def test_a_canary_that_will_not_do_names_what_is_wrong(paths: Paths, canary: object, said: str) -> None:
+    """By its place and its value, with the way out; the last good values stay."""
+    write_sidecar(paths, {"canary": {"model": "good"}})
+    reader = SettingsReader(paths)
+    assert reader.read().sidecar.canary == CanarySettings(model="good")
+    paths.sidecar.write_text(json.dumps({"canary": canary}))
+    assert reader.read().sidecar.canary == CanarySettings(model="good")
+    assert said in str(reader.problem)
