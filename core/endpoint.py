@@ -163,14 +163,12 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
         if not port:
             raise ValueError("it names no host")
         return _WILDCARD, int(port)
-    return _ipv6(bracketed) if bracketed is not None else _name(name), int(port) if port else None
-
-
-def _ipv6(text: str) -> str:
-    address = _address(text)
+    if bracketed is None:
+        return _name(name), int(port) if port else None
+    address = _address(bracketed)
     if not isinstance(address, IPv6Address) or address.scope_id is not None:
         raise ValueError("in brackets belongs an IPv6 address, without a zone")
-    return str(address.ipv4_mapped or address)
+    return str(address.ipv4_mapped or address), int(port) if port else None
 
 
 def _name(text: str) -> str:

@@ -107,10 +107,13 @@ def validate(path: str) -> Path:
         raise _invalid(f"Ollama path {text} is relative", "Give the full path, from the root or the drive letter on")
     mode = _mode(found)
     if stat.S_ISDIR(mode):
-        inside = _inside(found)
-        if inside is None:
-            raise _invalid(f"Ollama path {found} is a folder, and holds no Ollama")
-        raise _invalid(f"Ollama path {found} is a folder; the executable in it is {inside}", f"Use {inside}")
+        inside = (found / below / name for below in _BELOW_FOLDER for name in EXECUTABLE_NAMES)
+        for candidate in inside:
+            if os.access(candidate, os.X_OK) and candidate.is_file():
+                raise _invalid(
+                    f"Ollama path {found} is a folder; the executable in it is {candidate}", f"Use {candidate}"
+                )
+        raise _invalid(f"Ollama path {found} is a folder, and holds no Ollama")
     if not stat.S_ISREG(mode):
         raise _invalid(f"Ollama path {found} is not a regular file")
     # `normcase` ignores case on Windows only, as the system does.
@@ -153,9 +156,3 @@ def _mode(path: Path) -> int:
         raise _invalid(f"Ollama path {path} cannot be looked at: {error.strerror}") from None
     except UnicodeEncodeError:
         raise _invalid(f"Ollama path {path} does not exist") from None
-
-
-def _inside(folder: Path) -> Path | None:
-    """The first executable in that folder that has Ollama's name, None if there is none."""
-    candidates = (folder / below / name for below in _BELOW_FOLDER for name in EXECUTABLE_NAMES)
-    return next((candidate for candidate in candidates if os.access(candidate, os.X_OK) and candidate.is_file()), None)

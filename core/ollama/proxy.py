@@ -36,19 +36,19 @@ def proxy_for(url: str) -> Proxy | None:
     if not (parts := _usable(proxy)):
         raise ValueError(f"The proxy in {target.scheme}_proxy is no URL such as http://127.0.0.1:3128.")
     login, at, address = parts.netloc.rpartition("@")
-    headers = {"Proxy-Authorization": f"Basic {_basic(login)}"} if at else {}
+    headers = {}
+    if at:
+        name, _, password = login.partition(":")
+        basic = b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password)).decode()
+        headers["Proxy-Authorization"] = f"Basic {basic}"
     return Proxy(f"{parts.scheme}://{address}", headers, target.scheme == "https")
 
 
-def _basic(login: str) -> str:
-    name, _, password = login.partition(":")
-    return b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password)).decode()
-
-
 def _usable(proxy: str) -> SplitResult | None:
+    """The parts of an HTTP proxy's URL, None if it is no such URL."""
     try:
         parts = urlsplit(proxy)
-        # Reading the port judges it.
+        # Reading the port raises ValueError if it is not a number up to 65535.
         parts.port  # noqa: B018
     except ValueError:
         return None

@@ -72,14 +72,12 @@ def _resolve(look_up: LookUp, host: str, loop: asyncio.AbstractEventLoop, lookup
     error: OSError | None = None
     try:
         rows = look_up(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        found = [(family, _with_zone(address)) for family, _, _, _, address in rows]
+        for family, _, _, _, address in rows:
+            # A link-local IPv6 address needs its interface (zone) to be reachable.
+            zone = f"%{address[3]}" if len(address) == 4 and address[3] else ""
+            found.append((family, f"{address[0]}{zone}"))
     except (OSError, UnicodeError) as failure:
         error = failure if isinstance(failure, OSError) else OSError(str(failure))
     with contextlib.suppress(RuntimeError):
         # The loop may be closed by now.
         loop.call_soon_threadsafe(settle)
-
-
-def _with_zone(address: tuple[Any, ...]) -> str:
-    """The IP address in text. A link-local IPv6 address needs its interface (zone) to be reachable."""
-    return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])

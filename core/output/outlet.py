@@ -75,26 +75,22 @@ class Outlet:
     def _run(self) -> None:
         lost = 0
         while True:
-            text, dropped = self._next()
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._queue or self._dropped)
+                self._is_writing = True
+                if self._queue:
+                    text, dropped = self._queue.popleft()
+                    self._queued -= len(text)
+                else:
+                    text, dropped, self._dropped = "", self._dropped, 0
             lost += dropped
             try:
                 self._write(self._loss_text(lost) + text if lost else text)
                 lost = 0
             except OSError:
                 lost += text.count("\n")
-
-    def _next(self) -> tuple[str, int]:
-        with self._changed:
-            self._is_writing = False
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._queue or self._dropped)
-            self._is_writing = True
-            if not self._queue:
-                dropped, self._dropped = self._dropped, 0
-                return "", dropped
-            entry = self._queue.popleft()
-            self._queued -= len(entry[0])
-            return entry
 
 
 def loss_line(lost: int, why: str) -> str:

@@ -1,13 +1,13 @@
 """What a shim runs from: a copy, in `run/`, of the shim's part of this program as it was when the program started.
 
-An upgrade, a move or a removal of the program meets neither a shim that holds its folder (Windows lets nobody delete or
-replace a program that runs, a library that it has loaded, or the folder that it works in) nor a sidecar that can start
-no shim any more, or only one of another version.
+So the program can be upgraded, moved or removed at any time. A running shim does not hold the program's folder: Windows
+lets nobody delete or replace a program that runs, a library that it has loaded, or its working directory. And a sidecar
+that is running can still start shims, of its own version.
 
-The copies lie in `run/shim-<version>-<hash>/`, which only this user may enter. They are put there whole, by a rename,
-and compared with what they are copies of before each use. What is written, compared and deleted lies in the run folder
-that is ours (`core.platform.private_tree`), whatever takes its place meanwhile; only the shim itself is then run by its
-path, as every program is. Everything here blocks: call it in a thread.
+The copies are in `run/shim-<version>-<hash>/`, which only this user may enter. Each is put there by a rename, so it is
+complete, and is compared with its original before each use. Writing, comparing and deleting are done relative to the
+open run folder (`core.platform.private_tree`), so that nobody can exchange a folder meanwhile; only the shim itself is
+run by its path, as every program is. Everything here blocks: call it in a thread.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from core.platform import EXECUTABLE_NAMES, private_tree, replace_private
 RESTART = "Restart aura-ollama: it has been upgraded, moved or removed since it was started."
 _FROZEN_SHIM = Path(__file__).resolve().parent.parent.parent / "shim"
 Files = Callable[[], Iterable[tuple[str, bytes, bool]]]
-"""What a copy is made of: each file as its path with `/`, its bytes, and whether it is a program."""
+"""The files of a copy: each one's path with `/`, its bytes, and whether it is executable."""
 _HASH_DIGITS = 8
 _LOCK_SECONDS = 10.0
-# Instances start at the same time and share the copies: one may not delete another's draft, nor put the same copy in
-# place twice.
+# Instances may start at the same time and share the copies: one must not delete another's draft, nor rename the same
+# copy into place twice.
 _copying = threading.Lock()
 _BYTECODE = "__pycache__"
 # Two for each of the four levels of a draft that is deleted, and for the folder that it lies in.
@@ -117,7 +117,7 @@ class FrozenShim:
 
 
 class _NoShim:
-    """A frozen program that lacks its shim is one itself."""
+    """A frozen program without a shim folder runs itself as the shim."""
 
     def command(self, run_dir: Path, spec: Path) -> list[str]:
         return [sys.executable, "--shim", str(spec)]
@@ -165,7 +165,7 @@ def _executable(folder: Path) -> Path:
 
 
 def _digest_of(files: Iterable[tuple[str, bytes]]) -> str:
-    """A hash of all names and contents."""
+    """A hash of all names and contents, in hex."""
     whole = hashlib.sha256()
     for name, digest in sorted((name, hashlib.sha256(content).hexdigest()) for name, content in files):
         whole.update(f"{name}\0{digest}\n".encode())
@@ -174,7 +174,7 @@ def _digest_of(files: Iterable[tuple[str, bytes]]) -> str:
 
 def _copy(run_dir: Path, name: str, digest: str, files: Files) -> str:
     draft = f"shim-{uuid.uuid4().hex[:_HASH_DIGITS]}.new"
-    spare = _set_aside(_SPARE_DESCRIPTORS)
+    spare = _reserve_descriptors(_SPARE_DESCRIPTORS)
     try:
         private_tree.create(str(run_dir), draft, files())
         if not _is_true(run_dir, draft, digest):
@@ -190,10 +190,10 @@ def _copy(run_dir: Path, name: str, digest: str, files: Files) -> str:
     return name
 
 
-def _set_aside(count: int) -> ExitStack:
-    """So many descriptors, taken until the stack is closed. Raises OSError, and takes none, if there are fewer.
+def _reserve_descriptors(count: int) -> ExitStack:
+    """Occupies `count` descriptors until the stack is closed. Raises OSError, and occupies none, if there are fewer.
 
-    Who runs out of descriptors in the midst of a draft can then still take it away.
+    So a draft can still be deleted if the descriptors run out while it is written.
     """
     with ExitStack() as taken:
         for _ in range(count):
@@ -205,12 +205,12 @@ def _remove_others(run_dir: Path, others: set[str]) -> None:
     used = _folders_in_use() if others else set()
     for name in others:
         if run_dir / name not in used:
-            # Where the system refuses to delete a running program, that tells as well.
+            # One that is in use all the same: Windows refuses to delete a running program.
             private_tree.remove(str(run_dir), name, _executable(Path()).name)
 
 
 def _folders_in_use() -> set[Path]:
-    """What the command lines of all processes name, and the folders of their programs."""
+    """The paths in the command lines of all processes, and the folders of their programs."""
     folders = set()
     for pid in psutil.pids():
         with suppress(psutil.Error, OSError, IndexError):

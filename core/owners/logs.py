@@ -28,12 +28,12 @@ class Logs(Protocol):
         """A follower that all readers of these lines share: one thread, which `encode`s each portion once for all."""
 
     def end(self) -> Place:
-        """Behind all that has been printed until now. Blocks: call it in a thread. Raises OSError."""
+        """The place after all that has been printed until now. Blocks: call it in a thread. Raises OSError."""
 
     def after(self, place: Place) -> Block | None:
-        """The next complete lines behind a place, some 64 KiB at most; None if there are none. As to the rest: `end`.
+        """The next complete lines after a place, 64 KiB at most; None if there are none. Blocks, and raises, as `end`.
 
-        For whoever reads them now and then: nothing is looked at between two calls.
+        For callers that read now and then: nothing is read between two calls.
         """
 
 

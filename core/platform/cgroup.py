@@ -110,16 +110,13 @@ def unit(text: str) -> Unit | None:
 
     None as well for a process outside the part of the hierarchy that is visible here: another systemd runs that one.
     """
-    for controllers, path in _hierarchies(text):
-        if controllers in _SYSTEMDS and not path.startswith("/.."):
-            return _innermost_service(path)
-    return None
-
-
-def _innermost_service(path: str) -> Unit | None:
+    paths = (
+        path for controllers, path in _hierarchies(text) if controllers in _SYSTEMDS and not path.startswith("/..")
+    )
     is_user = False
     found = None
-    for part in path.split("/"):
+    # The innermost service or scope counts.
+    for part in next(paths, "").split("/"):
         if _USER_MANAGER.fullmatch(part):
             is_user, found = True, None
         elif part.endswith(".scope"):

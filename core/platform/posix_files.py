@@ -178,11 +178,17 @@ def who_else_may_write(path: str, status: os.stat_result) -> str | None:
     one, gives each user such a group.
     """
     if status.st_uid not in (os.geteuid(), 0):
-        return f"it belongs to {_user_name(status.st_uid)}"
+        user = str(status.st_uid)
+        with contextlib.suppress(KeyError, OSError):
+            user = pwd.getpwuid(status.st_uid).pw_name
+        return f"it belongs to the user {user}"
     if status.st_mode & stat.S_IWOTH:
         return "every user may change it"
     if status.st_mode & stat.S_IWGRP and not _is_own_group(status.st_gid):
-        return f"everybody in the group {_group_name(status.st_gid)} may change it"
+        group = str(status.st_gid)
+        with contextlib.suppress(KeyError, OSError):
+            group = grp.getgrgid(status.st_gid).gr_name
+        return f"everybody in the group {group} may change it"
     return None
 
 
@@ -195,15 +201,3 @@ def _is_own_group(gid: int) -> bool:
         return own.pw_gid == gid and set(grp.getgrgid(gid).gr_mem) <= {own.pw_name}
     except (KeyError, OSError):
         return False
-
-
-def _user_name(uid: int) -> str:
-    with contextlib.suppress(KeyError, OSError):
-        return f"the user {pwd.getpwuid(uid).pw_name}"
-    return f"the user {uid}"
-
-
-def _group_name(gid: int) -> str:
-    with contextlib.suppress(KeyError, OSError):
-        return grp.getgrgid(gid).gr_name
-    return str(gid)

@@ -15,7 +15,7 @@ from core.platform.sockets import windows
 def socket_owner_is_us(peer: tuple[str, int], own: tuple[str, int]) -> bool | None:
     """See `core.platform.sockets.peer`. None if no process is named.
 
-    A process that may not be looked at is another user's.
+    A process that we may not read belongs to another user.
     """
     try:
         if not windows.tells_owners():
@@ -23,11 +23,7 @@ def socket_owner_is_us(peer: tuple[str, int], own: tuple[str, int]) -> bool | No
         pid = windows.connected(peer, own)
     except OSError:
         return None
-    return pid is not None and _is_ours(pid)
-
-
-def _is_ours(pid: int) -> bool:
     try:
-        return psutil.Process(pid).username() == psutil.Process().username()
+        return pid is not None and psutil.Process(pid).username() == psutil.Process().username()
     except (psutil.Error, OSError):
         return False
