@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from core.models.gpu import detected
@@ -253,6 +254,26 @@ async def test_the_recommended_models_are_auras_own(rig: Rig) -> None:
     assert [(row["name"], row["size"], row["isRecommended"]) for row in rows] == RECOMMENDED
     keys = {"name", "displayName", "description", "size", "sizeBytes", "isRecommended"}
     assert all(row.keys() == keys and row["sizeBytes"] > 10**9 for row in rows)
+
+
+async def test_while_it_hangs_the_last_lists_stand_and_health_says_so(rig: Rig) -> None:
+    async with serving(rig) as served:
+        await call(served, "POST", "start")
+        await call(served, "GET", "models")
+        server = psutil.Process(rig.record.pid)
+        server.suspend()
+        try:
+            status, health = await call(served, "GET", "health")
+            assert status == 200
+            assert (health["isHealthy"], health["errorMessage"]) == (False, "Connection timeout")
+            assert health["availableModels"] == ["tiny:latest"]
+            assert health["responseTimeMs"] > 100
+            _, available = await call(served, "GET", "models/tiny/available")
+            assert available == {"modelName": "tiny", "isAvailable": True, "error": "Connection timeout"}
+            _, loaded = await call(served, "GET", "models/loaded")
+            assert (loaded["models"], loaded["error"]) == ([], "Connection timeout")
+        finally:
+            server.resume()
 
 
 async def test_a_wait_ends_as_soon_as_ollama_is_up(rig: Rig) -> None:

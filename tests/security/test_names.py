@@ -9,9 +9,11 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from core.logs import tail
 from core.ollama.client import Client
@@ -204,6 +206,21 @@ async def test_a_models_name_is_only_ever_a_text_in_the_body() -> None:
     assert [json.loads(body) for _, body in asked] == [
         {"model": name, "keep_alive": 0, "stream": False} for name in NAMES
     ]
+
+
+@pytest.mark.parametrize("call", ["GET info", "GET available", "POST load", "POST unload", "POST pull", "DELETE "])
+async def test_a_models_name_in_a_path_is_judged_before_anything_is_done_with_it(rig: Rig, call: str) -> None:
+    method, _, action = call.partition(" ")
+    # An empty one makes another path, and `CON` is a name like any other.
+    names = [name for name in NAMES if name not in {"", "CON"} and len(name) < 1000]
+    async with serving(rig) as served:
+        for name in names:
+            path = f"/api/ollama/models/{quote(name, safe='')}/{action}".rstrip("/")
+            url = URL(f"{served.url}{path}", encoded=True)
+            async with served.http.request(method, url, headers={"Content-Type": "application/json"}) as response:
+                body = await response.json(content_type=None)
+                assert (response.status, body["code"]) == (400, "bad_model_name"), (name, body)
+        assert rig.starts == 0
 
 
 @pytest.mark.parametrize("name", [*NAMES, "\ud800"])
