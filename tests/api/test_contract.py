@@ -279,7 +279,7 @@ async def test_while_it_hangs_the_last_lists_stand_and_health_says_so(rig: Rig) 
 async def test_a_wait_ends_as_soon_as_ollama_is_up(rig: Rig) -> None:
     """And not only at its next look."""
     async with serving(rig) as served:
-        waiting = asyncio.create_task(call(served, "POST", "wait?maxRetries=2&retryDelayMs=7000"))
+        waiting = asyncio.create_task(call(served, "POST", "wait?maxRetries=100&retryDelayMs=10000"))
         await call(served, "POST", "start")
         async with asyncio.timeout(tied.seconds(5)):
             assert await waiting == (200, HEALTHY)
