@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dis
 import itertools
+import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from api.access.throttle import BURST
 from api.hooks import HEADLESS
 from api.openapi import operation
 from api.routes.table import Routes
-from api.schemas import ShownBody
+from api.schemas import GpuConfigBody, ShownBody
 from core import token
 from core.owners.run_record import record_path
 from core.settings.paths import Paths
@@ -221,8 +223,14 @@ async def test_a_route_marked_for_it_needs_the_token_whatever_the_settings_say(t
                 assert response.status == 200
 
 
-HARMLESS_PARAMETERS = {"maxLines", "from", "types", "since"}
-"""Whoever adds one here has made sure that it cannot choose a program or its environment."""
+HARMLESS_PARAMETERS = {"maxLines", "from", "types", "since", "force", "maxRetries", "retryDelayMs"}
+HARMLESS_IN_PATHS = {"model", "job"}
+HARMLESS_BODIES = {GpuConfigBody}
+"""Whoever adds one here has made sure that it cannot choose a program or its environment.
+
+A model's name is read by Ollama's grammar and goes into a JSON body. Of the body only two switches and two bounded
+numbers become variables, of fixed names.
+"""
 
 
 def test_no_route_takes_anything_that_could_choose_a_program_unless_it_is_marked() -> None:
@@ -231,8 +239,8 @@ def test_no_route_takes_anything_that_could_choose_a_program_unless_it_is_marked
         known = operation(route.handler)
         assert known is not None, f"{route.path} says nothing of itself"
         assert known.needs_token or known.query.keys() <= HARMLESS_PARAMETERS, route.path
-        # A mutation of today reads no body; one that does is marked, or is judged here.
-        assert known.needs_token or "{" not in route.path, route.path
+        assert known.needs_token or set(re.findall(r"{(\w+)}", route.path)) <= HARMLESS_IN_PATHS, route.path
+        assert known.needs_token or known.body in {None, *HARMLESS_BODIES}, route.path
 
 
 EVIL = {
@@ -247,9 +255,9 @@ EVIL = {
 async def test_no_body_and_no_query_of_any_route_chooses_the_program_or_its_environment(tmp_path: Path) -> None:
     told = tmp_path / "env.json"
     rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_ENV_FILE=str(told)))
-    before = (rig.paths.settings.read_bytes(), rig.paths.sidecar.read_bytes())
+    aura, own = json.loads(rig.paths.settings.read_bytes()), rig.paths.sidecar.read_bytes()
     names = itertools.chain.from_iterable((name, f"env.{name}") for name in EVIL)
-    query = "&".join(f"{name}=/evil" for name in names)
+    query = "&".join([*(f"{name}=/evil" for name in names), "maxRetries=1"])
     async with serving(rig) as served:
         paths = [(route.method, route.path) for route in Routes(served.core, HEADLESS).table()]
         # Those that start something come last, so that all of them could have had an effect on it.
@@ -260,7 +268,11 @@ async def test_no_body_and_no_query_of_any_route_chooses_the_program_or_its_envi
         assert status.is_running
         assert status.install_path == rig.executable
         assert "EVIL" not in msgspec.json.decode(told.read_bytes())
-    assert (rig.paths.settings.read_bytes(), rig.paths.sidecar.read_bytes()) == before
+    assert rig.paths.sidecar.read_bytes() == own
+    # What a detection of the graphics processor sets.
+    after = json.loads(rig.paths.settings.read_bytes())
+    assert {name: after[name] for name in aura} == aura
+    assert after.keys() - aura.keys() <= {"ollamaGpuEnabled", "ollamaNumGpu", "ollamaNumCtx", "ollamaGpuAutoDetect"}
 
 
 def test_a_second_start_brings_the_token_so_that_the_first_one_shows_itself(tmp_path: Path) -> None:
