@@ -36,7 +36,8 @@ class Sidecar:
         self.models = Models(self.fleet)
         self.gpu = GpuSettings(paths, self.settings)
         self.jobs = Jobs(paths, self.fleet, self.events)
-        self.fleet.start_environment = self.jobs.start_environment
+        self.fleet.hooks.start_environment = self.jobs.start_environment
+        self.fleet.hooks.before_stop = self.jobs.pause
         self.metrics = Meters(self.fleet, self.events, lambda instance: logs_of(paths, instance), self.jobs.received)
 
     @property

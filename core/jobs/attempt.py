@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS = 24 * 3600.0
 """How long a download waits for an Ollama that is gone."""
 _DISK_SECONDS = 2.0
+# Go's text for a request that was given up, which we did not.
+_ITS_END = "context canceled"
 # Seconds between attempts that bring nothing though Ollama answers.
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 
@@ -72,6 +74,9 @@ class Download:
         self._on_state = on_state
         self._on_progress = on_progress
         self._others_left = others_left
+        self._limit: asyncio.Timeout | None = None
+        """That of the request to Ollama under way, if there is one."""
+        self._has_closed = asyncio.Event()
 
     async def run(self) -> None:
         """Return once Ollama has the model. Raises the CoreError that says why it never will."""
@@ -87,11 +92,14 @@ class Download:
                 self._on_state(True, "Asking Ollama")
                 before = self._progress.received
                 try:
-                    await self._ask()
+                    await self._ask_until_paused()
                     return
-                except (Complaint, HttpStatus) as error:
-                    raise self._failed(str(error)) from None
+                except TimeoutError:
+                    # Paused.
+                    continue
                 except CallFailed as error:
+                    if isinstance(error, Complaint | HttpStatus) and not await self._is_by_its_end(error):
+                        raise self._failed(str(error)) from None
                     if self._progress.received > before:
                         pauses = iter(_PAUSES)
                     log.info("The download of %s broke off: %s", self._name, error)
@@ -102,6 +110,15 @@ class Download:
                     raise self._failed(str(broken))
                 self._on_state(False, f"Tries again in {pause:g} s: {broken}")
                 await asyncio.sleep(pause)
+
+    async def pause(self) -> bool:
+        """Return once there is no connection to Ollama. It asks again as soon as Ollama is up. False if it had none."""
+        if self._limit is None:
+            return False
+        if not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time())
+        await self._has_closed.wait()
+        return True
 
     async def _until_up(self) -> None:
         status = await self._supervisor.status()
@@ -121,6 +138,20 @@ class Download:
                 "Ollama has not been running for 24 hours.",
                 action="Start it, and pull again: it goes on.",
             ) from None
+
+    async def _is_by_its_end(self, error: CallFailed) -> bool:
+        """Whether Ollama tells an error because it is being ended itself."""
+        return _ITS_END in str(error) or not is_up(await self._supervisor.status())
+
+    async def _ask_until_paused(self) -> None:
+        """As `_ask`; raises TimeoutError once it is to pause, with the connection closed."""
+        self._has_closed.clear()
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                await self._ask()
+        finally:
+            self._limit = None
+            self._has_closed.set()
 
     async def _ask(self) -> None:
         """Have Ollama pull, and read what it prints to the end. Raises CallFailed, or PullFailed if no room is left."""

@@ -9,6 +9,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field, replace
 
+from core.jobs.attempt import Download
 from core.jobs.job import Job, JobState
 from core.jobs.progress import Progress
 from core.ollama.model_name import ModelName
@@ -22,6 +23,7 @@ class Entry:
     name: ModelName
     progress: Progress
     task: asyncio.Task[None] | None = None
+    download: Download | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     is_cancelled: bool = False
     is_whole: bool = False

@@ -43,6 +43,7 @@ MOST_ENDED = 50
 ENDED_SECONDS = 24 * 3600.0
 PROGRESS_SECONDS = 0.25
 _PROMISE_SECONDS = 1.0
+_NOTES_SECONDS = 0.3
 _NO_PRUNE = "OLLAMA_NOPRUNE"
 
 
@@ -156,6 +157,18 @@ class Jobs:
         is_pending = any(not entry.job.is_ended and entry.job.instance == instance for entry in self._entries.values())
         return {_NO_PRUNE: "1"} if is_pending and _NO_PRUNE not in merged_environment({}) else {}
 
+    async def pause(self, instance: str) -> None:
+        """Close the connections of that instance's downloads, which go on once its Ollama is up again. Within a second.
+
+        Ollama notes how far it is with a part of a layer (100 MB and more) only when the download of that part ends. If
+        it is ended amid a download, it begins all parts under way anew.
+        """
+        found = [entry.download for entry in self._entries.values() if entry.job.instance == instance]
+        downloads = [download for download in found if download]
+        if any(await asyncio.gather(*(download.pause() for download in downloads))):
+            # Nothing tells when it has put its notes on the disk.
+            await asyncio.sleep(_NOTES_SECONDS)
+
     async def load(self) -> None:
         """Take over what an earlier sidecar has left, within 2 s. Does not raise."""
         self._take_over(await self._store.load())
@@ -223,7 +236,7 @@ class Jobs:
     async def _carry_out(self, entry: Entry) -> None:
         """One job to its end. The end of the sidecar leaves it as it is."""
         supervisor = self._fleet[entry.job.instance]
-        download = Download(
+        download = entry.download = Download(
             supervisor,
             entry.name,
             entry.progress,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 from core.errors import ConfigError
 from core.events.history import EventHistory
 from core.owners.process_owner import ProcessOwner
 from core.settings.paths import DEFAULT_INSTANCE, Paths
 from core.settings.reader import SettingsReader
+from core.supervision.hooks import Hooks
 from core.supervision.instance import Instance
 from core.supervision.report import SettingsReporter
 from core.supervision.supervisor import Supervisor
@@ -36,8 +36,7 @@ class Fleet:
         self.settings = reader or SettingsReader(paths)
         self.events = EventHistory()
         self.settings.hub.tell(SettingsReporter(self.events).on_settings)
-        self.start_environment: Callable[[str], Mapping[str, str]] = lambda instance: {}
-        """Asked at each start for variables that Ollama gets unless the settings give them, by the instance's id."""
+        self.hooks = Hooks()
         self._owner = ProcessOwner(paths)
         self._supervisors: dict[str, Supervisor] = {}
         for instance in instances:
@@ -49,11 +48,8 @@ class Fleet:
                 instance,
                 self.events,
                 self._owner,
-                partial(self._start_environment_of, instance.id),
+                self.hooks,
             )
-
-    def _start_environment_of(self, instance: str) -> Mapping[str, str]:
-        return self.start_environment(instance)
 
     @property
     def default(self) -> Supervisor:

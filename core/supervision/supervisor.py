@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -25,6 +25,7 @@ from core.owners.protocol import Running
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages
+from core.supervision.hooks import Hooks
 from core.supervision.instance import Instance
 from core.supervision.machine import Machine
 from core.supervision.poller import Poller
@@ -39,8 +40,8 @@ class Supervisor:
     """Supervises one instance of those that the settings in `paths` describe; `default` if none is given.
 
     `settings` is the given reader of the settings, or one of its own. `events` is the history of events, to which other
-    features publish too; a caller that passes one publishes the changes of the settings itself. `start_environment` is
-    called at each start and returns variables that Ollama gets unless the settings give them.
+    features publish too; a caller that passes one publishes the changes of the settings itself. `hooks` are what rooms
+    above have a say in.
     """
 
     def __init__(
@@ -50,13 +51,13 @@ class Supervisor:
         instance: Instance | None = None,
         events: EventHistory | None = None,
         owner: ProcessOwner | None = None,
-        start_environment: Callable[[], Mapping[str, str]] = dict,
+        hooks: Hooks | None = None,
     ) -> None:
         self.instance = instance or Instance()
         self._messages: asyncio.Queue[messages.Message] = asyncio.Queue()
         self.settings = reader or SettingsReader(paths)
         self.events = EventHistory() if events is None else events
-        self._tasks = Tasks(paths, self._messages.put_nowait, self.settings, self.instance, owner, start_environment)
+        self._tasks = Tasks(paths, self._messages.put_nowait, self.settings, self.instance, owner, hooks)
         self._machine = Machine(self._tasks, self._create_task)
         self._machine.hub.tell(StatusReporter(self.events, self._log_of_start, self.instance.id).on_status)
         if events is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ from core.platform import birth
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages, preflight
+from core.supervision.hooks import Hooks
 from core.supervision.instance import Instance
 from core.supervision.observer import Observation, Observer
 from core.supervision.preflight import FailureMemory
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", Model, LoadedModel)
 
 _RETRY_SECONDS = 1.0
+_BEFORE_STOP_SECONDS = 2.0
 # Ollama reads the list of models from disk, which may be slow. A call that we give up goes on in Ollama, so giving up
 # early and asking again would pile up calls there.
 _LIST_SECONDS = 30.0
@@ -57,7 +59,7 @@ class Tasks:
         reader: SettingsReader | None = None,
         instance: Instance | None = None,
         owner: ProcessOwner | None = None,
-        start_environment: Callable[[], Mapping[str, str]] = dict,
+        hooks: Hooks | None = None,
     ) -> None:
         self.instance = instance or Instance()
         self.observer = Observer(reader or SettingsReader(paths), self.instance.url)
@@ -65,7 +67,7 @@ class Tasks:
         self.post = post
         self._paths = paths
         self._owner = owner or ProcessOwner(paths)
-        self._start_environment = start_environment
+        self._hooks = hooks or Hooks()
 
     async def close(self) -> None:
         """Drop the connections to Ollama."""
@@ -139,7 +141,8 @@ class Tasks:
 
     def plan(self, observation: Observation, before: Status) -> Plan:
         """What a start would run. Raises the CoreError that says why nothing may be run."""
-        return preflight.plan(observation, before, self._paths, self.instance.id, self._start_environment())
+        added = self._hooks.start_environment(self.instance.id)
+        return preflight.plan(observation, before, self._paths, self.instance.id, added)
 
     async def is_alive(self, managed: Managed) -> bool:
         """Whether the process of a managed Ollama is alive. One that we may not read counts as alive."""
@@ -182,6 +185,11 @@ class Tasks:
 
     async def stop(self, managed: Managed) -> None:
         """Stop a managed Ollama; `watch` posts its end. Posts Unstoppable if it cannot be stopped."""
+        try:
+            async with asyncio.timeout(_BEFORE_STOP_SECONDS):
+                await self._hooks.before_stop(self.instance.id)
+        except Exception:
+            log.warning("What was to be done before the stop of Ollama was not", exc_info=True)
         try:
             await managed.stop()
         except StopFailed as error:

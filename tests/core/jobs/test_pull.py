@@ -249,10 +249,12 @@ async def test_a_pull_waits_for_an_ollama_that_is_stopped_and_goes_on_once_it_is
         waiting = await until_job(core.jobs, job.id, lambda found: "Waits for Ollama" in found.step)
         assert "24 hours" in waiting.step
         assert waiting.percent >= 45
+        before = shop.served
         await shop.release(blob)
         await core.ollama.start()
         done = await core.jobs.wait(job.id, WAIT)
         assert (done.state, done.id) == (JobState.DONE, job.id)
+    assert shop.served - before < 2.2 * MB, "what had come before the stop does not come again"
 
 
 async def test_a_pull_outlives_a_crash_of_ollama(shop: Registry, rig: Rig) -> None:
