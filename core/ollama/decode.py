@@ -68,4 +68,5 @@ def text(raw: msgspec.Raw, most: int) -> str:
 
 def printable(value: str, most: int) -> str:
     """`value`, cut to `most` characters, those that do not print replaced (U+FFFD)."""
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in value[:most])
+    cut = value[:most]
+    return cut if cut.isprintable() else "".join(sign if sign.isprintable() else "\ufffd" for sign in cut)
