@@ -56,7 +56,7 @@ def _toast(job: Job) -> Toast | None:
         case JobState.DONE:
             return Toast("Model Pulled", f"{isolated(job.model)} is ready.", kind=Kind.NEWS)
         case JobState.FAILED:
-            return Toast("Failed to Pull a Model", f"{isolated(job.model)}: {job.error or 'it failed.'}")
+            return Toast("Failed to Pull a Model", f"{isolated(job.model)}: {job.error or 'it failed.'}", Kind.WARNING)
         case JobState.CANCELLED | JobState.QUEUED | JobState.RUNNING:
             # Whoever has cancelled it knows.
             return None

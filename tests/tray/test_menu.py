@@ -124,6 +124,7 @@ def test_the_headline_is_a_few_words_and_bears_no_process_number(words: str) -> 
     told = view(facts(HEADLINES[words]))
     assert (told.find("status").label, told.find("status").enabled) == (words, False)
     assert told.tooltip.startswith(f"Aura Ollama: {words}")
+    assert not any(twice in told.tooltip for twice in ("..", "…."))
     assert not any("pid" in item.label for item in everything(told.items))
 
 
@@ -162,6 +163,8 @@ def test_what_went_wrong_is_offered_after_a_failure_that_left_a_log(state: State
     has_failed = state in {State.FAILED, State.BACKOFF}
     assert ("failure" in names(view(facts(failed)).items)) is has_failed
     assert "failure" not in names(view(facts(failed, has_logs=False)).items)
+    # No Ollama has written a log about that.
+    assert "failure" not in names(shown(state, failure=PortInUse("held")).items)
 
 
 @pytest.mark.parametrize("state", [State.STOPPED, State.BACKOFF, State.FAILED])
@@ -175,10 +178,16 @@ def test_what_went_wrong_is_offered_after_a_failure_that_left_a_log(state: State
 def test_a_start_that_would_be_refused_is_not_offered_and_says_why_unless_the_line_above_does(
     state: State, why: dict[str, str], excuse: str
 ) -> None:
-    start = shown(state, failure=PortInUse("x"), **why).find("power")
+    start = shown(state, failure=SpawnFailed("x"), **why).find("power")
     plain = "Start Ollama now" if state is State.BACKOFF else "Start Ollama"
     assert start.label == (plain if state is State.STOPPED else f"{plain} ({excuse})")
     assert (start.command, start.enabled) == (Command(Act.START), False)
+
+
+def test_a_failure_because_of_the_port_needs_no_excuse_beside_it() -> None:
+    menu = shown(State.FAILED, owner="nginx (pid 7)", failure=PortInUse("Port 11434 is held by nginx (pid 7)."))
+    assert menu.find("detail").label == "Port 11434 is held by nginx."
+    assert (menu.find("power").label, menu.find("power").enabled) == ("Start Ollama", False)
 
 
 def test_a_problem_with_the_settings_is_a_line_that_leads_to_the_whole_of_it() -> None:

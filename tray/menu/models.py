@@ -28,12 +28,13 @@ def models_item(facts: Facts) -> Item:
     loaded = f", {count} loaded" if (count := len(dict.fromkeys(status.loaded))) else ""
     shown = models[:MOST_MODELS]
     items = _rows(shown, facts) or [note("none", "None is installed")]
-    if count:
-        unload = Item("unload all", "Unload all", Command(Act.UNLOAD_ALL), enabled=not status.error)
-        items += [SEPARATOR, unload]
     if more := len(models) - len(shown):
         items.append(Item("more", f"More… ({more})", Command(Act.LIST_MODELS)))
-    return Item("models", f"Models ({len(models)}{loaded})", children=(*items, SEPARATOR, offers(status.models)))
+    items.append(SEPARATOR)
+    if count:
+        items.append(Item("unload all", "Unload all", Command(Act.UNLOAD_ALL), enabled=not status.error))
+    items.append(offers(status.models))
+    return Item("models", f"Models ({len(models)}{loaded})", children=tuple(items))
 
 
 def by_use(status: Status, recently_used: tuple[str, ...] = ()) -> list[Model]:

@@ -91,6 +91,6 @@ def sentence_in_short(status: Status) -> str:
 
 def _sentence(status: Status, told: str | None) -> str:
     if told:
-        return in_sentences(f"{headline(status)}.", told)
+        return in_sentences(headline(status), told)
     loaded = [isolated(cut_name(name, _TOOLTIP_NAME_UNITS)) for name in status.loaded[:_MOST_NAMES]]
     return f"{headline(status)}, {', '.join(loaded)} loaded" if loaded and status.is_running else headline(status)

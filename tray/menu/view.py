@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.errors import Crashed, PortInUse, SpawnFailed
 from core.supervision.state import State, Status
 from tray.menu.facts import Facts
 from tray.menu.items import SEPARATOR, Act, Command, Item, find, note
@@ -85,7 +86,8 @@ def _told(facts: Facts) -> list[Item]:
     items = []
     if told := shorten(detail_in_short(status) or "", LABEL_UNITS):
         items.append(Item("detail", told, Command(Act.SHOW_STATUS)))
-    if status.state in {State.FAILED, State.BACKOFF} and facts.has_logs:
+    has_failed = status.state in {State.FAILED, State.BACKOFF} and isinstance(status.failure, SpawnFailed | Crashed)
+    if has_failed and facts.has_logs:
         items.append(Item("failure", "What went wrong…", Command(Act.OPEN_FAILURE)))
     if status.settings_problem:
         label = shorten(f"Settings: {status.settings_problem}", LABEL_UNITS)
@@ -105,7 +107,9 @@ def _wishes(status: Status) -> tuple[Item, ...]:
             # The line above says why not.
             return (_start(None, is_possible=_obstacle(status) is None),)
         case State.FAILED:
-            return (_start(_obstacle(status)),)
+            # A failure for that very reason is told above.
+            told = isinstance(status.failure, PortInUse)
+            return (_start(None if told else _obstacle(status), is_possible=_obstacle(status) is None),)
         case State.STOPPING:
             return (_start(None),)
         case State.STARTING:
