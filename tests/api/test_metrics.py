@@ -200,11 +200,14 @@ async def test_an_ollama_that_is_not_ours_is_told_too(tmp_path: Path) -> None:
             await served.supervisor.status()
             found = await until(served, lambda found: found["now"]["state"] == "external" and found["now"]["models"])
             before = server.log.read_bytes().count(b"/api/ps")
-            assert found["now"]["processes"] == len(await asyncio.to_thread(descendants, server.pid)) + 1
+            # Wine does not say who listens at a port.
+            is_known = not tied.ON_WINE
+            family = await asyncio.to_thread(descendants, server.pid)
+            assert found["now"]["processes"] == (len(family) + 1 if is_known else None)
             for _ in range(3):
                 await asyncio.sleep(0.3)
                 found = await metrics(served)
-            assert [runner["model"] for runner in found["now"]["runners"]] == ["tiny:latest"]
+            assert [runner["model"] for runner in found["now"]["runners"]] == (["tiny:latest"] if is_known else [])
             assert found["requests"]["total"] == 0
             # Others look too: rounds, and whoever has the status freshened.
             assert server.log.read_bytes().count(b"/api/ps") <= before + 1
