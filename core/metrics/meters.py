@@ -80,11 +80,11 @@ class Meters:
         self._events = events
         self._logs_of = logs_of
         self._meters: dict[str, InstanceMeter] = {}
-        self._canaries: dict[str, Canary] = {}
+        self._canaries: dict[str, tuple[Canary, asyncio.Task[None]]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
         self._gpus: tuple[Gpu, ...] = ()
         self._reader = GpuReader()
-        self._reading = SingleFlight("graphics processors", self._reader.read)
-        self._closing = SingleFlight("graphics processors", self._reader.close)
+        self._asking_gpus = SingleFlight("graphics processors", self._ask_gpus)
         self._has_gpus_open = False
         self._gpus_read_at = float("-inf")
         self._turn = asyncio.Lock()
@@ -96,10 +96,7 @@ class Meters:
 
     async def run(self) -> None:
         """Sample for ever, and let the canaries look."""
-        async with asyncio.TaskGroup() as tasks:
-            for instance in self._fleet:
-                self._canaries[instance] = Canary(self._fleet[instance], self._fleet.settings)
-                tasks.create_task(self._canaries[instance].run())
+        async with asyncio.TaskGroup() as self._tasks:
             await self._sample_for_ever()
 
     async def _sample_for_ever(self) -> None:
@@ -121,6 +118,14 @@ class Meters:
     def is_watched(self) -> bool:
         """Whether somebody looks."""
         return self._streams > 0 or time.monotonic() - self._asked_at < LOOK_SECONDS
+
+    def newest(self, instance: str) -> Now | None:
+        """The last sample of an instance, up to half a minute old, with its present status. Not a look.
+
+        None before the first one, and if there is no such instance.
+        """
+        meter = self._meters.get(instance)
+        return meter.current if meter else None
 
     async def snapshot(self) -> Snapshot:
         """What is now, sampled within the last 250 ms, or for this call. That takes 1 s at most.
@@ -155,10 +160,7 @@ class Meters:
         if time.monotonic() - self._sampled_at < _FRESH_SECONDS:
             return
         self._sampled_at = time.monotonic()
-        for instance in self._fleet:
-            if instance not in self._meters:
-                supervisor = self._fleet[instance]
-                self._meters[instance] = InstanceMeter(instance, supervisor, self._logs_of(instance))
+        self._follow_the_fleet()
         is_watched = self.is_watched
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read_gpus(is_watched=is_watched))
@@ -167,6 +169,18 @@ class Meters:
         if self._streams:
             for instance, meter in self._meters.items():
                 self._events.publish(EventType.METRICS, instance, meter.now)
+
+    def _follow_the_fleet(self) -> None:
+        """Have a meter and a canary for each instance that there is now, and none for others."""
+        for instance in set(self._meters) - set(self._fleet):
+            del self._meters[instance]
+            self._canaries.pop(instance)[1].cancel()
+        for instance in self._fleet:
+            if instance not in self._meters and self._tasks is not None:
+                supervisor = self._fleet[instance]
+                self._meters[instance] = InstanceMeter(instance, supervisor, self._logs_of(instance))
+                canary = Canary(supervisor, self._fleet.settings)
+                self._canaries[instance] = canary, self._tasks.create_task(canary.run())
 
     async def _read_gpus(self, *, is_watched: bool) -> None:
         is_due = self._sampled_at - self._gpus_read_at >= _GPU_PAUSE_SECONDS if is_watched else self._has_gpus_open
@@ -177,10 +191,14 @@ class Meters:
         self._gpus = ()
         # A driver that hangs holds one thread, and tells nothing.
         with suppress(TimeoutError, OSError):
-            if is_watched:
-                self._gpus = await self._reading.run(_GPU_SECONDS)
-            else:
-                await self._closing.run(_GPU_SECONDS)
+            self._gpus = await self._asking_gpus.run(_GPU_SECONDS)
+
+    def _ask_gpus(self) -> tuple[Gpu, ...]:
+        """What they do; if nobody looks any more, let go of their drivers."""
+        if self._has_gpus_open:
+            return self._reader.read()
+        self._reader.close()
+        return ()
 
     def _report(self, instance: str, meter: InstanceMeter) -> Report:
         counts, lifecycle = meter.log_count.counts, meter.lifecycle
@@ -195,5 +213,5 @@ class Meters:
             lifecycle.failed_starts,
             lifecycle.crashes,
             self._pulled(instance),
-            self._canaries[instance].report if instance in self._canaries else None,
+            self._canaries[instance][0].report,
         )

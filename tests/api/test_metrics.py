@@ -213,10 +213,20 @@ async def test_an_ollama_that_is_not_ours_is_told_too(tmp_path: Path) -> None:
             assert server.log.read_bytes().count(b"/api/ps") <= before + 1
 
 
+async def until_sampled(served: Served) -> None:
+    """Wait for the sample that is taken at the start, whoever looks."""
+    deadline = time.monotonic() + WITHIN
+    while served.core.metrics.newest("default") is None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
 async def test_nobody_looks_and_little_is_done(real: Rig) -> None:
     """One sample at the start, and the next one half a minute later; whoever asks gets a fresh one at once."""
     async with serving(real) as served:
         await served.supervisor.start()
+        await until_sampled(served)
+        assert served.core.metrics.newest("another") is None
         assert not served.core.metrics.is_watched
         await generate(real)
         began = time.monotonic()

@@ -57,6 +57,9 @@ async def test_a_pull_goes_from_queued_to_done_and_tells_of_it_as_a_stream(shop:
         assert done.completed == done.total == shop.served
         assert done.ended_at is not None
         assert done.ended_at >= done.started_at
+        assert 7 * MB <= core.jobs.received("default") <= shop.served
+        assert (await core.metrics.snapshot()).reports[0].pulled == core.jobs.received("default")
+        assert core.jobs.received("another") == 0
         events = await events_after(core.events, began)
         assert [model.name for model in (await core.ollama.models()).models] == [job.model]
     told = [(event.at, event.data) for event in events if isinstance(event.data, Job)]
