@@ -30,6 +30,8 @@ class Entry:
     """Ollama has said that it has the model: there is nothing left to cancel."""
     told_at: float = float("-inf")
     """When its job was published last, by the loop's clock."""
+    kept_at: float = float("-inf")
+    """When its job was last to be written down, by the same clock."""
     later: asyncio.TimerHandle | None = None
     """Publishes progress as soon as that is due."""
 

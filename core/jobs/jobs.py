@@ -42,6 +42,8 @@ MOST_PENDING = 100
 MOST_ENDED = 50
 ENDED_SECONDS = 24 * 3600.0
 PROGRESS_SECONDS = 0.25
+KEPT_SECONDS = 10.0
+"""How often progress is written down, beside each change of state."""
 _PROMISE_SECONDS = 1.0
 _NOTES_SECONDS = 0.3
 _NO_PRUNE = "OLLAMA_NOPRUNE"
@@ -190,7 +192,8 @@ class Jobs:
                     if entry.task:
                         entry.task.cancel()
                 writer.cancel()
-            if self._store.is_behind:
+            if self._store.is_behind or any(not entry.job.is_ended for entry in self._entries.values()):
+                # How far each is, for the next sidecar to begin with.
                 await self._store.save(_PROMISE_SECONDS)
         finally:
             self.close()
@@ -289,8 +292,9 @@ class Jobs:
         entry.later = None
         if entry.job.state is JobState.RUNNING:
             is_size_news = entry.progress.total != entry.job.total
+            is_due = asyncio.get_running_loop().time() - entry.kept_at >= KEPT_SECONDS
             entry.advance()
-            self._tell(entry, is_kept=is_size_news)
+            self._tell(entry, is_kept=is_size_news or is_due)
 
     def _end(self, entry: Entry, state: JobState, error: str | None = None) -> None:
         entry.end(state, error)
@@ -306,6 +310,7 @@ class Jobs:
         self._events.publish(EventType.JOB, entry.job.instance, entry.job)
         self._hub.publish(self._listed())
         if is_kept:
+            entry.kept_at = entry.told_at
             self._store.change()
 
     def _listed(self) -> tuple[Job, ...]:

@@ -68,7 +68,7 @@ async def test_the_next_sidecar_goes_on_with_what_the_one_before_has_begun(shop:
         await core.jobs.loaded()
         (waiting,) = core.jobs.all
         assert (waiting.id, waiting.state) == (job.id, JobState.QUEUED)
-        assert (waiting.percent, waiting.total) == (before.percent, before.total)
+        assert (waiting.percent, waiting.total) == (before.percent, before.total), "it does not go back"
         await core.ollama.start()
         done = await core.jobs.wait(job.id, WAIT)
         assert (done.state, done.percent, done.total) == (JobState.DONE, 100, shop_total(shop, content))
