@@ -16,6 +16,7 @@ from contextlib import aclosing
 
 from core.errors import CoreError, PullFailed
 from core.jobs import disk_room, texts
+from core.jobs.job import JobState
 from core.jobs.progress import Progress
 from core.ollama.call import CallFailed, Complaint, HttpStatus
 from core.ollama.model_name import ModelName, check_registry
@@ -58,14 +59,14 @@ class Download:
         progress: Progress,
         slots: asyncio.Semaphore,
         *,
-        on_state: Callable[[bool, str], None],
+        on_state: Callable[[JobState, str], None],
         on_progress: Callable[[], None],
         others_left: Callable[[], int],
     ) -> None:
         """`slots` is the number of downloads that may run at once.
 
-        `on_state` is told whether the download runs, and if not, what it waits for. `on_progress` is called whenever
-        `progress` has news. `others_left` tells how many bytes the other downloads to the same disk still bring.
+        `on_state` is told whether the job is queued or running, and what it waits for or does. `on_progress` is called
+        whenever `progress` has news. `others_left` tells how many bytes other downloads to the same disk still bring.
         """
         self._supervisor = supervisor
         self._name = name
@@ -84,12 +85,12 @@ class Download:
         while True:
             await self._until_up()
             if self._slots.locked():
-                self._on_state(False, texts.WAITS_FOR_TURN)
+                self._on_state(JobState.QUEUED, texts.WAITS_FOR_TURN)
             async with self._slots:
                 if not is_up(await self._supervisor.status()):
                     continue
                 await check_settings(self._supervisor.settings, self._name)
-                self._on_state(True, "Asking Ollama")
+                self._on_state(JobState.RUNNING, "Asking Ollama")
                 before = self._progress.received
                 try:
                     await self._ask_until_paused()
@@ -108,7 +109,7 @@ class Download:
                 pause = next(pauses, None)
                 if pause is None:
                     raise self._failed(str(broken))
-                self._on_state(False, f"Tries again in {pause:g} s: {broken}")
+                self._on_state(JobState.QUEUED, f"Tries again in {pause:g} s: {broken}")
                 await asyncio.sleep(pause)
 
     async def pause(self) -> bool:
@@ -131,7 +132,7 @@ class Download:
                         if is_up(status):
                             return
                         is_coming = status.state is State.STARTING
-                        self._on_state(False, texts.WAITS_FOR_START if is_coming else texts.WAITS_FOR_OLLAMA)
+                        self._on_state(JobState.QUEUED, texts.WAITS_FOR_START if is_coming else texts.WAITS_FOR_OLLAMA)
         except TimeoutError:
             raise PullFailed(
                 str(self._name),

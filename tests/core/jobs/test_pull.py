@@ -16,7 +16,8 @@ import pytest
 from core.errors import NoSuchJob, PullFailed, RegistryNotAllowed
 from core.events.history import EventType
 from core.jobs.job import Job, JobState
-from core.jobs.jobs import MOST_PENDING, PROGRESS_SECONDS
+from core.jobs.jobs import MOST_PENDING
+from core.jobs.listing import PROGRESS_SECONDS
 from core.ollama.model_name import ModelName
 from core.sidecar import Sidecar
 from core.supervision.state import State

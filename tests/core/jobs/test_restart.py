@@ -16,7 +16,7 @@ import pytest
 from core.jobs import job_file
 from core.jobs.job import Job, JobState
 from core.jobs.job_file import KeptJob, job_path
-from core.jobs.jobs import ENDED_SECONDS, MOST_ENDED
+from core.jobs.listing import ENDED_SECONDS, MOST_ENDED
 from core.ollama.model_name import ModelName
 from core.sidecar import Sidecar
 from tests import fake_ollama, tied
