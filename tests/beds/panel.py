@@ -25,6 +25,8 @@ _PANEL = ["--edge", "bottom", "--align", "right", "--widthtype", "pixel", "--wid
 # The smallest icon that a panel shows has 16 × 16 pixels, scaled smoothly.
 _ICON_PIXELS = 50
 _TOLERANCE = 12
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels of the screen."""
 
 
 @contextmanager
@@ -76,21 +78,22 @@ def windows(display: str) -> list[str]:
         connection.close()
 
 
-def menus(connection: Xlib.display.Display) -> list[int]:
-    """The heights in pixels of the menus, a menu and its submenus, that are on the screen."""
+def menus(connection: Xlib.display.Display) -> list[Box]:
+    """Where the menus, a menu and its submenus, are on the screen."""
     kinds = {connection.intern_atom(f"_NET_WM_WINDOW_TYPE_{name}_MENU") for name in ("POPUP", "DROPDOWN")}
     kind = connection.intern_atom("_NET_WM_WINDOW_TYPE")
-    heights = []
+    boxes = []
     for window in connection.screen().root.query_tree().children:
         try:
             found = window.get_full_property(kind, Xlib.Xatom.ATOM)
             is_seen = window.get_attributes().map_state == Xlib.X.IsViewable
             if found and is_seen and kinds.intersection(found.value):
-                heights.append(int(window.get_geometry().height))
+                shape = window.get_geometry()
+                boxes.append((shape.x, shape.y, shape.x + shape.width, shape.y + shape.height))
         except Xlib.error.XError:
             # It went away between the list and the look.
             continue
-    return heights
+    return boxes
 
 
 def close_window(display: str, title: str) -> None:
@@ -134,9 +137,15 @@ def click(display: str, colour: tuple[int, int, int], button: int) -> None:
         connection.close()
 
 
+def point(connection: Xlib.display.Display, x: int, y: int) -> None:
+    """Move the mouse there."""
+    Xlib.ext.xtest.fake_input(connection, Xlib.X.MotionNotify, x=x, y=y)
+    connection.sync()
+
+
 def press_button(connection: Xlib.display.Display, x: int, y: int, button: int = 1) -> None:
     """Move the mouse there and press a button of it."""
-    Xlib.ext.xtest.fake_input(connection, Xlib.X.MotionNotify, x=x, y=y)
+    point(connection, x, y)
     _press(connection, Xlib.X.ButtonPress, Xlib.X.ButtonRelease, button)
 
 

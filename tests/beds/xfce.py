@@ -19,10 +19,11 @@ from typing import Any
 import Xlib.display
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
+from PIL import Image
 
 from tests.beds import BedMissing
 from tests.beds.desktop import DEADLINE, Entry, Tray, session_bus
-from tests.beds.panel import menus, press_button, press_key, seen
+from tests.beds.panel import menus, point, press_button, press_key, seen
 from tests.beds.screen import program, screen
 
 _SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
@@ -56,9 +57,10 @@ _LEAST_ENTRY_PIXELS = 20
 class Xfce:
     """A screen with the panel on it. Everything here blocks for some milliseconds."""
 
-    def __init__(self, display: str, bus: MessageBus, address: str, said: Path) -> None:
+    def __init__(self, display: str, bus: MessageBus, address: str, said: Path, scale: int) -> None:
         self.env = {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": address, "NO_AT_BRIDGE": "1", "GDK_BACKEND": "x11"}
         self._display = display
+        self._scale = scale
         self._bus = bus
         self._said = said
         self._screen = Xlib.display.Display(display)
@@ -84,8 +86,21 @@ class Xfce:
         return await self._property("IsStatusNotifierHostRegistered") is True
 
     def _is_icon_shown(self) -> bool:
-        place = seen(self._display).crop((0, 0, 2 * _ICON[0], 2 * _ICON[1]))
-        return len(place.getcolors(1 << 24) or []) >= _ICON_COLOURS
+        return len(self.icon().getcolors(1 << 24) or []) >= _ICON_COLOURS
+
+    def icon(self) -> Image.Image:
+        """The icon as it is on the screen, on its piece of the panel."""
+        x, y = (2 * side * self._scale for side in _ICON)
+        return seen(self._display).crop((0, 0, x + 2 * self._scale, y))
+
+    def point_away(self) -> None:
+        """Move the mouse to where nothing is."""
+        shape = self._screen.screen()
+        point(self._screen, shape.width_in_pixels - 1, shape.height_in_pixels - 1)
+
+    def menu(self) -> Image.Image:
+        """The open menu as it is on the screen."""
+        return seen(self._display).crop(menus(self._screen)[0])
 
     async def _registered(self) -> list[str]:
         return await self._property("RegisteredStatusNotifierItems") or []
@@ -116,7 +131,8 @@ class Xfce:
     async def open_menu(self, tray: Tray) -> None:
         """Click the icon, and return once its menu is there with all its entries: the panel asks for them late."""
         entries = [entry for entry in (await tray.menu()).children if not entry.is_separator]
-        press_button(self._screen, *_ICON)
+        x, y = (side * self._scale for side in _ICON)
+        press_button(self._screen, x, y)
         await _until(lambda: sum(self._menus()) > len(entries) * _LEAST_ENTRY_PIXELS)
 
     async def close_menu(self) -> None:
@@ -166,7 +182,8 @@ class Xfce:
         self._screen.close()
 
     def _menus(self) -> list[int]:
-        return menus(self._screen)
+        """The height of each menu."""
+        return [bottom - top for _, top, _, bottom in menus(self._screen)]
 
 
 async def _until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
@@ -187,8 +204,11 @@ def installed() -> str:
 
 
 @asynccontextmanager
-async def xfce(root: Path) -> AsyncIterator[Xfce]:
-    """A screen and a bus with the panel; its settings and what it says are below `root`. Raises BedMissing."""
+async def xfce(root: Path, *, scale: int = 1, theme: str = "Adwaita") -> AsyncIterator[Xfce]:
+    """A screen and a bus with the panel; its settings and what it says are below `root`. Raises BedMissing.
+
+    `scale`: how many pixels of the screen are one of the desktop's. `theme` is GTK's, for the panel and its menus.
+    """
     found = installed()
     settings = root / "config" / "xfce4" / "xfconf" / "xfce-perchannel-xml" / "xfce4-panel.xml"
     settings.parent.mkdir(parents=True)
@@ -197,15 +217,19 @@ async def xfce(root: Path) -> AsyncIterator[Xfce]:
     service = configparser.ConfigParser(interpolation=None)
     service.read(_XFCONF)
     xfconf = service["D-BUS Service"]["Exec"]
-    with screen("1024x768x24") as display, session_bus({"org.xfce.Xfconf": xfconf}, own) as address:
+    with (
+        screen(f"{1024 * scale}x{768 * scale}x24") as display,
+        session_bus({"org.xfce.Xfconf": xfconf}, own) as address,
+    ):
         env = os.environ | own | {"DISPLAY": display, "DBUS_SESSION_BUS_ADDRESS": address, "NO_AT_BRIDGE": "1"}
+        env |= {"GDK_SCALE": str(scale), "GTK_THEME": theme}
         said = root / "panel.txt"
         with said.open("wb") as output:
             panel = await asyncio.create_subprocess_exec(
                 found, "--disable-wm-check", env=env, stdout=output, stderr=output
             )
         bus = await MessageBus(bus_address=address).connect()
-        desk = Xfce(display, bus, address, said)
+        desk = Xfce(display, bus, address, said, scale)
         try:
             await desk.until_ready()
             yield desk
