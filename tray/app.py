@@ -12,15 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core import __version__
 from core.errors import WAYS_OUT, CoreError, os_error_in_words
 from core.ollama import activity
 from core.platform import desktop
 from core.sidecar import Sidecar
 from core.supervision.state import State, Status
 from core.text import in_sentences
-from tray import places
-from tray.menu import Act, Command, Facts, View, bare_view, detail, headline, isolated, sentence, view
+from tray import answers, places
+from tray.menu import Act, Command, Facts, View, bare_view, view
 from tray.models import Models
 from tray.places import Places
 from tray.preferences import Preferences
@@ -181,16 +180,15 @@ class App:
             Act.STOP: lambda _: self._wish(Act.STOP, self._supervisor.stop()),
             Act.RESTART: lambda _: self._wish(Act.RESTART, self._supervisor.restart()),
             Act.GET_OLLAMA: lambda _: places.open_page(_OLLAMA_PAGE),
-            Act.TELL_HOW_TO_STOP: self._tell_how_to_stop,
-            Act.TELL_SETTINGS_PROBLEM: self._tell_settings_problem,
+            Act.TELL_HOW_TO_STOP: lambda _: self._answer(lambda: answers.how_to_stop(facts.status)),
+            Act.TELL_SETTINGS_PROBLEM: lambda _: self._answer(lambda: answers.settings_problem(facts.status)),
             Act.OPEN_FAILURE: lambda _: self._places.open_failure(facts.status.failure),
             Act.LOAD: lambda model: self._models.load(model or ""),
             Act.UNLOAD: lambda model: self._models.unload(model or ""),
             Act.UNLOAD_ALL: lambda _: self._models.unload(*facts.status.loaded),
             Act.USE_IN_AURA: lambda model: self._preferences.use_in_aura(model or ""),
-            Act.COPY_NAME: lambda model: places.copy(model or "", isolated(model or "")),
-            # There is no page for people yet.
-            Act.LIST_MODELS: lambda _: places.open_page(f"{facts.api_url}/api/ollama/models"),
+            Act.COPY_NAME: lambda model: places.copy(model or ""),
+            Act.LIST_MODELS: self._list_models,
             Act.PULL: lambda model: self._pulls.pull(model or ""),
             Act.CANCEL_PULL: lambda id: self._pulls.cancel(id or ""),
             Act.FIND_MODELS: lambda _: places.open_page(_MODELS_PAGE),
@@ -199,14 +197,14 @@ class App:
             Act.OPEN_DATA: lambda _: self._places.open_data(),
             Act.OPEN_AURA_SETTINGS: lambda _: self._places.open_aura_settings(),
             Act.OPEN_OWN_SETTINGS: lambda _: self._places.open_own_settings(),
-            Act.COPY_OLLAMA_ADDRESS: lambda _: places.copy(facts.status.url, facts.status.url),
-            Act.COPY_SIDECAR_ADDRESS: lambda _: places.copy(facts.api_url or "", facts.api_url or ""),
+            Act.COPY_OLLAMA_ADDRESS: lambda _: places.copy(facts.status.url),
+            Act.COPY_SIDECAR_ADDRESS: lambda _: places.copy(facts.api_url or ""),
             Act.CHOOSE_EXECUTABLE: lambda _: self._preferences.choose_executable(),
             Act.START_AT_LOGIN: self._toggle_login,
             Act.START_ON_LAUNCH: self._toggle_launch,
             Act.ALLOW_DESKTOP: self._allow_desktop,
-            Act.ABOUT: self._about,
-            Act.SHOW_STATUS: self._show_status,
+            Act.ABOUT: lambda _: self._answer(lambda: answers.about(facts, self._paths.data)),
+            Act.SHOW_STATUS: lambda _: self._answer(lambda: answers.whole_status(facts.status)),
             Act.QUIT: self._quit,
         }
 
@@ -214,13 +212,14 @@ class App:
         self._toaster.asked(act)
         await wish
 
-    async def _tell_how_to_stop(self, _: str | None) -> Toast:
-        status = self._facts.status
-        whose = f"It belongs to {isolated(status.owner)}." if status.owner else "Whose it is cannot be seen."
-        return Toast("Not Started Here", f"{whose} {status.by_hand or 'Stop it where it was started.'}")
+    async def _answer(self, make: Callable[[], Toast]) -> Toast:
+        return make()
 
-    async def _tell_settings_problem(self, _: str | None) -> Toast:
-        return Toast("Settings", self._facts.status.settings_problem or "They can be read again.")
+    async def _list_models(self, _: str | None) -> Toast | None:
+        if (await self._reader.fresh()).settings.sidecar.require_token:
+            return Toast("Models", "A browser has no token, which requireToken asks for. `ollama list` shows them all.")
+        # There is no page for people yet.
+        return await places.open_page(f"{self._facts.api_url}/api/ollama/models")
 
     async def _toggle_login(self, _: str | None) -> None:
         await self._preferences.set_login(wanted=not self._facts.starts_at_login)
@@ -233,22 +232,6 @@ class App:
     async def _allow_desktop(self, _: str | None) -> None:
         await self._preferences.allow_desktop()
         self._update(is_desktop_refused=False)
-
-    async def _about(self, _: str | None) -> Toast:
-        status = self._facts.status
-        ollama = f"{headline(status)} (pid {status.pid})" if status.pid else headline(status)
-        sidecar, data = f"Sidecar at {self._facts.api_url}", f"Data in {isolated(str(self._paths.data))}"
-        lines = (f"Version {__version__}", ollama, sidecar, data)
-        return Toast("Aura Ollama", "\n".join(lines), opens=Command(Act.OPEN_DATA), has_lines=True)
-
-    async def _show_status(self, _: str | None) -> Toast:
-        try:
-            status = self._facts.status
-            way_out = status.failure.action if status.failure and detail(status) == status.failure.message else None
-            return Toast("Aura Ollama", in_sentences(sentence(status), way_out))
-        except Exception:
-            log.exception("the status cannot be told")
-            return Toast("Aura Ollama", bare_view().tooltip)
 
     async def _quit(self, _: str | None) -> None:
         now = asyncio.get_running_loop().time()

@@ -17,6 +17,7 @@ from core.settings import edit
 from core.settings.paths import Paths
 from core.text import in_sentences
 from core.threads.single_flight import SingleFlight, within
+from tray.menu import isolated
 from tray.toasts import Kind, Toast
 
 _READ_SECONDS = 2.0
@@ -90,8 +91,9 @@ async def open_page(url: str) -> Toast | None:
     return Toast("Could Not Open It", url)
 
 
-async def copy(text: str, told: str) -> Toast:
-    """Put `text` on the clipboard. `told` is how the toast calls it."""
+async def copy(text: str) -> Toast:
+    """Put `text`, an address or a name, on the clipboard."""
+    told = isolated(text)
     if await within(_COPY_SECONDS, "clipboard", partial(desktop.copy_text, text)):
         return Toast("Copied", f"{told} is on the clipboard.", kind=Kind.NEWS)
     return Toast("Could Not Copy It", told)

@@ -205,6 +205,24 @@ async def test_the_model_that_was_used_last_comes_first(rig: Rig, desk: Desk) ->
                 await asyncio.sleep(0.02)
 
 
+async def test_more_opens_the_list_of_all_where_a_browser_may_read_it(rig: Rig, desk: Desk) -> None:
+    (manifest,) = (rig.root / "models" / "manifests").rglob("tiny/latest")
+    for number in range(22):
+        copy = manifest.parent.with_name(f"copy-{number}") / "latest"
+        copy.parent.mkdir()
+        shutil.copy(manifest, copy)
+    async with running(rig, desk) as (program, tray):
+        await tray.click("Start Ollama")
+        assert (await until_entry(tray, "Models", "More")).label == "More… (3)"
+        await tray.click("Models", "More")
+        page = await opened(rig)
+        assert page.startswith(await program.url())
+        assert (await asyncio.to_thread(call, "GET", page)).json["count"] == 23
+        rig.configure(requireToken=True)
+        await tray.click("Models", "More")
+        assert "requireToken" in (await desk.host.toast("Models")).text
+
+
 async def order(tray: Tray) -> list[str]:
     """The models from top to bottom."""
     lines = (await tray.menu()).find("Models").children
