@@ -89,6 +89,8 @@ class Meters:
         self._gpus_read_at = float("-inf")
         self._turn = asyncio.Lock()
         self._sampled_at = float("-inf")
+        self._is_full = False
+        """Whether the last sample has also what is asked for only while somebody looks."""
         self._asked_at = float("-inf")
         self._streams = 0
         self._begun = asyncio.Event()
@@ -156,12 +158,13 @@ class Meters:
         self._asked_at = time.monotonic()
 
     async def _freshen(self) -> None:
-        """Sample all, unless the last sample is from just now."""
-        if time.monotonic() - self._sampled_at < _FRESH_SECONDS:
+        """Sample all, unless the last sample is from just now and knows as much."""
+        is_enough = self._is_full or not self.is_watched
+        if is_enough and time.monotonic() - self._sampled_at < _FRESH_SECONDS:
             return
         self._sampled_at = time.monotonic()
         self._follow_the_fleet()
-        is_watched = self.is_watched
+        is_watched = self._is_full = self.is_watched
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read_gpus(is_watched=is_watched))
             for meter in self._meters.values():

@@ -20,6 +20,7 @@ from tests.beds.require import require
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import call, free_port
 from tests.core.metrics.test_gin import line
+from tests.core.platform.gpu.test_nvidia_linux import stub_library
 from tests.rig import Rig
 
 assert sys.platform == "linux"
@@ -55,6 +56,25 @@ async def test_the_memory_of_the_tree_agrees_with_the_kernels_account(tmp_path: 
         (runner,) = found["now"]["runners"]
         theirs = await asyncio.to_thread(_summed, [psutil.Process(runner["pid"])], "Rss")
         assert runner["memoryBytes"] == pytest.approx(theirs, rel=0.05)
+
+
+def test_graphics_processors_are_told_to_whoever_asks(tmp_path: Path) -> None:
+    """Through the binding, by a made-up driver: in JSON with nulls, for Prometheus without what is not known."""
+    program = fake_ollama.install(tmp_path / "bin")
+    env = {"LD_LIBRARY_PATH": str(stub_library(tmp_path))}
+    models, port = tmp_path / "models", free_port()
+    with Sidecar(tmp_path, executable=program, models=models, ollama_port=port, env=env) as sidecar:
+        body = call("GET", f"{sidecar.url}/api/ollama/metrics").json
+        text = call("GET", f"{sidecar.url}/metrics").body.decode()
+    gpus = body["gpus"]
+    assert isinstance(gpus, list)
+    assert [(gpu["name"], gpu["memoryUsedBytes"], gpu["busy"]) for gpu in gpus] == [
+        ("Stub RTX 9090", 5 << 30, 0.42),
+        ("Stub GT 30", 0, None),
+    ]
+    assert text.count("aura_ollama_gpu_memory_bytes{") == 2
+    assert 'aura_ollama_gpu_busy_ratio{gpu="GPU-0f0f0f0f",name="Stub RTX 9090",vendor="nvidia"} 0.42' in text
+    assert text.count("aura_ollama_gpu_busy_ratio{") == 1
 
 
 @pytest.mark.timeout(90)  # half a minute is watched

@@ -42,6 +42,8 @@ def test_it_serves_says_its_version_and_ends(frozen: Frozen) -> None:
     with frozen.serving() as url:
         answer = call("GET", f"{url}/healthz")
         assert (answer.status, answer.json["version"]) == (200, VERSIONS[0])
+        # What is imported only then is in the build as well.
+        assert b"aura_ollama_up" in call("GET", f"{url}/metrics").body
         port = int(url.rpartition(":")[2])
     assert not listens(port)
 

@@ -25,18 +25,13 @@ print(json.dumps([[dataclasses.asdict(gpu) for gpu in read] for read in (first, 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the library."""
-    folder = tmp_path_factory.mktemp("nvml")
+    return stub_library(tmp_path_factory.mktemp("nvml"))
+
+
+def stub_library(folder: Path) -> Path:
+    """Compile the driver's library into that folder, and return it."""
     source = Path(__file__).with_name("stub_nvml.c")
-    command: list[str | Path] = [
-        "gcc",
-        "-shared",
-        "-fPIC",
-        "-Wall",
-        "-Werror",
-        "-o",
-        folder / "libnvidia-ml.so.1",
-        source,
-    ]
+    command = ["gcc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", str(folder / "libnvidia-ml.so.1"), str(source)]
     subprocess.run(command, check=True, timeout=30)
     return folder
 
