@@ -1,1 +1,1 @@
-"""Pictures for the README, and the script that makes them."""
+"""Documents, the script that makes their pictures, and the questions for a person at a real Windows."""

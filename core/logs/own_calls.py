@@ -1,4 +1,4 @@
-"""Leaves our own calls out of Ollama's log: they would record_killed_shim what its user wants to read there.
+"""Leaves our own calls out of Ollama's log: they would hide what its user wants to read there.
 
 Each call of ours has `?by=aura-ollama` as its query, which Ollama ignores and its request log shows. Standard library
 only, because the shim imports it; cheap, because all of Ollama's output passes through it.

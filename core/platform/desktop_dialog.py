@@ -1,4 +1,4 @@
-"""Dialogs that are programs of their own, on Linux and macOS. Used by the `desktop_*` modules only."""
+"""Dialogs that are programs of their own, on Linux and macOS. Used by `desktop.linux` and `desktop.darwin` only."""
 
 from __future__ import annotations
 

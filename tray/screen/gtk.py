@@ -1,7 +1,7 @@
 """What pystray's two backends for GTK have in common here: a menu that stays, our own files, no notification service.
 
-For `icon` only; all but `post` and `stop` is on GTK's thread, the main one. The indicator (`icon_indicator`) is shown
-by a StatusNotifier host, or where there is none by an X11 tray; the status icon (`icon_status`) by an X11 tray alone.
+For `icon` only; all but `post` and `stop` is on GTK's thread, the main one. The icon of `indicator` is shown by
+a StatusNotifier host, or where there is none by an X11 tray; that of `status_icon` by an X11 tray alone.
 Each waits for its host by itself, as long as it runs.
 """
 
@@ -44,7 +44,7 @@ class QuietStart:
 
 
 class _IconClass(Protocol):
-    """`icon_indicator.IndicatorIcon` or `icon_status.StatusIcon`."""
+    """`indicator.IndicatorIcon` or `status_icon.StatusIcon`."""
 
     def __call__(self, icon: Path, title: str, menu: LiveMenu) -> Any: ...
 

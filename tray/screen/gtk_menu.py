@@ -1,4 +1,4 @@
-"""A GTK menu that is made once and then changed in place. For `icon_gtk` only; everything here is on GTK's thread.
+"""A GTK menu that is made once and then changed in place. For `gtk` only; everything here is on GTK's thread.
 
 Tray hosts read the menu over the bus (com.canonical.dbusmenu), each entry by a number, and a click may still be on its
 way when the entries change. libdbusmenu's client, in Xfce's panel among others, frees the menu that it is showing when

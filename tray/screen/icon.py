@@ -1,4 +1,4 @@
-"""The icon on the screen. A view comes in from any thread, a command goes out. Only `icon*` import pystray.
+"""The icon on the screen. A view comes in from any thread, a command goes out. Only this room imports pystray.
 
 pystray belongs to the main thread. Each backend has its own way to get there: GLib's idle queue, a window message on
 Windows, the Cocoa main queue on macOS. Only `run` blocks.

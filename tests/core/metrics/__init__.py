@@ -1,1 +1,1 @@
-"""Metrics."""
+"""Tests of `core.metrics`."""
