@@ -33,7 +33,7 @@ class HealthRoutes:
 
     @answers({200: OllamaHealthBody, 503: OllamaHealthBody}, query={"maxRetries": _TRIES, "retryDelayMs": _DELAY})
     async def wait(self, request: web.Request) -> web.Response:
-        """Wait until Ollama answers: 200 then, 503 if it does not after that many looks. Starts nothing."""
+        """Wait until Ollama answers: 200 then, 503 if it does not after that many attempts. Starts nothing."""
         tries = whole_number(request, "maxRetries", least=1, most=_MOST_TRIES, default=10)
         delay = whole_number(request, "retryDelayMs", least=0, most=_MOST_DELAY_MS, default=2000) / 1000
         found = await ready(self._supervisor, tries, delay, lambda: request.transport is not None)

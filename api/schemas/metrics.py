@@ -115,7 +115,7 @@ class StartsBody(msgspec.Struct, frozen=True, rename="camel"):
 class CanaryBody(msgspec.Struct, frozen=True, rename="camel"):
     """What the canary shows, null without one. `stuck` says why nothing is generated, null if it is.
 
-    `verdicts` counts its looks: answered, busy, not_loaded, failed, stuck. `first_token_seconds` is of its last answer.
+    `verdicts` counts checks: answered, busy, not_loaded, failed, stuck. `first_token_seconds` is of the last answer.
     """
 
     model: str

@@ -40,7 +40,7 @@ _KEPT_SECONDS = 300.0
 
 
 class Verdict(StrEnum):
-    """What one look of the canary showed."""
+    """What one check of the canary showed."""
 
     ANSWERED = "answered"
     BUSY = "busy"
@@ -93,18 +93,18 @@ class Canary:
             self._changed.set()
 
     async def run(self) -> None:
-        """Look for ever, as often as the settings say; without a canary there, wait until there is one."""
+        """Check for ever, as often as the settings say; without a canary there, wait until there is one."""
         while True:
             self._changed.clear()
             if self._wanted is not None:
-                await self._look(self._wanted)
+                await self._check_once(self._wanted)
             else:
                 self._judge(None)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._wanted.every_seconds if self._wanted else None):
                     await self._changed.wait()
 
-    async def _look(self, wanted: CanarySettings) -> None:
+    async def _check_once(self, wanted: CanarySettings) -> None:
         status = self._supervisor.current
         try:
             verdict = await self.check(wanted)

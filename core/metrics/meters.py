@@ -105,7 +105,7 @@ class Meters:
         while True:
             try:
                 async with self._turn:
-                    await self._freshen()
+                    await self._sample_if_due()
             except Exception:
                 log.exception("a sample failed")
             if self.is_watched:
@@ -122,9 +122,9 @@ class Meters:
         return self._streams > 0 or time.monotonic() - self._asked_at < LOOK_SECONDS
 
     def newest(self, instance: str) -> Now | None:
-        """The last sample of an instance, up to half a minute old, with its present status. Not a look.
+        """The last sample of an instance, up to half a minute old, with its present status.
 
-        None before the first one, and if there is no such instance.
+        None before the first one, and if there is no such instance. Does not make `is_watched` true.
         """
         meter = self._meters.get(instance)
         return meter.current if meter else None
@@ -132,14 +132,14 @@ class Meters:
     async def snapshot(self) -> Snapshot:
         """What is now, sampled within the last 250 ms, or for this call. That takes 1 s at most.
 
-        Before the first look at Ollama, which it waits for, there is nothing to tell.
+        Before the first observation of Ollama, which it waits for, there is nothing to tell.
         """
-        self._look()
+        self._note_caller()
         for instance in self._fleet:
             if self._fleet[instance].current.state is State.UNKNOWN:
                 await self._fleet[instance].status()
         async with self._turn:
-            await self._freshen()
+            await self._sample_if_due()
             return Snapshot(time.time(), self._gpus, tuple(self._report(*each) for each in self._meters.items()))
 
     @contextmanager
@@ -152,12 +152,12 @@ class Meters:
         finally:
             self._streams -= 1
 
-    def _look(self) -> None:
+    def _note_caller(self) -> None:
         if not self.is_watched:
             self._begun.set()
         self._asked_at = time.monotonic()
 
-    async def _freshen(self) -> None:
+    async def _sample_if_due(self) -> None:
         """Sample all, unless the last sample is from just now and knows as much."""
         is_enough = self._is_full or not self.is_watched
         if is_enough and time.monotonic() - self._sampled_at < _FRESH_SECONDS:

@@ -1,4 +1,4 @@
-"""What the processes of one Ollama take together, and each of its model runners, from one look to the next.
+"""What the processes of one Ollama take together, and each of its model runners, from one measurement to the next.
 
 Works in a thread: `TreeMeter.measure` blocks for some tenths of a millisecond.
 """
@@ -19,7 +19,7 @@ _OLD_RUNNERS = ("ollama_llama_server", "llama-server")
 class Runner:
     """One model runner. `weights` is the file of its model, as its command line names it, None if it names none.
 
-    `cpu` is in cores, since the look before; None at the first one. `memory` is in bytes.
+    `cpu` is in cores, since the measurement before; None at the first one. `memory` is in bytes.
     """
 
     pid: int
@@ -54,7 +54,7 @@ class TreeMeter:
 
     def __init__(self) -> None:
         self._used: dict[tuple[int, float], float] = {}
-        """Processor seconds by process, as of the last look."""
+        """Processor seconds by process, as of the last measurement."""
         self._commands: dict[tuple[int, float], tuple[str, ...]] = {}
         self._cpu_seconds = 0.0
         self._measured_at = 0.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Gpu:
     """One graphics processor. None stands for what its driver does not tell.
 
-    `id` is the same at each look: a UUID or a place on the bus. `vendor` is `nvidia`, `amd`, `intel`, `apple` or
+    `id` is the same at each reading: a UUID or a place on the bus. `vendor` is `nvidia`, `amd`, `intel`, `apple` or
     `other`. Memory is in bytes and that of the card alone, `busy` a share from 0 to 1, temperature in °C, power in W.
     """
 

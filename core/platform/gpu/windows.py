@@ -37,7 +37,7 @@ class Others:
         self._counters: _Counters | None = None
 
     def read(self) -> tuple[Gpu, ...]:
-        """Those that the registry names. A first look has no busy share yet: it is a rate between two looks."""
+        """Those that the registry names. The first reading has no busy share yet: it is a rate between two readings."""
         found = _registered()
         theirs = [gpu for gpu in found if gpu.vendor != "nvidia"]
         if not theirs:

@@ -30,7 +30,7 @@ _BOOTED_AT = _read_boot_time()
 
 
 def descendants(pid: int) -> list[int]:
-    """Contract: `core.platform.usage`. One that is born during the look may be missing."""
+    """Contract: `core.platform.usage`. One that is born meanwhile may be missing."""
     found = children(pid)
     for child in found:
         # It grows while it is walked: children of children come behind.
