@@ -5,6 +5,7 @@ Everything here blocks on a disk, or on the system's list of processes: call it 
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,8 @@ def models_folder(pid: int | None, added: Mapping[str, str] | None) -> Path | No
         environment = merged_environment(dict(added))
     # As Ollama itself reads it: https://github.com/ollama/ollama/blob/main/envconfig/config.go
     if named := environment.get(_MODELS, "").strip().strip("\"'"):
-        return Path(named)
+        # Where a relative one leads depends on the folder that it was started in.
+        return Path(named) if Path(named).is_absolute() else None
     # Go's os.UserHomeDir asks for the first on Windows, where the second may be set too, and for the second elsewhere.
     home = environment.get("USERPROFILE") or environment.get("HOME")
     return Path(home) / ".ollama" / "models" if home else None
@@ -49,5 +51,7 @@ def _environment(pid: int | None, *, is_ours: bool) -> Mapping[str, str] | None:
 
 def free_bytes(folder: Path) -> int:
     """What is free on the disk that holds a folder, or would hold it once it is made. Raises OSError."""
-    there = next(each for each in (folder, *folder.parents) if each.exists())
+    there = next((each for each in (folder, *folder.parents) if each.exists()), None)
+    if there is None:
+        raise FileNotFoundError(errno.ENOENT, "Its disk is not there", str(folder))
     return shutil.disk_usage(there).free

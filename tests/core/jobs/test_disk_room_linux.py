@@ -115,6 +115,7 @@ def test_of_a_stranger_nothing_is_assumed() -> None:
 def test_without_a_process_the_settings_tell(tmp_path: Path) -> None:
     named = {"OLLAMA_MODELS": f' "{tmp_path}" '}
     assert disk_room.models_folder(None, named) == tmp_path
+    assert disk_room.models_folder(None, {"OLLAMA_MODELS": "models"}) is None, "relative to a folder that is not known"
     unnamed = {"OLLAMA_MODELS": "", "HOME": str(tmp_path), "USERPROFILE": ""}
     assert disk_room.models_folder(None, unnamed) == tmp_path / ".ollama" / "models"
 
