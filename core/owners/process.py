@@ -61,6 +61,18 @@ class Managed:
         """Contract: `Running.logs`."""
         return FolderLogs(Path(self.record.log).parent)
 
+    @property
+    def log(self) -> str:
+        """Contract: `Running.log`."""
+        return self.record.log
+
+    async def lives(self) -> bool:
+        """Contract: `Running.lives`."""
+        try:
+            return await asyncio.to_thread(birth, self.record.pid) == self.record.birth
+        except OSError:
+            return True
+
     async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Contract: `Running.ended`. `tree_end` tells how the end is found out.
 
@@ -92,10 +104,7 @@ class Managed:
             raise StopFailed(f"Ollama (pid {self.record.pid}) does not end, not even when killed.")
 
     async def gone_within(self, timeout: float) -> bool:
-        """Wait for the end; False if it does not come in `timeout` seconds.
-
-        Raises StopFailed, early, if members of the tree are alive although they were killed.
-        """
+        """Contract: `Running.gone_within`."""
         deadline = time.monotonic() + timeout
         while not await self.gone(min(_CHECK_SECONDS, max(0.0, deadline - time.monotonic()))):
             if left := await self._end.unkillable():

@@ -6,9 +6,13 @@ To add one (systemd, launchd, a container, FreeBSD's rc.d):
    contract is below; nothing else of an owner is asked for. Take what the user named (a unit, a label, a container) in
    the constructor. Ask the system in a thread or a child process, with a deadline: every coroutine here runs on the
    supervisor's loop.
-2. Have `logs.logs_of` give its lines, if they are not written by a shim.
-3. Have `core.supervision.tasks`, which holds the owner, make it where the settings name it (`core.settings.schema`).
+2. If no shim writes its lines, have `logs.logs_of` give them, and `core.supervision.tasks.Tasks.log_growth` measure
+   whether it prints.
+3. Have `core.supervision.fleet` make it. The fleet hands one owner to all its supervisors, and the settings name none:
+   the second owner takes a field in `core.settings.schema`, and in `core.supervision.instance` if instances may differ.
 4. Hold it to the same tests as `process_owner`: tests/core/owners/test_owner.py asks them of every owner in `OWNERS`.
+5. For a system that `core.platform` does not know, such as FreeBSD, write its module there first: `posix` needs of it
+   what `linux` and `darwin` have.
 
 An owner controls only what it has started, what is certainly its own, or what the user named. It knows nothing of
 wishes and states: `core.supervision` decides when to start and stop, and what an end means.
@@ -62,6 +66,13 @@ class Running(Protocol):
     def logs(self) -> Logs:
         """Its output, after that of earlier starts of its instance."""
 
+    @property
+    def log(self) -> str | None:
+        """The path of the file in which its output begins, None if its output is in no file."""
+
+    async def lives(self) -> bool:
+        """Whether `ollama serve` itself lives. A process that may not be read at present counts as alive."""
+
     async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Return once no process of it is left, however it ended. Let one task await this, once.
 
@@ -74,6 +85,12 @@ class Running(Protocol):
 
         Returns once no process of it is left. Raises StopFailed if that cannot be reached; then it still runs, and
         `ended` returns when it does end.
+        """
+
+    async def gone_within(self, timeout: float) -> bool:
+        """Wait for `ended` to return, which another task awaits; False if it does not in `timeout` seconds.
+
+        Raises StopFailed, early, if processes of it are alive although they were killed.
         """
 
     def owns(self, pid: int) -> bool:

@@ -6,8 +6,8 @@ The steps of a start:
    a start while one is under way wait for the same result.
 2. The attempt observes the settings, the executable and the port. `preflight.plan` says what to run, or why nothing may
    be run; a start that failed less than 10 s ago, with the same settings, gets the same answer again.
-3. `core.owners.process_owner` starts the shim, which starts Ollama. `Progress` hands the process over to the machine,
-   which has it watched: from here on its end is a message, `Ended`, upon which the machine cancels the attempt.
+3. The owner starts the process, `core.owners.process_owner` by a shim. `Progress` hands it over to the machine, which
+   has it watched: from here on its end is a message, `Ended`, upon which the machine cancels the attempt.
 4. `core.supervision.readiness` asks for `/api/version` until the process answers. `Attempted` carries the result.
 
 While an Ollama is up, ours or not, a start begins by observing and the state stays what it is. If nobody is there any
@@ -28,8 +28,7 @@ from typing import Protocol
 from core.errors import CoreError, SpawnFailed, StopFailed
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.probe import Answer, Probe
-from core.owners.process import Managed
-from core.owners.protocol import Plan
+from core.owners.protocol import Plan, Running
 from core.supervision import preflight
 from core.supervision.observer import Observation
 from core.supervision.preflight import FailureMemory
@@ -44,7 +43,7 @@ _END_SECONDS = 15.0
 class Started:
     """Our Ollama answers on our port."""
 
-    managed: Managed
+    managed: Running
     probe: Probe
 
 
@@ -87,7 +86,7 @@ class Progress:
     """A start has a process. Posted again, with `waits_for`, if it takes longer than `readyTimeout`."""
 
     attempt: Attempt
-    managed: Managed
+    managed: Running
     observation: Observation
     waits_for: str | None = None
 
@@ -117,14 +116,14 @@ class Steps(Protocol):
     def plan(self, observation: Observation, before: Status) -> Plan:
         """Contract: `preflight.plan`."""
 
-    async def start_process(self, plan: Plan) -> Managed:
+    async def start_process(self, plan: Plan) -> Running:
         """Contract: `core.owners.protocol.Owner.start`."""
 
-    async def ready(self, managed: Managed, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
+    async def ready(self, managed: Running, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
         """Contract: `readiness.Readiness.reached`."""
 
-    async def is_alive(self, managed: Managed) -> bool:
-        """Whether the process of a managed Ollama is alive. One that we may not read counts as alive."""
+    async def is_alive(self, managed: Running) -> bool:
+        """Contract: `core.owners.protocol.Running.lives`."""
 
 
 class Attempt:
@@ -134,7 +133,7 @@ class Attempt:
     says that a process of it exists or is about to.
     """
 
-    def __init__(self, steps: Steps, before: Status, managed: Managed | None, epoch: int) -> None:
+    def __init__(self, steps: Steps, before: Status, managed: Running | None, epoch: int) -> None:
         self.before = before
         self.epoch = epoch
         self.observation: Observation | None = None
@@ -181,9 +180,9 @@ class Attempt:
         )
         return Started(managed, probe)
 
-    async def _check_managed(self, managed: Managed) -> Result:
+    async def _check_managed(self, managed: Running) -> Result:
         """Check whether the managed Ollama is up and answers."""
-        observation = self.observation = await self._steps.observe(managed.record.url)
+        observation = self.observation = await self._steps.observe(managed.url)
         probe = observation.probe
         # A dropped connection: the process is ending while its port is still open.
         is_dropped = probe.answer is Answer.SOMETHING_ELSE and probe.error == NOT_REACHABLE
@@ -195,7 +194,7 @@ class Attempt:
                     return Gone(None)
             except StopFailed as failed:
                 why = failed
-            return Refused(preflight.still_ending(managed.record, why), observation)
-        if error := preflight.why_not_managed(observation, managed.record):
+            return Refused(preflight.still_ending(managed, why), observation)
+        if error := preflight.why_not_managed(observation, managed):
             return Refused(error, observation)
         return AlreadyUp()

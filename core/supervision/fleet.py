@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from core.errors import ConfigError
 from core.events.history import EventHistory
 from core.owners.process_owner import ProcessOwner
+from core.owners.protocol import Owner
 from core.settings.paths import DEFAULT_INSTANCE, Paths
 from core.settings.reader import SettingsReader
 from core.supervision.hooks import Hooks
@@ -37,7 +38,7 @@ class Fleet:
         self.events = EventHistory()
         self.settings.hub.tell(SettingsReporter(self.events).on_settings)
         self.hooks = Hooks()
-        self._owner = ProcessOwner(paths)
+        self._owner: Owner = ProcessOwner(paths)
         self._supervisors: dict[str, Supervisor] = {}
         for instance in instances:
             if instance.id in self._supervisors:

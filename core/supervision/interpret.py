@@ -9,7 +9,7 @@ from core.endpoint import Endpoint
 from core.errors import CoreError, PathInvalid
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.probe import Answer, Probe
-from core.owners.run_record import RunRecord
+from core.owners.protocol import Running
 from core.supervision.observer import Observation
 from core.supervision.state import RESTING, State, Status
 
@@ -74,9 +74,9 @@ def answered(probe: Probe) -> dict[str, Any]:
     return {"version": probe.version, "error": None, "cause": None}
 
 
-def process_started(record: RunRecord, observation: Observation) -> dict[str, Any]:
+def process_started(managed: Running, observation: Observation) -> dict[str, Any]:
     """What changes once a start with that observation has a process. It does not answer yet."""
-    return common(observation) | NOBODY | {"url": record.url, "pid": record.pid, "error": NOT_REACHABLE}
+    return common(observation) | NOBODY | {"url": managed.url, "pid": managed.pid, "error": NOT_REACHABLE}
 
 
 def after_refusal(before: Status, error: CoreError, observation: Observation | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import time
 from typing import assert_never
 
 from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
-from core.owners.process import Managed
+from core.owners.protocol import Running
 from core.shim.record import STOPPED
 from core.supervision import attempt, interpret, messages, preflight
 from core.supervision.attempt import Attempt
@@ -28,13 +28,11 @@ class Machine:
     """The state of one supervised Ollama. `create_task` runs a coroutine in the background."""
 
     def __init__(self, tasks: Tasks, create_task: CreateTask) -> None:
-        self.managed: Managed | None = None
+        self.managed: Running | None = None
         self.is_closing = False
         self._now = Published(lambda: self.refresher.begin_epoch())
         self.hub, self.moved = self._now.hub, self._now.moved
-        self.refresher = Refresher(
-            tasks, create_task, self._now, lambda: self.managed.record.url if self.managed else None
-        )
+        self.refresher = Refresher(tasks, create_task, self._now, lambda: self.managed.url if self.managed else None)
         self._tasks = tasks
         self._create_task = create_task
         self._attempt: Attempt | None = None
@@ -46,7 +44,7 @@ class Machine:
         self._restart_on_crash = False
         self._is_ending_ollama = False
 
-    def begin(self, managed: Managed | None, observation: Observation) -> None:
+    def begin(self, managed: Running | None, observation: Observation) -> None:
         """Take over what an earlier sidecar left, if anything, and apply the first observation."""
         if managed:
             self._take_over(managed)
@@ -56,7 +54,7 @@ class Machine:
             self._now.change(wanted=Wish.UP)
             self._start()
 
-    def _take_over(self, managed: Managed) -> None:
+    def _take_over(self, managed: Running) -> None:
         self.managed = managed
         self._ready_at = time.monotonic()
         ours = {"pid": managed.pid, "url": managed.url, "adopted": True, "owner": None, "by_hand": None}
@@ -196,7 +194,7 @@ class Machine:
             self._create_task(self._tasks.stop(news.managed))
             return
         self._restart_on_crash = news.observation.setup.settings.sidecar.restart_on_crash
-        self._now.change(**interpret.process_started(news.managed.record, news.observation))
+        self._now.change(**interpret.process_started(news.managed, news.observation))
 
     def _on_attempted(self, news: attempt.Attempted) -> None:
         if news.attempt is not self._attempt:

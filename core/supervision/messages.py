@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from core.errors import CoreError
 from core.ollama.models import Model
 from core.owners.exit import Exit
-from core.owners.process import Managed
+from core.owners.protocol import Running
 from core.supervision.attempt import Attempted, Progress
 from core.supervision.observer import Observation
 from core.supervision.state import Status
@@ -45,9 +45,9 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A run record that could not be read at first proves that Ollama to be ours. `done` is set once it is adopted."""
+    """That Ollama, which could not be identified at first, is ours. `done` is set once it is adopted."""
 
-    managed: Managed
+    managed: Running
     done: Future[None]
 
     def resolve(self) -> None:
@@ -60,7 +60,7 @@ class Adopted:
 class Ended:
     """Our Ollama and its tree are gone. `error` is the error of a start that fails by this end."""
 
-    managed: Managed
+    managed: Running
     exit: Exit
     error: CoreError
 
@@ -69,7 +69,7 @@ class Ended:
 class Unstoppable:
     """Our Ollama, or a part of its tree, cannot be ended. It is still watched."""
 
-    managed: Managed
+    managed: Running
     error: CoreError
 
 

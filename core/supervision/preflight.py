@@ -28,8 +28,7 @@ from core.ollama.gpu_environment import gpu_environment
 from core.ollama.listener import Listener
 from core.ollama.probe import Answer
 from core.owners.exit import Exit
-from core.owners.run_record import RunRecord
-from core.owners.shim_start import Plan
+from core.owners.protocol import Plan, Running
 from core.settings.paths import Paths
 from core.supervision.interpret import is_hanging_external
 from core.supervision.observer import Observation
@@ -91,31 +90,32 @@ def _remote(endpoint: Endpoint) -> RemoteOllama:
     )
 
 
-def why_not_managed(observation: Observation, record: RunRecord) -> CoreError | None:
+def why_not_managed(observation: Observation, managed: Running) -> CoreError | None:
     """Why a start fails although our Ollama runs; None if it succeeds."""
     if observation.probe.answer is Answer.NOT_ASKED:
         return not_asked(observation)
     if observation.probe.answer is not Answer.OLLAMA:
         return NotAnswering(
-            f"Ollama runs (pid {record.pid}) but does not answer.", action="Wait for it, or stop it and start it again."
+            f"Ollama runs (pid {managed.pid}) but does not answer.",
+            action="Wait for it, or stop it and start it again.",
         )
-    if isinstance(observation.setup.endpoint, Endpoint) and observation.setup.url != record.url:
+    if isinstance(observation.setup.endpoint, Endpoint) and observation.setup.url != managed.url:
         return RunsElsewhere(
-            f"ollamaUrl is now {observation.setup.url}, but Ollama runs at {record.url}.",
+            f"ollamaUrl is now {observation.setup.url}, but Ollama runs at {managed.url}.",
             action="Stop it when its work is done; the next start uses the new address.",
         )
     return None
 
 
-def still_ending(record: RunRecord, why: StopFailed | None) -> NotAnswering:
+def still_ending(managed: Running, why: StopFailed | None) -> NotAnswering:
     """The error for a managed Ollama that has died, but whose tree does not end while a start waits for that.
 
     `why` names the processes that cannot be ended at present, if that is the reason.
     """
     if why:
-        return NotAnswering(f"Ollama (pid {record.pid}) has ended. {why.message}", action=why.action)
+        return NotAnswering(f"Ollama (pid {managed.pid}) has ended. {why.message}", action=why.action)
     return NotAnswering(
-        f"Ollama (pid {record.pid}) has ended, but something that it started holds on to its output.",
+        f"Ollama (pid {managed.pid}) has ended, but something that it started holds on to its output.",
         action="Try again in some seconds.",
     )
 

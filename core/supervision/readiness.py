@@ -18,7 +18,7 @@ from core.errors import StartTimedOut
 from core.ollama.activity import LogGrowth
 from core.ollama.listener import Listener
 from core.ollama.probe import PROBE_SECONDS, Answer, Probe
-from core.owners.process import Managed
+from core.owners.protocol import Running
 from core.supervision import preflight
 from core.supervision.observer import Observer
 
@@ -38,11 +38,11 @@ _ROUND_SECONDS = 1.0
 class Readiness:
     """One wait for one start. `timeout` is `readyTimeout`, in seconds; the wait begins now."""
 
-    def __init__(self, managed: Managed, observer: Observer, log: LogGrowth, timeout: float) -> None:
+    def __init__(self, managed: Running, observer: Observer, log: LogGrowth, timeout: float) -> None:
         self._managed = managed
         self._observer = observer
         self._log = log
-        self._endpoint = Endpoint.parse(managed.record.url)
+        self._endpoint = Endpoint.parse(managed.url)
         self._timeout = timeout
         self._silence = max(timeout, SILENCE_SECONDS)
         self._began = time.monotonic()

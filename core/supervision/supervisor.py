@@ -19,9 +19,7 @@ from core.events.history import EventHistory
 from core.events.snapshots import Subscription
 from core.ollama.client import Client
 from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
-from core.owners.process import Managed
-from core.owners.process_owner import ProcessOwner
-from core.owners.protocol import Running
+from core.owners.protocol import Owner, Running
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages
@@ -50,7 +48,7 @@ class Supervisor:
         reader: SettingsReader | None = None,
         instance: Instance | None = None,
         events: EventHistory | None = None,
-        owner: ProcessOwner | None = None,
+        owner: Owner | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         self.instance = instance or Instance()
@@ -66,7 +64,7 @@ class Supervisor:
         self._is_over = False
         self._background: set[asyncio.Task[None]] = set()
 
-    async def run(self, found: Sequence[Managed] | None = None) -> None:
+    async def run(self, found: Sequence[Running] | None = None) -> None:
         """Adopt, observe, then serve wishes until `close`. Run it once, as a task.
 
         `found` is what an earlier sidecar left running for this instance; None: find it.
@@ -211,7 +209,7 @@ class Supervisor:
         return await done
 
     def _log_of_start(self) -> str | None:
-        return self._machine.managed.record.log if self._machine.managed else None
+        return self._machine.managed.log if self._machine.managed else None
 
     def _create_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._group.create_task(log_failure(coroutine))

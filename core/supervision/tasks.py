@@ -20,9 +20,8 @@ from core.ollama.client import Client
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.models import LoadedModel, Model, ModelList
 from core.ollama.probe import Answer, Probe, list_error_text
-from core.owners.process import Managed
 from core.owners.process_owner import ProcessOwner
-from core.owners.protocol import Plan
+from core.owners.protocol import Owner, Plan, Running
 from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.settings.paths import Paths
@@ -58,7 +57,7 @@ class Tasks:
         post: Callable[[messages.Message], None],
         reader: SettingsReader | None = None,
         instance: Instance | None = None,
-        owner: ProcessOwner | None = None,
+        owner: Owner | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         self.instance = instance or Instance()
@@ -66,14 +65,14 @@ class Tasks:
         self.memory = FailureMemory()
         self.post = post
         self._paths = paths
-        self._owner = owner or ProcessOwner(paths)
+        self._owner: Owner = owner or ProcessOwner(paths)
         self._hooks = hooks or Hooks()
 
     async def close(self) -> None:
         """Drop the connections to Ollama."""
         await self.observer.close()
 
-    async def adopt(self, found: Sequence[Managed] | None) -> tuple[Managed | None, Observation]:
+    async def adopt(self, found: Sequence[Running] | None) -> tuple[Running | None, Observation]:
         """The managed Ollama of this instance among those that were found running, if any, and a first observation.
 
         None: find them. Whatever else there is goes on as it is, and is logged.
@@ -144,18 +143,15 @@ class Tasks:
         added = self._hooks.start_environment(self.instance.id)
         return preflight.plan(observation, before, self._paths, self.instance.id, added)
 
-    async def is_alive(self, managed: Managed) -> bool:
-        """Whether the process of a managed Ollama is alive. One that we may not read counts as alive."""
-        try:
-            return await asyncio.to_thread(birth, managed.record.pid) == managed.record.birth
-        except OSError:
-            return True
+    async def is_alive(self, managed: Running) -> bool:
+        """Contract: `core.owners.protocol.Running.lives`."""
+        return await managed.lives()
 
-    async def start_process(self, plan: Plan) -> Managed:
+    async def start_process(self, plan: Plan) -> Running:
         """Contract: `core.owners.protocol.Owner.start`."""
         return await self._owner.start(plan)
 
-    async def ready(self, managed: Managed, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
+    async def ready(self, managed: Running, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
         """Contract: `Readiness.reached`; `timeout` is `readyTimeout`."""
         return await Readiness(managed, self.observer, self.log_growth(), timeout).reached(on_overtime)
 
@@ -163,18 +159,18 @@ class Tasks:
         """A new measurement of whether the managed Ollama prints."""
         return LogGrowth(self._paths.logs_of(self.instance.id))
 
-    async def watch(self, managed: Managed) -> None:
+    async def watch(self, managed: Running) -> None:
         """Wait for the end of a managed Ollama, and post Ended. Posts Unstoppable while its tree cannot be ended."""
         exit = None
         while exit is None:
             try:
                 exit = await managed.ended(lambda error: self.post(messages.Unstoppable(managed, error)))
             except Exception:
-                log.exception("the end of Ollama (pid %d) cannot be waited for", managed.record.pid)
+                log.exception("the end of Ollama (pid %d) cannot be waited for", managed.pid)
                 await asyncio.sleep(_RETRY_SECONDS)
         error: CoreError = preflight.early_exit(exit)
         if preflight.is_port_taken(exit):
-            endpoint = Endpoint.parse(managed.record.url)
+            endpoint = Endpoint.parse(managed.url)
             probe = await self.observer.probe(endpoint)
             listener = await self.observer.listener(endpoint)
             if probe.answer is Answer.OLLAMA:
@@ -183,7 +179,7 @@ class Tasks:
                 error = preflight.port_in_use(endpoint.port, listener)
         self.post(messages.Ended(managed, exit, error))
 
-    async def stop(self, managed: Managed) -> None:
+    async def stop(self, managed: Running) -> None:
         """Stop a managed Ollama; `watch` posts its end. Posts Unstoppable if it cannot be stopped."""
         try:
             async with asyncio.timeout(_BEFORE_STOP_SECONDS):

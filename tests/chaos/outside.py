@@ -19,6 +19,7 @@ from core.ollama.models import Model
 from core.ollama.probe import Answer, Probe
 from core.owners.exit import Exit
 from core.owners.process import Managed
+from core.owners.protocol import Running
 from core.owners.run_record import RunRecord
 from core.owners.shim_start import Plan
 from core.settings.paths import Paths
@@ -63,7 +64,7 @@ class Question:
     """Something that takes its time. `look` is what was true when it came up."""
 
     what: str
-    managed: Managed | None
+    managed: Running | None
     observation: Observation
     answer: asyncio.Future[object]
 
@@ -91,7 +92,7 @@ class Outside:
         """Nobody listens."""
         return not (self.theirs or self.stranger or any(one.has_port for one in self.living))
 
-    async def ask(self, what: str, managed: Managed | None = None) -> object:
+    async def ask(self, what: str, managed: Running | None = None) -> object:
         """The test's answer, when it gives one."""
         question = Question(what, managed, self.observe(None), asyncio.get_running_loop().create_future())
         self.questions.append(question)
@@ -148,7 +149,7 @@ class OutsideTasks(Tasks):
         self.observer = OutsideObserver(outside)
         self._outside = outside
 
-    async def is_alive(self, managed: Managed) -> bool:
+    async def is_alive(self, managed: Running) -> bool:
         """What is true now."""
         assert isinstance(managed, Ours)
         return managed.is_alive
@@ -163,7 +164,7 @@ class OutsideTasks(Tasks):
         answers = await self._outside.ask("list") and self._outside.answer is Answer.OLLAMA
         await self._post_found(messages.LoadedModels((MODEL.name,) if answers else None), epoch)
 
-    async def start_process(self, plan: Plan) -> Managed:
+    async def start_process(self, plan: Plan) -> Running:
         """A process if the answer is true."""
         if not await self._outside.ask("spawn"):
             raise SpawnFailed("It could not be executed.")
@@ -171,7 +172,7 @@ class OutsideTasks(Tasks):
         self._outside.ours.append(ours)
         return ours
 
-    async def ready(self, managed: Managed, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
+    async def ready(self, managed: Running, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
         """It answers if the test's answer is true, and not in time if that is false; waits on if it is None."""
         while (is_ready := await self._outside.ask("ready", managed)) is None:
             on_overtime("It prints.")
@@ -179,14 +180,14 @@ class OutsideTasks(Tasks):
             raise StartTimedOut("It did not answer.")
         return ANSWERS[Answer.OLLAMA]
 
-    async def watch(self, managed: Managed) -> None:
+    async def watch(self, managed: Running) -> None:
         """Ended, once the test says so."""
         await self._outside.ask("end", managed)
         assert isinstance(managed, Ours)
         managed.is_told = True
         self.post(messages.Ended(managed, Exit(-9, EXITED, None), SpawnFailed("It ended.")))
 
-    async def stop(self, managed: Managed) -> None:
+    async def stop(self, managed: Running) -> None:
         """Unstoppable if the answer is false."""
         if not await self._outside.ask("stop", managed):
             self.post(messages.Unstoppable(managed, StopFailed("It does not end.")))

@@ -220,7 +220,7 @@ class Model(RuleBasedStateMachine):
         if self.status.state is State.EXTERNAL:
             assert pid not in {ours.record.pid for ours in self.outside.living}
         elif self.machine.managed and pid is not None:
-            assert pid == self.machine.managed.record.pid
+            assert pid == self.machine.managed.pid
         elif self.status.state in RESTING:
             assert pid is None
 

@@ -41,11 +41,15 @@ async def test_an_owner_starts_tells_of_and_stops_an_ollama(tmp_path: Path, make
     assert all([await asyncio.to_thread(running.owns, pid) for pid in pids])
     assert not await asyncio.to_thread(running.owns, os.getppid())
     assert not ended.done()
+    assert await running.lives()
+    assert running.log is None or Path(running.log).is_file()
     tree = tree_of(plan, running.pid)
     await running.stop()
     async with asyncio.timeout(DEADLINE):
         exit = await ended
     assert exit.reason == "stopped"
+    assert await running.gone_within(0)
+    assert not await running.lives()
     assert await asyncio.to_thread(running.usage) == ()
     assert await gone(tree, within=0) == []
     assert await all_gone(plan)
