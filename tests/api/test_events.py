@@ -133,12 +133,14 @@ async def test_a_reader_gets_the_types_that_it_names_and_a_place_for_the_others(
     async with serving(rig) as served:
         history = served.supervisor.events
         async with (
-            reading(served, f"{EVENTS}?types=metrics,models") as named,
+            reading(served, f"{EVENTS}?types=log,models") as named,
             reading(served, EVENTS) as default,
         ):
             assert [(await anext(named)).type for _ in range(2)] == ["hello", "place"]
             assert [(await anext(default)).type for _ in range(2)] == ["hello", "status"]
-            history.publish(EventType.METRICS, "default", {"n": 1})
+            history.publish(EventType.LOG, "default", {"n": 1})
+            # Whoever names these has real ones published as well.
+            history.publish(EventType.METRICS, "default", {"n": 3})
             history.publish(EventType.JOB, "default", {"n": 2})
             assert (await anext(named)).json["n"] == 1
             assert (await anext(named)).last_id == history.id_of(history.newest)
