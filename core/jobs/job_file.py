@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from core import files
 from core.errors import CoreError
-from core.jobs.job import Job, JobState
+from core.jobs.job import ENDED, Job, JobState
 from core.ollama.decode import printable
 from core.ollama.model_name import ModelName
 from core.platform import make_private_dir
@@ -28,6 +30,9 @@ _MOST_JOBS = 500
 _ID_LENGTH = 32
 _TEXT_LENGTH = 1000
 _NAME_LENGTH = 1000
+# Until the year 3000: Windows turns no later time into a date.
+_Moment = Annotated[float, Meta(ge=0, lt=32_503_680_000)]
+_Bytes = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class _Document(msgspec.Struct):
@@ -41,12 +46,12 @@ class _Row(msgspec.Struct, rename="camel"):
     """As it is asked for: with `http://` where that was in the wish."""
     instance: str
     state: JobState
-    started_at: float
-    completed: int = 0
-    total: int | None = None
-    percent: int = 0
+    started_at: _Moment
+    completed: _Bytes = 0
+    total: _Bytes | None = None
+    percent: Annotated[int, Meta(ge=0, le=100)] = 0
     error: str | None = None
-    ended_at: float | None = None
+    ended_at: _Moment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,8 @@ def read(paths: Paths) -> list[KeptJob]:
 def _kept(raw: msgspec.Raw) -> KeptJob | None:
     with suppress(msgspec.MsgspecError, CoreError, RecursionError):
         row = msgspec.json.decode(raw, type=_Row)
-        is_sound = 0 < len(row.id) <= _ID_LENGTH and row.id.isalnum() and row.id.isascii() and 0 <= row.percent <= 100
+        is_sound = 0 < len(row.id) <= _ID_LENGTH and row.id.isalnum() and row.id.isascii()
+        is_sound = is_sound and (row.ended_at is not None) == (row.state in ENDED)
         if is_sound and len(row.model) <= _NAME_LENGTH and is_instance_id(row.instance):
             name = ModelName.parse(row.model)
             job = Job(
