@@ -31,6 +31,7 @@ _DELETE_SECONDS = 60.0
 _UNLOAD_SECONDS = 5.0
 _LOOK_AGAIN_SECONDS = 0.05
 _NOT_FOUND = 404
+_SEE_LIST = "See in the list of models what it is called."
 
 T = TypeVar("T")
 
@@ -168,6 +169,9 @@ class Models:
             await _asked(name, lambda: client.delete(str(name), _DELETE_SECONDS))
         except ModelInUse:
             raise
+        except ModelNotFound as error:
+            why = f"Failed to delete model: {error.message}"
+            raise DeleteFailed(name.as_written, why, action=_SEE_LIST) from None
         except (ModelError, NotRunning) as error:
             why = f"Failed to delete model: {error.message}"
             raise DeleteFailed(name.as_written, why, action=error.action) from None
@@ -177,7 +181,7 @@ class Models:
     async def _check_installed(self, supervisor: Supervisor, name: ModelName) -> None:
         news = await supervisor.models()
         if news.error is None and not any(name.is_same(model.name) for model in news.models):
-            raise _not_found(name)
+            raise _not_found(name, _SEE_LIST)
 
     async def _client(self, supervisor: Supervisor) -> Client:
         """A client for an Ollama that is up. Raises NotRunning."""
@@ -203,8 +207,8 @@ async def _asked(name: ModelName, ask: Callable[[], Awaitable[T]]) -> T:
         raise ModelError(name.as_written, str(error)) from None
 
 
-def _not_found(name: ModelName) -> ModelNotFound:
-    return ModelNotFound(name.as_written, f"Model '{name.as_written}' is not installed.", action="Pull it first.")
+def _not_found(name: ModelName, action: str = "Pull it first.") -> ModelNotFound:
+    return ModelNotFound(name.as_written, f"Model '{name.as_written}' is not installed.", action=action)
 
 
 async def _is_loaded(client: Client, name: ModelName) -> bool:

@@ -125,15 +125,18 @@ async def test_a_model_that_is_loaded_is_deleted_only_if_that_is_forced(real: Ri
 async def test_a_model_that_is_not_there_is_told_as_that(real: Rig) -> None:
     async with real.running() as core:
         await core.ollama.start()
-        for call in (
-            lambda: core.models.info("default", GONE),
-            lambda: core.models.load("default", GONE),
-            lambda: core.models.unload("default", GONE),
+        see_list = "See in the list of models what it is called."
+        for call, action in (
+            (lambda: core.models.info("default", GONE), "Pull it first."),
+            (lambda: core.models.load("default", GONE), "Pull it first."),
+            (lambda: core.models.unload("default", GONE), see_list),
         ):
-            with pytest.raises(ModelNotFound, match="Model 'user/gone:q4' is not installed"):
+            with pytest.raises(ModelNotFound, match="Model 'user/gone:q4' is not installed") as missing:
                 await call()
-        with pytest.raises(DeleteFailed, match="Failed to delete model: Model 'user/gone:q4' is not installed"):
+            assert missing.value.action == action
+        with pytest.raises(DeleteFailed, match="Failed to delete model: Model 'user/gone:q4' is not") as failed:
             await core.models.delete("default", GONE, is_forced=False)
+        assert failed.value.action == see_list
         with pytest.raises(BadModelName):
             await core.load_model("default", "../x")
         with pytest.raises(KeyError):
