@@ -104,7 +104,7 @@ def _pulled(name: ModelName, job: Job) -> web.Response:
         case JobState.CANCELLED:
             return json_answer(PulledBody(False, f"The download of '{model}' was cancelled.", model, job.id))
         case JobState.QUEUED | JobState.RUNNING:
-            return json_answer(PulledBody(False, f"{texts.progress(job)}; it goes on", model, job.id))
+            return json_answer(PulledBody(False, texts.going_on(job), model, job.id))
 
 
 def _failed(name: ModelName, words: str) -> str:

@@ -94,7 +94,7 @@ class Jobs:
         if len(self._listing.pending) >= MOST_PENDING:
             raise PullFailed(str(name), f"{MOST_PENDING} downloads wait already.", action="Wait until some have ended.")
         id = secrets.token_hex(6)
-        job = Job(id, str(name), instance, JobState.QUEUED, time.time(), texts.WAITS_FOR_TURN)
+        job = Job(id, str(name), instance, JobState.QUEUED, time.time(), texts.ABOUT_TO_BEGIN)
         entry = Entry(job, name, Progress())
         self._listing.add(entry)
         self._begin(entry)
@@ -202,7 +202,7 @@ class Jobs:
             error = f"The settings do not name the instance {kept.job.instance} any more."
             job = replace(kept.job, state=JobState.FAILED, error=error, ended_at=time.time())
             return Entry(job, kept.name, Progress())
-        job = replace(kept.job, state=JobState.QUEUED, step=texts.WAITS_FOR_TURN)
+        job = replace(kept.job, state=JobState.QUEUED, step=texts.ABOUT_TO_BEGIN)
         return Entry(job, kept.name, Progress(kept.job.percent))
 
     def _begin_all(self) -> None:

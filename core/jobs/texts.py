@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.jobs.job import Job, JobState
 from core.text import size_text
 
+ABOUT_TO_BEGIN = "About to begin"
 WAITS_FOR_TURN = "Waits until another download has ended"
 WAITS_FOR_OLLAMA = "Waits for Ollama, which does not answer; given up after 24 hours"
 WAITS_FOR_START = "Waits for Ollama to start"
@@ -20,6 +21,8 @@ _WAYS_OUT = {
     "digest mismatch": "What came is not what the registry had promised. Pull again; if that does not help, the "
     "registry or something on the way to it is broken.",
     "max retries exceeded": _CONNECTION,
+    "server gave http response to https client": "The registry speaks plain http. To pull by that, write http:// "
+    "before its host; `allowInsecureRegistries` in ollama-sidecar.json has to allow it.",
     "connection refused": _REACH,
     "no such host": _REACH,
     "i/o timeout": _CONNECTION,
@@ -54,6 +57,11 @@ def progress(job: Job) -> str:
                 if job.seconds_left is not None:
                     parts.append(f"{_duration(job.seconds_left)} left")
             return ", ".join(parts)
+
+
+def going_on(job: Job) -> str:
+    """`progress` of a job that has not ended, for whoever waits no longer: `34 % of 2 GB, 12 MB/s; it goes on`."""
+    return f"{progress(job).removesuffix('.')}; it goes on"
 
 
 def _duration(seconds: int) -> str:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from core.jobs.job import Job, JobState
 from core.jobs.progress import Progress
+from core.jobs.texts import going_on
 from core.jobs.texts import progress as told
 from core.ollama.pull import PullLine
 
@@ -121,3 +122,8 @@ def test_a_job_says_in_words_how_far_it_is() -> None:
         seconds_left=113,
     )
     assert told(job) == "34 % of 2 GB, 12 MB/s, 2 min left"
+
+
+def test_a_sentence_that_a_job_waits_for_ends_once() -> None:
+    job = Job("a", "m:latest", "default", JobState.QUEUED, 0.0, "Tries again in 4 s: It hung up.")
+    assert going_on(job) == "Tries again in 4 s: It hung up; it goes on"

@@ -68,6 +68,7 @@ async def test_a_pull_goes_from_queued_to_done_and_tells_of_it_as_a_stream(shop:
     told = [(event.at, event.data) for event in events if isinstance(event.data, Job)]
     states = [snapshot.state for _, snapshot in told]
     assert list(dict.fromkeys(states)) == [JobState.QUEUED, JobState.RUNNING, JobState.DONE]
+    assert not any("another download" in snapshot.step for _, snapshot in told), "there is no other"
     percents = [snapshot.percent for _, snapshot in told]
     assert percents == sorted(percents)
     assert len({percent for percent in percents if 0 < percent < 99}) >= 3, percents
@@ -196,6 +197,16 @@ async def test_a_model_that_the_registry_does_not_have_is_told(shop: Registry, r
     assert failed.state is JobState.FAILED
     assert failed.error is not None
     assert "no such model" in failed.error
+
+
+async def test_a_registry_that_speaks_plain_http_only_is_told_with_the_way_out(shop: Registry, rig: Rig) -> None:
+    name = ModelName.parse(f"{shop.host}/library/big")
+    async with rig.running() as core:
+        await core.ollama.start()
+        failed = await core.jobs.wait((await core.jobs.pull(name)).id, WAIT)
+    assert failed.state is JobState.FAILED
+    assert failed.error is not None
+    assert "write http:// before its host" in failed.error, failed.error
 
 
 async def test_a_registry_that_is_not_there_is_told(rig: Rig, shop: Registry) -> None:
