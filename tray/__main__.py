@@ -232,7 +232,9 @@ class _Program:
         finally:
             self._is_decided.set()
             self._icon.stop()
-            self._backstop.start()
+            # Without an icon there was no toolkit, and what is told now may stand longer than that.
+            if self._is_served:
+                self._backstop.start()
 
     async def _serve_until(self, ended: asyncio.Future[_Ending], core: Sidecar, url: str) -> None:
         surface = Surface(self._icon.show, self._toast, lambda: self._end(_Ending()))

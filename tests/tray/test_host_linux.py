@@ -20,6 +20,9 @@ from tests.beds.wire import call
 from tests.rig import Rig
 from tests.tray.program import Program, desktop, running, until_entry, until_look, wait_for
 
+# Longer than a toolkit that hangs may hold up the end: `tray.__main__`.
+READING_SECONDS = 4.0
+
 pytestmark = pytest.mark.timeout(40)  # a program with GTK starts several times, on two busy cores
 
 
@@ -108,6 +111,9 @@ async def test_without_a_place_for_toasts_it_says_so_in_a_window_that_can_be_clo
         other = Program(rig, env, "--port", str(taken.getsockname()[1]))
         try:
             await wait_for(lambda: "Aura Ollama" in windows(display))
+            # It is there to be read.
+            with pytest.raises(TimeoutError):
+                await other.ended(within=READING_SECONDS)
             close_window(display, "Aura Ollama")
             assert await other.ended(within=5) == 1
         finally:
