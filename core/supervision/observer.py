@@ -169,10 +169,14 @@ class Observer:
             return Observation(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
         probe = await self.probe(endpoint, is_ours=managed_url is not None)
         listener = None
+        is_as_before = probe.answer is self._last_answer
+        if not is_as_before:
+            # A process may let go of a port and live on.
+            self._cached = None
         is_anybody_there = probe.answer not in (Answer.NOBODY, Answer.NOT_ASKED)
         if not managed_url and endpoint.is_local and is_anybody_there:
-            is_as_before = allow_cached and probe.answer is self._last_answer
-            if is_as_before and self._cached and self._cached.endpoint == endpoint and self._cached.is_recent():
+            is_kept = allow_cached and is_as_before
+            if is_kept and self._cached and self._cached.endpoint == endpoint and self._cached.is_recent():
                 listener = self._cached.listener
             else:
                 listener = await self.listener(endpoint, allow_cached=True)
@@ -196,7 +200,8 @@ class Observer:
     async def listener(self, endpoint: Endpoint, *, allow_cached: bool = False) -> Listener | None:
         """The listener there, None if there is none or it cannot be found out.
 
-        With `allow_cached` the last listener found there is the answer, as long as that process lives.
+        With `allow_cached` the last listener found there is the answer, as long as that process lives and the answer to
+        `observe` is of the same kind.
         """
 
         def cached_or_found(endpoint: Endpoint) -> Listener | None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -235,6 +236,21 @@ async def test_an_external_ollama_is_noticed_when_it_comes_and_when_it_goes(tmp_
         began = time.monotonic()
         await until_state(supervisor, State.STOPPED)
         assert time.monotonic() - began < tied.seconds(0.9), "its end is an event, not the next poll"
+
+
+async def test_an_external_ollama_is_not_taken_for_a_program_that_held_its_port_before_and_lives_on(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path, require(ollama).executable)
+    async with rig.supervising() as supervisor:
+        with socket.create_server(("127.0.0.1", rig.port)):
+            held = await until(supervisor, lambda status: status.owner is not None)
+            assert tied.ON_WINE or f"pid {os.getpid()}" in str(held.owner)
+        await until(supervisor, lambda status: status.owner is None)
+        with await asyncio.to_thread(OllamaServer, tmp_path / "theirs", port=rig.port) as server:
+            seen = await until_state(supervisor, State.EXTERNAL)
+            assert seen.pid == tied.owner(server.pid)
+            assert tied.ON_WINE or f"pid {server.pid}" in str(seen.owner)
 
 
 async def test_a_port_held_by_another_program_is_an_error_that_names_it(fake: Rig, web_server: int) -> None:
