@@ -28,6 +28,7 @@ from tray.menu import (
     cut_name,
     headline,
     isolated,
+    sentence,
     shorten,
     units,
     view,
@@ -130,6 +131,7 @@ def test_the_headline_is_a_few_words_and_bears_no_process_number(words: str) -> 
 
 DETAILS = {
     "Path does not exist": status(State.NOT_INSTALLED, path_problem="Path does not exist"),
+    "The name gpu-box is not known.": status(State.NOT_INSTALLED, cause="The name gpu-box is not known."),
     "Its port is held by nginx": status(State.STOPPED, owner="nginx (pid 7)"),
     "Its port is held by nginx (user bob)": status(State.STOPPED, owner="nginx (pid 7, user bob)"),
     "ollamaUrl should be http://127.0.0.1:11434": status(
@@ -152,8 +154,21 @@ def test_what_is_longer_has_a_line_of_its_own_that_leads_to_the_whole_of_it(word
     assert (told.label, told.command, told.enabled) == (words, Command(Act.SHOW_STATUS), True)
 
 
+def test_last_words_stand_for_the_cause_unless_ollama_was_killed() -> None:
+    words = "llama_context: graph nodes = 74"
+    for message, told in {
+        f"Ollama was ended by SIGKILL: {words}": "Ollama was ended by SIGKILL",
+        f"Ollama was ended by SIGABRT: {words}": words,
+    }.items():
+        crashed = status(State.FAILED, failure=Crashed(message))
+        assert view(facts(crashed)).find("detail").label == told
+        # The whole of it is a click away.
+        assert words in sentence(crashed)
+
+
 def test_where_the_headline_says_all_there_is_no_second_line() -> None:
-    for calm in (status(State.RUNNING), status(State.RUNNING, error=TIMED_OUT), status(State.EXTERNAL)):
+    hanging = status(State.RUNNING, error=TIMED_OUT, cause="It did not answer in time.")
+    for calm in (status(State.RUNNING), hanging, status(State.EXTERNAL)):
         assert "detail" not in names(view(facts(calm)).items)
 
 

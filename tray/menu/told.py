@@ -15,6 +15,8 @@ _TOOLTIP_NAME_UNITS = 60
 # " (pid 7)" and " (pid 7, user bob)", as `core.ollama.listener` says whose a port is.
 _PID = re.compile(r" \(pid \d+(?:, (user [^()]*))?\)")
 _ENDED = re.compile(r"Ollama (?:ended with exit code|was ended by) \S+: ")
+# Who is killed cannot say why: its last words are about something else.
+_KILLED = re.compile(r"(Ollama was ended by SIGKILL): .*", re.DOTALL)
 _HEADLINES = {
     State.UNKNOWN: "Looking for Ollama…",
     State.NOT_INSTALLED: "Ollama is not installed",
@@ -54,7 +56,8 @@ def detail(status: Status) -> str | None:
     """What more there is to say about the state, of any length; None if the headline says all."""
     match status.state:
         case State.NOT_INSTALLED:
-            return status.path_problem
+            # None is needed here for one on another machine, which has a cause of its own.
+            return status.path_problem or status.cause
         case State.STOPPED if status.meant_url:
             return f"ollamaUrl should be {status.meant_url}"
         case State.STOPPED if status.owner:
@@ -66,7 +69,8 @@ def detail(status: Status) -> str | None:
         case State.BACKOFF | State.FAILED:
             return status.failure.message if status.failure else None
         case State.RUNNING | State.EXTERNAL if status.is_running and status.error:
-            return status.cause or (None if status.error == TIMED_OUT else status.error)
+            # The cause of that one is the headline in other words.
+            return None if status.error == TIMED_OUT else status.cause or status.error
         case State.RUNNING if status.failure:
             return status.failure.message
         case State.UNKNOWN | State.RUNNING | State.STOPPING | State.EXTERNAL:
@@ -76,7 +80,10 @@ def detail(status: Status) -> str | None:
 def detail_in_short(status: Status) -> str | None:
     """The detail for a narrow line: without process numbers, and without what the headline has said already."""
     text = detail(status)
-    return _PID.sub(lambda found: f" ({found[1]})" if found[1] else "", _ENDED.sub("", text)) if text else None
+    if not text:
+        return None
+    text = _ENDED.sub("", _KILLED.sub(r"\1", text))
+    return _PID.sub(lambda found: f" ({found[1]})" if found[1] else "", text)
 
 
 def sentence(status: Status) -> str:
