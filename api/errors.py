@@ -26,6 +26,7 @@ STATUS_OF = {
     errors.PullFailed.code: 400,
     errors.NoSuchJob.code: 404,
     errors.ModelInUse.code: 409,
+    errors.TooManyLoads.code: 409,
     errors.NotRunning.code: 409,
     errors.AlreadyRunning.code: 409,
     errors.PortInUse.code: 409,

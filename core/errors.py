@@ -213,6 +213,13 @@ class ModelInUse(ModelError):
     title = "Model in Use"
 
 
+class TooManyLoads(ModelError):
+    """The model is not loaded, since too many others are on their way into memory."""
+
+    code = "too_many_loads"
+    title = "Too Many Models Are Being Loaded"
+
+
 class DeleteFailed(ModelError):
     """The model was not deleted."""
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from core.errors import CoreError, DeleteFailed, ModelError, ModelInUse, ModelNotFound, NotRunning
+from core.errors import CoreError, DeleteFailed, ModelError, ModelInUse, ModelNotFound, NotRunning, TooManyLoads
 from core.ollama.call import CallFailed, HttpStatus, TimedOut
 from core.ollama.client import Client
 from core.ollama.model_name import ModelName
@@ -25,6 +25,8 @@ from core.supervision.supervisor import Supervisor
 
 LOAD_SECONDS = 600.0
 """What a load may take: a model of 40 GB from a hard disk."""
+MOST_LOADS = 20
+"""How many loads one Ollama is asked for at once. Each holds one of the 100 connections that there are to it."""
 _ASK_SECONDS = 10.0
 _LOADED_SECONDS = 2.0
 _DELETE_SECONDS = 60.0
@@ -111,7 +113,7 @@ class Models:
     async def load(self, instance: str, name: ModelName, *, wait: float = LOAD_SECONDS) -> Changed:
         """Have a model in memory. After `wait` seconds the answer is that it goes on; repeats join the same load.
 
-        Raises NotRunning, ModelNotFound, or ModelError with what Ollama said.
+        Raises NotRunning, ModelNotFound, TooManyLoads if 20 others are under way, or ModelError with what Ollama said.
         """
         supervisor = self._fleet[instance]
         key = instance, name.key
@@ -119,6 +121,12 @@ class Models:
             load = _Load(supervisor, await self._client(supervisor), name)
             # Whoever asked for the same meanwhile was first.
             if key not in self._loads:
+                if sum(other == instance for other, _ in self._loads) >= MOST_LOADS:
+                    raise TooManyLoads(
+                        name.as_written,
+                        f"Model '{name.as_written}' is not loaded: {MOST_LOADS} others are being loaded already.",
+                        action="Try again once some of them are.",
+                    )
                 self._loads[key] = load.begin(lambda: self._loads.pop(key))
         load = self._loads[key]
         await asyncio.wait([load.task], timeout=wait)

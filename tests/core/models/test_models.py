@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from core.errors import BadModelName, DeleteFailed, ModelError, ModelInUse, ModelNotFound, NotRunning, ShuttingDown
+from core.errors import (
+    BadModelName,
+    DeleteFailed,
+    ModelError,
+    ModelInUse,
+    ModelNotFound,
+    NotRunning,
+    ShuttingDown,
+    TooManyLoads,
+)
+from core.models.models import MOST_LOADS
 from core.ollama.model_name import ModelName
 from core.sidecar import Sidecar
 from core.supervision.state import State
@@ -198,6 +208,23 @@ async def test_a_load_that_takes_long_goes_on_and_whoever_repeats_it_joins(tmp_p
         assert slow.loads == 1
         await core.load_model("default", "tiny")
         assert slow.loads == 2
+
+
+async def test_loads_that_take_long_leave_connections_for_everything_else(tmp_path: Path) -> None:
+    slow = Slow()
+    async with beside(slow, tmp_path) as core:
+        for number in range(MOST_LOADS):
+            await core.models.load("default", ModelName.parse(f"m{number}"), wait=0.0)
+        for number in range(MOST_LOADS, 150):
+            with pytest.raises(TooManyLoads, match="20 others are being loaded already"):
+                await core.models.load("default", ModelName.parse(f"m{number}"), wait=0.0)
+        joined = await core.models.load("default", ModelName.parse("M0:latest"), wait=0.0)
+        assert not joined.is_done
+        assert (await core.models.loaded("default")).error is None
+        assert slow.loads <= MOST_LOADS
+        slow.may_load.set()
+        assert (await core.load_model("default", "m0")).is_done
+        assert (await core.load_model("default", "another")).is_done
 
 
 async def test_the_end_of_the_sidecar_ends_a_load_under_way_with_a_word(tmp_path: Path) -> None:
