@@ -1,4 +1,4 @@
-"""Status, start and stop."""
+"""Status, start, stop and restart."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class LifecycleRoutes:
             web.get("/api/ollama/status", self.status),
             web.post("/api/ollama/start", self.start),
             web.post("/api/ollama/stop", self.stop),
+            web.post("/api/ollama/restart", self.restart),
         ]
 
     @answers(StatusBody)
@@ -40,3 +41,9 @@ class LifecycleRoutes:
         """Have no managed Ollama; answers once its tree is gone."""
         await self._supervisor.stop()
         return json_answer(StoppedBody(True, "Ollama stopped successfully"))
+
+    @answers(StartedBody, errors=(409, 500, 503))
+    async def restart(self, request: web.Request) -> web.Response:
+        """Stop the managed Ollama, if any, then have one up; answers once it is ready."""
+        status = await self._supervisor.restart()
+        return json_answer(StartedBody(True, "Ollama restarted successfully", status.pid))

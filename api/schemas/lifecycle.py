@@ -1,4 +1,4 @@
-"""The bodies of status, start and stop."""
+"""The bodies of status, start, stop and restart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class StartedBody(msgspec.Struct, frozen=True):
-    """POST /api/ollama/start."""
+    """POST /api/ollama/start, and /api/ollama/restart."""
 
     success: bool
     message: str

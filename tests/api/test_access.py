@@ -198,7 +198,7 @@ async def test_a_refused_origin_of_nothing_is_told_to_whoever_runs_us_and_the_to
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", ""])
 async def test_a_body_that_a_form_could_send_is_refused(rig: Rig, kind: str) -> None:
     async with serving(rig) as served:
-        for path in ("/api/ollama/start", "/api/ollama/stop", "/api/app/show"):
+        for path in ("/api/ollama/start", "/api/ollama/stop", "/api/ollama/restart", "/api/app/show"):
             async with served.http.post(path, data=b"a=b", headers={"Content-Type": kind}) as response:
                 assert response.status == 415
         assert rig.starts == 0

@@ -117,7 +117,44 @@ async def test_fifty_concurrent_starts_are_fifty_successes_with_one_pid(real: Ri
         assert real.starts == 1
 
 
-async def test_beside_an_external_ollama_start_and_stop_are_conflicts_that_name_it(real: Rig) -> None:
+async def test_a_restart_ends_the_whole_tree_and_answers_with_the_new_pid(real: Rig) -> None:
+    async with serving(real) as served:
+        _, started = await post(served, "/api/ollama/start")
+        await real.generate()
+        family = real.family()
+        status, restarted = await post(served, "/api/ollama/restart")
+        assert (status, restarted["success"], restarted["message"]) == (200, True, "Ollama restarted successfully")
+        assert restarted["pid"] == real.record.pid != started["pid"]
+        assert await gone(family, within=0.5) == []
+        assert real.starts == 2
+        _, after = await get(served, "/api/ollama/status")
+        assert (after["running"], after["pid"], after["managedByApp"]) == (True, restarted["pid"], True)
+
+
+async def test_a_restart_where_none_runs_is_a_start_and_one_amid_a_start_is_a_success_for_both(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_LISTEN_AFTER="0.5"))
+    async with serving(rig) as served:
+        starting = asyncio.create_task(post(served, "/api/ollama/start"))
+        await _until(served, state="starting")
+        status, restarted = await post(served, "/api/ollama/restart")
+        assert (status, (await starting)[0]) == (200, 200)
+        assert (await starting)[1]["pid"] == restarted["pid"] == rig.record.pid
+        assert (await post(served, "/api/ollama/stop"))[0] == 200
+        status, restarted = await post(served, "/api/ollama/restart")
+        assert (status, restarted["pid"]) == (200, rig.record.pid)
+
+
+async def test_a_restart_tries_a_start_again_that_has_just_failed(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_EXIT="3", FAKE_STDERR="Error: no such flux\n"))
+    async with serving(rig) as served:
+        assert (await post(served, "/api/ollama/start"))[0] == 500
+        status, body = await post(served, "/api/ollama/restart")
+        assert (status, body["title"], body["success"]) == (500, "Failed to Start Ollama", False)
+        assert "Error: no such flux" in body["detail"]
+        assert rig.starts == 2
+
+
+async def test_beside_an_external_ollama_start_stop_and_restart_are_conflicts_that_name_it(real: Rig) -> None:
     server = await asyncio.to_thread(OllamaServer, real.root / "theirs", port=real.port)
     with server:
         await asyncio.to_thread(server.wait_ready)
@@ -127,6 +164,7 @@ async def test_beside_an_external_ollama_start_and_stop_are_conflicts_that_name_
             code, start = await post(served, "/api/ollama/start")
             assert (code, start["title"]) == (409, "Ollama Already Running")
             assert start["message"] == "Ollama is already running externally. Use the existing instance."
+            assert await post(served, "/api/ollama/restart") == (code, start)
             code, stop = await post(served, "/api/ollama/stop")
             assert (code, stop["message"]) == (409, "No managed Ollama process running")
             assert tied.ON_WINE or f"pid {server.pid}" in str(stop["detail"])
@@ -431,7 +469,7 @@ async def test_a_sidecar_that_is_closing_answers_503(fake: Rig) -> None:
     async with serving(fake) as served:
         await get(served, "/api/ollama/status")
         served.supervisor.close(stop_ollama=True)
-        for path in ("/api/ollama/start", "/api/ollama/stop"):
+        for path in ("/api/ollama/start", "/api/ollama/stop", "/api/ollama/restart"):
             status, body = await post(served, path)
             assert (status, body["code"]) == (503, "shutting_down")
         assert fake.starts == 0

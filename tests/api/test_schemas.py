@@ -100,6 +100,7 @@ async def test_every_answer_of_a_real_ollama_has_its_shape(tmp_path: Path) -> No
             ("GET", "/api/ollama/models", MODELS),
             ("GET", "/api/ollama/logs", LOGS),
             ("POST", "/api/ollama/start", STARTED),
+            ("POST", "/api/ollama/restart", STARTED),
             ("POST", "/api/ollama/stop", STOPPED),
             ("GET", "/api/ollama/status", STATUS),
         ):
@@ -119,7 +120,9 @@ async def test_every_answer_of_a_real_ollama_has_its_shape(tmp_path: Path) -> No
         ("GET", "/nowhere", 404, "http_404"),
         ("GET", "/api/ollama/stop", 405, "http_405"),
         ("POST", "/api/ollama/stop", 409, "nothing_managed"),
+        ("GET", "/api/ollama/restart", 405, "http_405"),
         ("POST", "/api/ollama/start", 500, "spawn_failed"),
+        ("POST", "/api/ollama/restart", 500, "spawn_failed"),
     ],
 )
 async def test_every_error_is_a_problem_that_says_its_own_status(

@@ -35,7 +35,9 @@ def post(port: int, path: str, *headers: str) -> bytes:
     return "\r\n".join([*lines, "Content-Type: application/json", "", ""]).encode()
 
 
-@pytest.mark.parametrize("path", ["/api/ollama/start", "/api/ollama/stop", "/api/app/show", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/api/ollama/start", "/api/ollama/stop", "/api/ollama/restart", "/api/app/show", "/nowhere"]
+)
 async def test_another_users_program_cannot_change_anything_without_the_token(rig: Rig, path: str) -> None:
     shown = []
 
