@@ -37,21 +37,22 @@ class Progress:
         self.step = ""
         self.received = 0
         """Bytes that came in while we looked, over all attempts."""
+        self.completed = 0
+        """Bytes that Ollama has of the layers known so far."""
         self._layers: dict[str, tuple[int, int]] = {}
         """What is complete and what there is in all, in bytes, by digest."""
+        # The sums of `_layers`, kept up with each line: adding them up anew would let a server that tells of many
+        # layers hold the loop.
+        self._total = 0
+        self._big_layers = 0
         self._seen: set[str] = set()
         """The layers that this attempt has told of."""
         self._samples: deque[tuple[float, int]] = deque()
 
     @property
-    def completed(self) -> int:
-        """Bytes that Ollama has of the layers known so far."""
-        return sum(completed for completed, _ in self._layers.values())
-
-    @property
     def total(self) -> int | None:
         """Bytes of the layers known so far, None before the first."""
-        return sum(total for _, total in self._layers.values()) if self._layers else None
+        return self._total if self._layers else None
 
     def begin(self) -> None:
         """Another attempt begins: what it finds to be there already was not downloaded by it."""
@@ -63,18 +64,21 @@ class Progress:
         self.step = "Downloading" if line.digest else _STEPS.get(line.status, line.status)
         if line.digest and (line.digest in self._layers or len(self._layers) < _MOST_LAYERS):
             total = max(line.total, line.completed)
+            completed_before, total_before = self._layers.get(line.digest, (0, 0))
             if line.digest in self._seen:
-                self.received += max(0, line.completed - self._layers[line.digest][0])
+                self.received += max(0, line.completed - completed_before)
             self._seen.add(line.digest)
             self._layers[line.digest] = line.completed, total
+            self.completed += line.completed - completed_before
+            self._total += total - total_before
+            self._big_layers += (total >= _SMALL_BYTES) - (total_before >= _SMALL_BYTES)
         if not self._samples or now - self._samples[-1][0] >= _SAMPLE_SECONDS:
             self._samples.append((now, self.received))
         # The last one that is older than the window is its edge.
         while len(self._samples) > 2 and self._samples[1][0] <= now - RATE_SECONDS:
             self._samples.popleft()
-        known = self.total
-        if known and max(total for _, total in self._layers.values()) >= _SMALL_BYTES:
-            self.percent = max(self.percent, min(99, 100 * self.completed // known))
+        if self._big_layers:
+            self.percent = max(self.percent, min(99, 100 * self.completed // self._total))
 
     def bytes_per_second(self, now: float) -> int | None:
         """The mean of the last 10 s of this attempt, None for the first half second of it."""

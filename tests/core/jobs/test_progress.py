@@ -74,6 +74,53 @@ def test_whatever_is_printed_the_percentage_never_goes_back(found: list[tuple[Pu
         before = progress.percent
 
 
+@given(st.lists(lines, max_size=40))
+def test_the_sums_are_those_of_what_was_said_last_of_each_layer(found: list[PullLine]) -> None:
+    """Also when a layer shrinks, or more of it is complete than there is."""
+    progress, last, percent = Progress(), dict[str, tuple[int, int]](), 0
+    for line in found:
+        progress.take(line, 0.0)
+        if line.digest:
+            last[line.digest] = line.completed, max(line.completed, line.total)
+        completed, total = (sum(layer[place] for layer in last.values()) for place in (0, 1))
+        assert (progress.completed, progress.total) == (completed, total if last else None)
+        if any(size >= MIB for _, size in last.values()):
+            percent = max(percent, min(99, 100 * completed // total))
+        assert progress.percent == percent
+
+
+class Counted(int):
+    """A number that counts how often one like it is added or subtracted."""
+
+    count = 0
+
+    def __add__(self, other: int) -> int:
+        Counted.count += 1
+        return int(self) + int(other)
+
+    def __sub__(self, other: int) -> int:
+        Counted.count += 1
+        return int(self) - int(other)
+
+    def __rsub__(self, other: int) -> int:
+        Counted.count += 1
+        return int(other) - int(self)
+
+    __radd__ = __add__
+
+
+def test_a_line_costs_the_same_however_many_layers_there_are() -> None:
+    progress = Progress()
+    for number in range(1000):
+        progress.take(layer(str(number), Counted(MIB), Counted(2 * MIB)), 0.0)
+    before = Counted.count
+    assert before >= 1000
+    progress.take(layer("0", Counted(2 * MIB), Counted(2 * MIB)), 0.0)
+    assert (progress.completed, progress.total) == (1001 * MIB, 2000 * MIB)
+    assert progress.seconds_left(1.0) == 999
+    assert Counted.count - before < 20
+
+
 def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
     progress = Progress()
     for second in range(21):
