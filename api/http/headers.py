@@ -16,6 +16,11 @@ TOKEN = "X-Aura-Token"  # noqa: S105 - a name, no secret
 LAST_EVENT_ID = "Last-Event-ID"
 READER = web.RequestKey("reader", str)
 """The Origin whose pages may read the answer, whatever it is. Set by the access checks; if unset, no page may."""
+PREFERENCE_APPLIED = "Preference-Applied"
+EXPOSED = ", ".join((CORRELATION, hdrs.LOCATION, PREFERENCE_APPLIED, hdrs.RETRY_AFTER))
+"""Headers that a page of another origin may read, beside those that CORS always lets it read
+(https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name).
+"""
 _IDENTITY = web.RequestKey("identity", str)
 _CORRELATION_SHAPE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -37,7 +42,7 @@ def stamp(request: web.BaseRequest, response: web.StreamResponse) -> None:
     response.headers[hdrs.VARY] = "Origin"
     if (reader := request.get(READER)) is not None:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = reader
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = CORRELATION
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED
 
 
 async def on_prepare(request: web.BaseRequest, response: web.StreamResponse) -> None:

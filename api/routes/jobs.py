@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from api.errors import problem
+from api.http import headers
 from api.http.body import json_answer
 from api.openapi import answers
 from api.routes.models import model_of
@@ -59,8 +60,8 @@ class JobRoutes:
         if job.is_ended or not is_async:
             return _pulled(name, job)
         answer = json_answer(job_body(job), 202)
-        answer.headers["Location"] = f"/api/ollama/jobs/{job.id}"
-        answer.headers["Preference-Applied"] = RESPOND_ASYNC
+        answer.headers[hdrs.LOCATION] = f"/api/ollama/jobs/{job.id}"
+        answer.headers[headers.PREFERENCE_APPLIED] = RESPOND_ASYNC
         return answer
 
     @answers(JobsBody)

@@ -24,6 +24,7 @@ from tests.rig import Rig
 ROUTES = [(route.method, route.path) for route in Routes(Sidecar(Paths(Path())), HEADLESS).table()]
 EVERYWHERE = [*ROUTES, ("GET", "/nowhere"), ("DELETE", "/api/ollama/status"), ("PUT", "/api/ollama/start")]
 
+EXPOSED = "X-Correlation-ID, Location, Preference-Applied, Retry-After"
 NO_ORIGIN = "Host: 127.0.0.1:{port}\r\n"
 HOSTILE = {
     "another name": "Host: evil.com:{port}",
@@ -158,7 +159,7 @@ async def test_a_welcome_call_is_answered(rig: Rig, headers: str) -> None:
         assert _status(answer) == 200
         expected = headers.format(port=served.port).partition("Origin: ")[2].partition("\r")[0] or None
         assert _header(answer, "Access-Control-Allow-Origin") == expected
-        assert _header(answer, "Access-Control-Expose-Headers") == ("X-Correlation-ID" if expected else None)
+        assert _header(answer, "Access-Control-Expose-Headers") == (EXPOSED if expected else None)
 
 
 async def test_an_absolute_target_is_refused(rig: Rig) -> None:
@@ -455,7 +456,7 @@ async def test_every_answer_stays_out_of_caches_and_bears_an_id_that_an_allowed_
                 assert response.headers["Cache-Control"] == "no-store"
                 assert response.headers["X-Correlation-ID"] == "7-a"
                 assert response.headers["Access-Control-Allow-Origin"] == headers["Origin"]
-                assert response.headers["Access-Control-Expose-Headers"] == "X-Correlation-ID"
+                assert response.headers["Access-Control-Expose-Headers"] == EXPOSED
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 

@@ -123,11 +123,14 @@ async def test_who_prefers_it_gets_the_job_at_once(shop: Registry, rig: Rig) -> 
         await served.supervisor.start()
         began = time.monotonic()
         async with served.http.post(
-            pull_of(shop, "big"), headers=JSON | {"Prefer": "handling=lenient, Respond-Async; x=1"}
+            pull_of(shop, "big"),
+            headers=JSON | {"Prefer": "handling=lenient, Respond-Async; x=1", "Origin": "http://localhost:5173"},
         ) as answer:
             body = await answer.json()
             assert answer.status == 202, body
             assert answer.headers["Preference-Applied"] == "respond-async"
+            exposed = set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+            assert exposed >= {"Location", "Preference-Applied"}
         assert time.monotonic() - began < tied.seconds(1.5)
         assert body.keys() == JOB_KEYS
         assert (body["kind"], body["instance"], body["model"]) == ("pull", "default", str(named(shop, "big")))
