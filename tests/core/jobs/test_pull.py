@@ -60,12 +60,15 @@ async def test_a_pull_goes_from_queued_to_done_and_tells_of_it_as_a_stream(shop:
         assert done.completed == done.total == shop.served
         assert done.ended_at is not None
         assert done.ended_at >= done.started_at
-        assert 7 * MB <= core.jobs.received("default") <= shop.served
-        assert (await core.metrics.snapshot()).reports[0].pulled == core.jobs.received("default")
+        received = core.jobs.received("default")
+        assert received <= shop.served
+        assert (await core.metrics.snapshot()).reports[0].pulled == received
         assert core.jobs.received("another") == 0
         events = await events_after(core.events, began)
         assert [model.name for model in (await core.ollama.models()).models] == [job.model]
     told = [(event.at, event.data) for event in events if isinstance(event.data, Job)]
+    # What Ollama has of a layer when it first tells of it may be from an earlier pull, and is not counted.
+    assert received >= 8 * MB - next(snapshot.completed for _, snapshot in told if snapshot.completed)
     states = [snapshot.state for _, snapshot in told]
     assert list(dict.fromkeys(states)) == [JobState.QUEUED, JobState.RUNNING, JobState.DONE]
     assert not any("another download" in snapshot.step for _, snapshot in told), "there is no other"

@@ -16,6 +16,7 @@ from core.supervision.state import State, Status
 from tests import fake_ollama
 from tests.beds.ollama import ollama
 from tests.beds.require import require
+from tests.beds.server import ollama_environment
 from tests.beds.wire import free_port, listens
 from tests.rig import Rig, gone, lives
 
@@ -55,7 +56,9 @@ async def stop_all(fleet: Fleet) -> None:
 
 @pytest.mark.timeout(60)  # nine starts and stops
 async def test_instances_that_start_70_ms_apart_all_come_up(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, require(ollama).executable)
+    # Each tidies the one models folder at its start, and on Windows none of them may find another one at it.
+    unpruned = ollama_environment(tmp_path, tmp_path / "models") | {"OLLAMA_NOPRUNE": "1"}
+    rig = Rig(tmp_path, require(ollama).executable, env=unpruned)
     async with rig.supervising_all(*three(rig)) as fleet:
         for _ in range(ROUNDS):
             found = await start_apart(fleet)
