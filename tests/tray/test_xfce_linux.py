@@ -67,6 +67,19 @@ async def test_an_open_menu_stays_and_tells_each_new_status(desk: Xfce) -> None:
         assert desk.complaints == []
 
 
+async def test_who_opens_the_menu_again_and_again_sees_the_entries_of_now(desk: Xfce) -> None:
+    with wishes(desk.env, MODELS) as icon:
+        tray = await desk.tray()
+        await desk.open_menu(tray)
+        change(icon, "1.0")
+        await until_entry(tray, "Ollama 1.0 is running")
+        await desk.close_menu()
+        await desk.open_menu(tray)
+        await wait_for_models(tray, within=HELD_SECONDS / 2)
+        assert desk.is_menu_open()
+        assert desk.complaints == []
+
+
 async def wait_for_models(tray: Tray, within: float) -> None:
     """Return once the models are listed."""
     async with asyncio.timeout(within):

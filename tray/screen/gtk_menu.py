@@ -7,7 +7,8 @@ it gets another root, and crashes if a click on it is being handled: "invalid un
 
 Logic of a change: the entries of each level are matched by their shape, which is their name and their kind. What
 matches gets its new label, state and mark at once; no host minds that. Entries that come or go move those below them,
-so that waits until the menu is closed, and until the last click is over.
+so that waits until the menu is closed, and until the last click is over. A host that does not tell when it closes the
+menu tells so by asking for it again.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class LiveMenu:
         self._wanted = tuple(items)
         self._is_whole = False
         self._calm_at = -math.inf
+        self._click_over_at = -math.inf
+        self._is_told_open = False
         self._timer = 0
         self.root: Any = self._level.menu
         self.root.connect("map", lambda _: self._hold(math.inf))
@@ -68,19 +71,26 @@ class LiveMenu:
         bus_root.connect("event", self._event)
 
     def _about_to_show(self, _: Any) -> bool:
+        # Nobody sees the menu yet, so what has waited comes now: who opens it again and again would see old entries.
+        is_changed = not self._is_whole and not self._is_told_open and time.monotonic() >= self._click_over_at
+        if is_changed:
+            self._hold(0)
+            self._apply()
         self._hold_at_least(ASKED_SECONDS)
-        # Nothing was changed on account of it.
-        return False
+        return is_changed
 
     def _event(self, _: Any, name: str, *__: Any) -> bool:
         if name == "opened":
+            self._is_told_open = True
             self._hold_at_least(OPEN_SECONDS)
         elif name == "closed":
+            self._is_told_open = False
             self._hold(QUIET_SECONDS)
         # Others are to hear of it too.
         return False
 
     def _clicked(self, item: Item) -> None:
+        self._click_over_at = time.monotonic() + QUIET_SECONDS
         self._hold(QUIET_SECONDS)
         if item.command:
             self._on_command(item.command)
