@@ -15,9 +15,10 @@ from typing import Any
 from core.errors import WAYS_OUT, CoreError, os_error_in_words
 from core.ollama import activity
 from core.platform import desktop
+from core.settings.paths import DEFAULT_INSTANCE
 from core.sidecar import Sidecar
 from core.supervision.state import State, Status
-from core.text import in_sentences
+from core.text import in_sentences, size_text
 from tray import answers, places
 from tray.menu import Act, Command, Facts, View, bare_view, view
 from tray.models import Models
@@ -50,6 +51,7 @@ class App:
     def __init__(self, core: Sidecar, api_url: str, surface: Surface, start_at_login: Callable[[], None]) -> None:
         """`start_at_login` makes the session start this program as it runs now; blocks, and raises OSError."""
         self._supervisor = core.ollama
+        self._metrics = core.metrics
         self._paths = core.paths
         self._reader = core.settings
         self._surface = surface
@@ -62,6 +64,7 @@ class App:
         self._preferences = Preferences(core.paths, core.settings, start_at_login)
         self._models = Models(core, lambda names: self._update(loading=names))
         self._pulls = Pulls(core, lambda pulls: self._update(pulls=pulls), surface.toast)
+        core.metrics.on_sample(self._note_memory)
 
     async def run(self) -> None:
         """Follow the status and carry out commands until QUIT."""
@@ -126,6 +129,12 @@ class App:
             self._moved.clear()
             with suppress(OSError):
                 self._update(has_logs=await self._places.newest_log() is not None)
+
+    def _note_memory(self) -> None:
+        now = self._metrics.newest(DEFAULT_INSTANCE)
+        memory = size_text(now.tree.memory) if now and now.tree else None
+        if memory != self._facts.memory:
+            self._update(memory=memory)
 
     def _tell(self, old: Status, new: Status) -> None:
         try:

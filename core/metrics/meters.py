@@ -93,6 +93,7 @@ class Meters:
         """Whether the last sample has also what is asked for only while somebody looks."""
         self._asked_at = float("-inf")
         self._streams = 0
+        self._on_sample: list[Callable[[], None]] = []
         self._begun = asyncio.Event()
         """Set when somebody looks, which ends a long pause."""
 
@@ -120,6 +121,10 @@ class Meters:
     def is_watched(self) -> bool:
         """Whether somebody looks."""
         return self._streams > 0 or time.monotonic() - self._asked_at < LOOK_SECONDS
+
+    def on_sample(self, call: Callable[[], None]) -> None:
+        """Have `call` called on the loop after each sample. It must return at once, and raise nothing."""
+        self._on_sample.append(call)
 
     def newest(self, instance: str) -> Now | None:
         """The last sample of an instance, up to half a minute old, with its present status.
@@ -169,6 +174,8 @@ class Meters:
             tasks.create_task(self._read_gpus(is_watched=is_watched))
             for meter in self._meters.values():
                 tasks.create_task(meter.sample(is_watched=is_watched))
+        for call in self._on_sample:
+            call()
         if self._streams:
             for instance, meter in self._meters.items():
                 self._events.publish(EventType.METRICS, instance, meter.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -151,7 +152,7 @@ async def test_a_failed_start_leads_to_its_cause_in_the_log(rig: Rig, desk: Desk
 async def test_another_s_ollama_comes_with_the_way_to_stop_it(rig: Rig, desk: Desk) -> None:
     with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port) as server:
         async with running(rig, desk) as (_, tray):
-            await until_entry(tray, "Ollama 0.9.3 is running, not started here")
+            await until_entry(tray, "Another program's Ollama 0.9.3 is running")
             await tray.click("How to stop it")
             toast = await desk.host.toast("Not Started Here")
             assert f"pid {server.process.pid}" in toast.text
@@ -259,6 +260,22 @@ async def test_a_pull_has_a_line_with_its_percentage_and_cancel_ends_it(rig: Rig
             async with asyncio.timeout(10):
                 while any(entry.label.startswith("Pulling ") for entry in (await tray.menu()).children):
                     await asyncio.sleep(0.02)
+
+
+async def test_the_tooltip_tells_the_memory_that_ollama_takes_by_the_newest_sample(rig: Rig, desk: Desk) -> None:
+    async with running(rig, desk) as (program, tray):
+        await tray.click("Start Ollama")
+        await until_entry(tray, "Stop Ollama")
+        metrics = f"{await program.url()}/api/ollama/metrics"
+        # Whoever asks has a sample taken; without anybody there is one each 30 s.
+        assert (await asyncio.to_thread(call, "GET", metrics)).status == 200
+        async with asyncio.timeout(10):
+            while not re.search(r"is running; [\d.]+ MB in memory$", (await tray.properties())["Title"]):
+                await asyncio.sleep(0.02)
+        await tray.click("Stop Ollama")
+        async with asyncio.timeout(10):
+            while "memory" in (await tray.properties())["Title"]:
+                await asyncio.sleep(0.02)
 
 
 async def test_about_has_a_line_for_each_thing(rig: Rig, desk: Desk) -> None:

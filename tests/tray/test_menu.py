@@ -24,6 +24,7 @@ from tray.menu import (
     Command,
     Facts,
     Item,
+    Look,
     View,
     cut_name,
     headline,
@@ -116,7 +117,8 @@ HEADLINES = {
     "Ollama 0.9.3 is still running": status(State.RUNNING, failure=StopFailed("It outlived a kill.")),
     "Ollama 0.9.3 does not answer": status(State.RUNNING, error=TIMED_OUT),
     "Ollama 0.9.3 has ended": status(State.RUNNING, error=NOT_REACHABLE),
-    "Ollama 0.9.3 is running, not started here": status(State.EXTERNAL),
+    "Ollama 0.9.3 generates nothing": status(State.RUNNING, stuck="It makes no token."),
+    "Another program's Ollama 0.9.3 is running": status(State.EXTERNAL),
 }
 
 
@@ -345,6 +347,18 @@ def pull(number: int, state: JobState = JobState.RUNNING, **changes: object) -> 
     """A plausible pull."""
     job = Job(f"{number}", "llama3.2:3b", "default", state, 0.0, "Downloading", percent=34, total=2 << 30)
     return replace(job, **changes)  # type: ignore[arg-type]
+
+
+def test_the_tooltip_tells_the_memory_that_a_running_ollama_takes() -> None:
+    taken = facts(status(State.RUNNING, loaded=("llama3.2:3b",)), memory="2.9 GB")
+    assert view(taken).tooltip == "Aura Ollama: Ollama 0.9.3 is running, llama3.2:3b loaded; 2.9 GB in memory"
+    assert "memory" not in view(facts(status(State.STOPPED), memory="2.9 GB")).tooltip
+
+
+def test_an_ollama_that_is_stuck_looks_like_trouble_and_its_line_says_why() -> None:
+    menu = shown(State.RUNNING, stuck="It makes no token.")
+    assert menu.look is Look.TROUBLE
+    assert menu.find("detail").label == "It makes no token."
 
 
 def test_a_pull_under_way_has_a_line_with_its_percentage_and_can_be_cancelled() -> None:

@@ -14,7 +14,7 @@ class Facts:
 
     `aura_model` is the model that Aura's settings name. `loading` are models on their way into memory, and
     `recently_used` those that have been seen in memory, the last one first. `pulls` are those
-    under way, the oldest first.
+    under way, the oldest first. `memory` is what Ollama and its runners take, in words; None if that is not known.
     """
 
     status: Status
@@ -27,3 +27,4 @@ class Facts:
     loading: frozenset[str] = frozenset()
     recently_used: tuple[str, ...] = ()
     pulls: tuple[Job, ...] = ()
+    memory: str | None = None

@@ -21,7 +21,7 @@ class Look(StrEnum):
     BUSY = "busy"
     """Something is under way: an amber disc with three dots."""
     TROUBLE = "trouble"
-    """One runs but hangs: an amber triangle."""
+    """One runs but hangs, or answers and generates nothing: an amber triangle."""
 
 
 def look_of(status: Status) -> Look:
@@ -32,6 +32,6 @@ def look_of(status: Status) -> Look:
         return Look.FAILED
     if not status.is_running:
         return Look.DOWN
-    if status.error:
+    if status.error or status.stuck:
         return Look.TROUBLE
     return Look.EXTERNAL if status.state is State.EXTERNAL else Look.UP

@@ -47,8 +47,10 @@ def _up(status: Status) -> str:
         return f"{ollama} has ended"
     if status.error:
         return f"{ollama} does not answer"
+    if status.stuck:
+        return f"{ollama} generates nothing"
     if status.state is State.EXTERNAL:
-        return f"{ollama} is running, not started here"
+        return f"Another program's {ollama} is running"
     return f"{ollama} is still running" if status.failure else f"{ollama} is running"
 
 
@@ -71,10 +73,10 @@ def detail(status: Status) -> str | None:
         case State.RUNNING | State.EXTERNAL if status.is_running and status.error:
             # The cause of that one is the headline in other words.
             return None if status.error == TIMED_OUT else status.cause or status.error
-        case State.RUNNING if status.failure:
+        case State.RUNNING if status.failure and not status.stuck:
             return status.failure.message
         case State.UNKNOWN | State.RUNNING | State.STOPPING | State.EXTERNAL:
-            return None
+            return status.stuck
 
 
 def detail_in_short(status: Status) -> str | None:

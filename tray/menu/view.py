@@ -30,7 +30,9 @@ class View:
 
 def view(facts: Facts) -> View:
     """The tray for these facts."""
-    tooltip = shorten(f"Aura Ollama: {sentence_in_short(facts.status)}{in_tooltip(facts.pulls)}", TOOLTIP_UNITS)
+    memory = f"; {facts.memory} in memory" if facts.memory and facts.status.is_running else ""
+    told = f"Aura Ollama: {sentence_in_short(facts.status)}{memory}{in_tooltip(facts.pulls)}"
+    tooltip = shorten(told, TOOLTIP_UNITS)
     return View(look_of(facts.status), tooltip, tuple(_items(facts)))
 
 
