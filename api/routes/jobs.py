@@ -51,12 +51,11 @@ class JobRoutes:
     async def pull(self, request: web.Request) -> web.Response:
         """Have a model pulled, as a job. Answers after 25 s at most, then without success; the job goes on."""
         name = model_of(request)
+        is_async, patience = preferred(request)
         try:
-            job = await self._jobs.pull(name)
+            job = await self._jobs.pull(name, patience=patience)
         except PullFailed as error:
             raise PullFailed(name.as_written, _failed(name, error.message), action=error.action) from None
-        is_async, patience = preferred(request)
-        job = await self._jobs.wait(job.id, patience)
         if job.is_ended or not is_async:
             return _pulled(name, job)
         answer = json_answer(job_body(job), 202)

@@ -40,6 +40,16 @@ class Entry:
         """Bytes that it still brings, as far as is known."""
         return max(0, (self.progress.total or 0) - self.progress.completed)
 
+    async def until_ended(self, seconds: float) -> Job:
+        """The job once it has ended, or as it is after `seconds`, or at the end of the sidecar."""
+        if not self.job.is_ended:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.ended.wait()
+            except TimeoutError:
+                pass
+        return self.job
+
     def forget_timer(self) -> None:
         """Publish no progress later."""
         if self.later:

@@ -70,12 +70,13 @@ class Jobs:
         """`all`, as it changes: the present list first; a slow reader gets only the newest."""
         return self._listing.hub.subscribe()
 
-    async def pull(self, name: ModelName, instance: str = DEFAULT_INSTANCE) -> Job:
+    async def pull(self, name: ModelName, instance: str = DEFAULT_INSTANCE, *, patience: float = 0.0) -> Job:
         """Have that model pulled: the job that does it, a running one of the same model if there is one.
 
-        By then it is written down, if the disk takes that within a second. Raises RegistryNotAllowed; PullFailed if no
-        Ollama answers and none is being started, or 100 downloads wait already; ShuttingDown; or KeyError if there is
-        no such instance.
+        A new one is written down first, if the disk takes that within a second. Then its end is waited for, for
+        `patience` seconds at most; the job is returned also if it is listed no more by then. Raises RegistryNotAllowed;
+        PullFailed if no Ollama answers and none is being started, or 100 downloads wait already; ShuttingDown; or
+        KeyError if there is no such instance.
         """
         supervisor = self._fleet[instance]
         await check_settings(supervisor.settings, name)
@@ -84,7 +85,7 @@ class Jobs:
             raise shutting_down()
         # From here to the new entry nothing is awaited, so that two wishes for one model make one job.
         if same := self._listing.pending_for(instance, name):
-            return same.job
+            return await same.until_ended(patience)
         if not is_up(status) and status.state is not State.STARTING:
             raise PullFailed(
                 str(name),
@@ -99,19 +100,12 @@ class Jobs:
         self._listing.add(entry)
         self._begin(entry)
         await self._listing.store.save(_PROMISE_SECONDS)
-        return entry.job
+        return await entry.until_ended(patience)
 
     async def wait(self, id: str, seconds: float) -> Job:
         """That job once it has ended, or as it is after `seconds`, or at the end of the sidecar. Raises NoSuchJob."""
         await self.loaded()
-        entry = self._listing[id]
-        if not entry.job.is_ended:
-            try:
-                async with asyncio.timeout(seconds):
-                    await entry.ended.wait()
-            except TimeoutError:
-                pass
-        return entry.job
+        return await self._listing[id].until_ended(seconds)
 
     async def cancel(self, id: str) -> Job:
         """Stop that job: its connection to Ollama is closed, by which Ollama stops its download. It stays listed.

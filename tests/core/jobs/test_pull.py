@@ -13,15 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.errors import NoSuchJob, PullFailed, RegistryNotAllowed
+from core.errors import NoSuchJob, PullFailed, RegistryNotAllowed, Superseded
 from core.events.history import EventType
 from core.jobs.job import Job, JobState
 from core.jobs.jobs import MOST_PENDING
-from core.jobs.listing import PROGRESS_SECONDS
+from core.jobs.listing import MOST_ENDED, PROGRESS_SECONDS
 from core.ollama.model_name import ModelName
 from core.sidecar import Sidecar
 from core.supervision.state import State
-from tests import tied
+from tests import fake_ollama, tied
 from tests.beds.registry import Registry, registry
 from tests.beds.server import OllamaServer
 from tests.core.jobs.bed import MB, events_after, named, partials, rig_for, until_job, weights
@@ -153,6 +153,29 @@ async def test_a_job_that_waits_its_turn_is_cancelled_without_any_traffic(shop: 
             await core.jobs.cancel(job.id)
         await shop.until(lambda: shop.open == 0)
     assert not [request for request in shop.requests if "/m2/" in request]
+
+
+async def test_who_waits_for_a_job_is_told_its_end_also_when_it_is_listed_no_more(tmp_path: Path) -> None:
+    """More end at once than are listed, right after they were asked for: while they are written down."""
+    rig = Rig(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_NO_LISTEN="1"), readyTimeout=60)
+    count = MOST_ENDED + 20
+    async with rig.running() as core, asyncio.TaskGroup() as tasks:
+        starting = asyncio.create_task(core.ollama.start())
+        await until_state(core.ollama, State.STARTING)
+        names = [ModelName.parse(f"m{each}") for each in range(count)]
+        pulls = [tasks.create_task(core.jobs.pull(name, patience=WAIT)) for name in names]
+        with core.jobs.subscribe() as lists:
+            async for listed in lists:
+                if len(listed) == count:
+                    break
+        await asyncio.gather(*(core.jobs.cancel(job.id) for job in listed))
+        found = await asyncio.gather(*pulls)
+        assert {job.id for job in found} == {job.id for job in listed}
+        assert {job.state for job in found} == {JobState.CANCELLED}
+        assert len(core.jobs.all) == MOST_ENDED
+        await core.ollama.stop()
+        with pytest.raises(Superseded):
+            await starting
 
 
 @pytest.mark.timeout(120)  # Ollama tries for 63 s before it gives up
