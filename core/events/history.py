@@ -23,7 +23,7 @@ _ID = re.compile(r"([0-9a-f]{8})-([0-9]{1,15})")
 
 
 class EventType(StrEnum):
-    """The kinds of events. `data` of STATUS is a `Status`; for the others see below."""
+    """The kinds of events. `data` of STATUS is a `Status`, of JOB a `Job`; for the others see below."""
 
     STATUS = "status"
     MODELS = "models"
@@ -34,6 +34,7 @@ class EventType(StrEnum):
     LOG = "log"
     """A start has begun a new log; `file` is its name."""
     METRICS = "metrics"
+    """A new sample of an instance, as `core.metrics` gives it; published only while a stream asks for these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from core.platform import desktop_dialog, desktop_file, desktop_text
+from core.platform.desktop import dialogs, entry_file, entry_text
 from core.platform.desktop.note import Note
 
 assert sys.platform == "darwin"
@@ -35,17 +35,17 @@ end run
 
 
 def _agent_path() -> str:
-    return os.path.join(os.path.expanduser("~"), "Library", "LaunchAgents", f"{desktop_text.LAUNCH_AGENT}.plist")
+    return os.path.join(os.path.expanduser("~"), "Library", "LaunchAgents", f"{entry_text.LAUNCH_AGENT}.plist")
 
 
 def login_command() -> list[str]:
-    return desktop_text.login_command("aura-ollama", os.path.basename(sys.executable))
+    return entry_text.login_command("aura-ollama", os.path.basename(sys.executable))
 
 
 def starts_at_login() -> bool:
     try:
         with open(_agent_path(), "rb") as file:
-            program = desktop_text.launch_agent_program(file.read())
+            program = entry_text.launch_agent_program(file.read())
     except OSError:
         return False
     return program is not None and shutil.which(program) is not None
@@ -54,15 +54,15 @@ def starts_at_login() -> bool:
 def start_at_login(command: Sequence[str], icon: str | None = None) -> None:
     # launchd reads the file at the next login. Loading it now would start a second instance at once.
     try:
-        text = desktop_text.launch_agent(command)
+        text = entry_text.launch_agent(command)
     except ValueError as error:
-        raise OSError(desktop_text.not_text(command)) from error
-    desktop_file.write(_agent_path(), text)
+        raise OSError(entry_text.not_text(command)) from error
+    entry_file.write(_agent_path(), text)
 
 
 def stop_at_login() -> None:
     # Not unloaded: if launchd started us, that would end us.
-    desktop_file.remove(_agent_path())
+    entry_file.remove(_agent_path())
 
 
 def open_path(path: str) -> bool:
@@ -70,7 +70,7 @@ def open_path(path: str) -> bool:
 
 
 def open_url(url: str) -> bool:
-    return desktop_text.is_web_address(url) and _run(["/usr/bin/open", url]) is not None
+    return entry_text.is_web_address(url) and _run(["/usr/bin/open", url]) is not None
 
 
 def copy_text(text: str) -> bool:
@@ -81,7 +81,7 @@ def copy_text(text: str) -> bool:
 
 def choose_file(title: str, folder: str | None = None) -> str | None:
     command = ["/usr/bin/osascript", "-", title, *([os.path.abspath(folder)] if folder else [])]
-    answer = desktop_dialog.ask(command, _CHOOSE)
+    answer = dialogs.ask(command, _CHOOSE)
     if answer is None:
         return None
     if answer.returncode == 0:
@@ -92,7 +92,7 @@ def choose_file(title: str, folder: str | None = None) -> str | None:
 
 
 def close_dialogs() -> None:
-    desktop_dialog.close_all()
+    dialogs.close_all()
 
 
 def notify(title: str, text: str, icon: str = "") -> bool:

@@ -12,8 +12,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from core.platform import desktop_dialog, desktop_file, desktop_text
-from core.platform.desktop import bus, notifications
+from core.platform.desktop import bus, dialogs, entry_file, entry_text, notifications
 
 assert sys.platform == "linux"
 
@@ -35,13 +34,13 @@ def _entry_path() -> str:
 
 
 def login_command() -> list[str]:
-    return desktop_text.login_command("aura-ollama", os.path.basename(sys.executable))
+    return entry_text.login_command("aura-ollama", os.path.basename(sys.executable))
 
 
 def starts_at_login() -> bool:
     try:
         with open(_entry_path(), encoding="utf-8", errors="surrogateescape", newline="") as file:
-            program = desktop_text.desktop_entry_program(file.read())
+            program = entry_text.desktop_entry_program(file.read())
     except OSError:
         return False
     return program is not None and shutil.which(program) is not None
@@ -49,15 +48,15 @@ def starts_at_login() -> bool:
 
 def start_at_login(command: Sequence[str], icon: str | None = None) -> None:
     try:
-        text = desktop_text.desktop_entry(command, icon).encode()
+        text = entry_text.desktop_entry(command, icon).encode()
     except UnicodeEncodeError as error:
         # GLib takes no value of an entry that is not UTF-8, and the session would skip ours without a word.
-        raise OSError(desktop_text.not_text(command)) from error
-    desktop_file.write(_entry_path(), text)
+        raise OSError(entry_text.not_text(command)) from error
+    entry_file.write(_entry_path(), text)
 
 
 def stop_at_login() -> None:
-    desktop_file.remove(_entry_path())
+    entry_file.remove(_entry_path())
 
 
 def open_path(path: str) -> bool:
@@ -68,7 +67,7 @@ def open_path(path: str) -> bool:
 
 
 def open_url(url: str) -> bool:
-    return desktop_text.is_web_address(url) and _open(url)
+    return entry_text.is_web_address(url) and _open(url)
 
 
 def _open(what: str) -> bool:
@@ -120,17 +119,17 @@ def choose_file(title: str, folder: str | None = None) -> str | None:
     if not has_screen():
         raise FileNotFoundError("There is no display to ask on.")
     start = os.path.join(os.path.abspath(folder), "") if folder else None
-    dialogs = [
+    choosers = [
         ["zenity", "--file-selection", f"--title={title}", *([f"--filename={start}"] if start else [])],
         ["kdialog", "--title", title, "--getopenfilename", *([start] if start else [])],
     ]
     if "KDE" in os.environ.get("XDG_CURRENT_DESKTOP", "").split(":"):
-        dialogs.reverse()
-    for dialog in dialogs:
+        choosers.reverse()
+    for dialog in choosers:
         if not shutil.which(dialog[0]):
             continue
         # Without a timeout: the dialog stays open until the person answers. Exit code 1 is "Cancel".
-        answer = desktop_dialog.ask(dialog)
+        answer = dialogs.ask(dialog)
         if answer is None or answer.returncode == 1:
             return None
         if answer.returncode == 0:
@@ -140,7 +139,7 @@ def choose_file(title: str, folder: str | None = None) -> str | None:
 
 
 def close_dialogs() -> None:
-    desktop_dialog.close_all()
+    dialogs.close_all()
 
 
 def notify(title: str, text: str, icon: str = "") -> bool:

@@ -12,7 +12,7 @@ import winreg
 from collections.abc import Iterator, Sequence
 from ctypes import wintypes
 
-from core.platform import desktop_text
+from core.platform.desktop import entry_text
 from core.platform.desktop.note import Note
 
 TYPE_CHECKING = False
@@ -104,12 +104,12 @@ _leave_com = _bind(_ole32, "CoUninitialize", None)
 
 def login_command() -> list[str]:
     # Neither of these opens a console window.
-    return desktop_text.login_command("aura-ollamaw.exe", "pythonw.exe")
+    return entry_text.login_command("aura-ollamaw.exe", "pythonw.exe")
 
 
 def starts_at_login() -> bool:
     value = _read(_RUN)
-    program = desktop_text.run_value_program(value) if isinstance(value, str) else None
+    program = entry_text.run_value_program(value) if isinstance(value, str) else None
     # Twelve bytes: the first one is even for on (2, 6) and odd for off (3, 7); the rest is the time of the change.
     flag = _read(_APPROVED)
     is_switched_off = isinstance(flag, bytes) and bool(flag) and flag[0] % 2 == 1
@@ -126,7 +126,7 @@ def _read(key: str) -> object:
 
 def start_at_login(command: Sequence[str], icon: str | None = None) -> None:
     try:
-        value = desktop_text.run_value(command)
+        value = entry_text.run_value(command)
     except ValueError as error:
         raise OSError(str(error)) from error
     with _in_words(), winreg.CreateKey(winreg.HKEY_CURRENT_USER, _RUN) as key:
@@ -171,7 +171,7 @@ def open_path(path: str) -> bool:
 
 
 def open_url(url: str) -> bool:
-    if not desktop_text.is_web_address(url):
+    if not entry_text.is_web_address(url):
         return False
     try:
         os.startfile(url)  # noqa: S606 - the user's own browser is the purpose

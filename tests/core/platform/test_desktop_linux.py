@@ -28,7 +28,8 @@ from dbus_fast.aio import MessageBus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.platform import desktop, desktop_text
+from core.platform import desktop
+from core.platform.desktop import entry_text
 from tests.beds.bound_disk import bound_disk
 from tests.beds.desktop import session_bus
 from tests.beds.panel import panel
@@ -60,7 +61,7 @@ def exec_arguments(entry: str) -> list[str]:
 @given(st.lists(paths, min_size=1, max_size=3))
 def test_an_autostart_entry_runs_exactly_the_given_arguments(arguments: list[str]) -> None:
     """Whatever they hold; one whose program's path has a percent sign goes through a shell."""
-    read = exec_arguments(desktop_text.desktop_entry(arguments))
+    read = exec_arguments(entry_text.desktop_entry(arguments))
     if "%" in arguments[0]:
         assert read[:3] == ["/bin/sh", "-c", 'exec "$0" "$@"']
         del read[:3]
@@ -69,11 +70,11 @@ def test_an_autostart_entry_runs_exactly_the_given_arguments(arguments: list[str
 
 @given(paths, st.lists(paths, max_size=2))
 def test_the_program_of_an_autostart_entry_is_read_back(path: str, rest: list[str]) -> None:
-    assert desktop_text.desktop_entry_program(desktop_text.desktop_entry([path, *rest])) == path
+    assert entry_text.desktop_entry_program(entry_text.desktop_entry([path, *rest])) == path
 
 
 def test_an_autostart_entry_has_the_keys_that_desktops_want() -> None:
-    lines = desktop_text.desktop_entry(["/opt/aura"], "/opt/a b\\c.png").splitlines()
+    lines = entry_text.desktop_entry(["/opt/aura"], "/opt/a b\\c.png").splitlines()
     assert lines[0] == "[Desktop Entry]"
     assert {
         "Type=Application",
@@ -85,7 +86,7 @@ def test_an_autostart_entry_has_the_keys_that_desktops_want() -> None:
 
 
 def test_an_entry_without_an_icon_has_no_icon_key() -> None:
-    assert "Icon" not in desktop_text.desktop_entry(["/opt/aura"])
+    assert "Icon" not in entry_text.desktop_entry(["/opt/aura"])
 
 
 @pytest.mark.parametrize(
@@ -104,11 +105,11 @@ def test_an_entry_without_an_icon_has_no_icon_key() -> None:
     ],
 )
 def test_an_autostart_entry_of_any_origin_is_read(text: str, expected: str | None) -> None:
-    assert desktop_text.desktop_entry_program(text) == expected
+    assert entry_text.desktop_entry_program(text) == expected
 
 
 def test_a_launch_agent_runs_the_command_at_login_on_a_desktop() -> None:
-    agent = plistlib.loads(desktop_text.launch_agent(["/Applications/A & <B>.app/aura", "x\ny"]))
+    agent = plistlib.loads(entry_text.launch_agent(["/Applications/A & <B>.app/aura", "x\ny"]))
     assert agent == {
         "Label": "studio.aura.ollama",
         "ProgramArguments": ["/Applications/A & <B>.app/aura", "x\ny"],
@@ -119,7 +120,7 @@ def test_a_launch_agent_runs_the_command_at_login_on_a_desktop() -> None:
 
 
 def test_the_program_of_a_launch_agent_is_read_back() -> None:
-    assert desktop_text.launch_agent_program(desktop_text.launch_agent(["/a & b", "c"])) == "/a & b"
+    assert entry_text.launch_agent_program(entry_text.launch_agent(["/a & b", "c"])) == "/a & b"
 
 
 @pytest.mark.parametrize(
@@ -133,17 +134,17 @@ def test_the_program_of_a_launch_agent_is_read_back() -> None:
     ],
 )
 def test_a_launch_agent_that_starts_nothing_names_no_program(agent: dict[str, Any] | list[str]) -> None:
-    assert desktop_text.launch_agent_program(plistlib.dumps(agent)) is None
+    assert entry_text.launch_agent_program(plistlib.dumps(agent)) is None
 
 
 @pytest.mark.parametrize("text", [b"", b"rubbish", b"<plist><dict>", b"\xff\xfe"])
 def test_a_broken_launch_agent_names_no_program(text: bytes) -> None:
-    assert desktop_text.launch_agent_program(text) is None
+    assert entry_text.launch_agent_program(text) is None
 
 
 def test_a_launch_agent_refuses_what_a_property_list_cannot_hold() -> None:
     with pytest.raises(ValueError, match="control"):
-        desktop_text.launch_agent(["/a\x01"])
+        entry_text.launch_agent(["/a\x01"])
 
 
 @pytest.mark.parametrize(
@@ -155,38 +156,38 @@ def test_a_launch_agent_refuses_what_a_property_list_cannot_hold() -> None:
     ],
 )
 def test_a_run_value_quotes_and_names_its_program(command: list[str], value: str) -> None:
-    assert desktop_text.run_value(command) == value
-    assert desktop_text.run_value_program(value) == command[0]
+    assert entry_text.run_value(command) == value
+    assert entry_text.run_value_program(value) == command[0]
 
 
 @pytest.mark.parametrize(("value", "program"), [("", None), ("  ", None), ('""', None), ('  "C:\\a b', "C:\\a b")])
 def test_a_run_value_of_any_origin_is_read(value: str, program: str | None) -> None:
-    assert desktop_text.run_value_program(value) == program
+    assert entry_text.run_value_program(value) == program
 
 
 def test_a_run_value_longer_than_windows_reads_is_refused() -> None:
-    assert len(desktop_text.run_value(["a" * 260])) == 260
+    assert len(entry_text.run_value(["a" * 260])) == 260
     with pytest.raises(ValueError, match="260"):
-        desktop_text.run_value(["a" * 261])
+        entry_text.run_value(["a" * 261])
 
 
 def test_the_login_command_is_a_script_beside_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the quiet interpreter beside it, else the running one; a frozen program is its own command."""
     python, quiet, script = tmp_path / "python", tmp_path / "pythonw", tmp_path / "aura"
     monkeypatch.setattr(sys, "executable", str(python))
-    assert desktop_text.login_command("aura", "pythonw") == [str(python), "-P", "-m", "tray"]
+    assert entry_text.login_command("aura", "pythonw") == [str(python), "-P", "-m", "tray"]
     quiet.touch()
-    assert desktop_text.login_command("aura", "pythonw") == [str(quiet), "-P", "-m", "tray"]
+    assert entry_text.login_command("aura", "pythonw") == [str(quiet), "-P", "-m", "tray"]
     script.touch()
-    assert desktop_text.login_command("aura", "pythonw") == [str(script)]
+    assert entry_text.login_command("aura", "pythonw") == [str(script)]
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    assert desktop_text.login_command("aura", "pythonw") == [str(python)]
+    assert entry_text.login_command("aura", "pythonw") == [str(python)]
 
 
 def test_a_relative_interpreter_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "executable", "python")
-    assert desktop_text.login_command("aura", "pythonw") == [str(tmp_path / "python"), "-P", "-m", "tray"]
+    assert entry_text.login_command("aura", "pythonw") == [str(tmp_path / "python"), "-P", "-m", "tray"]
 
 
 def test_this_desktop_s_login_command_starts_with_a_program_that_exists() -> None:
@@ -294,7 +295,7 @@ def test_an_autostart_folder_that_cannot_be_written_to_is_told_in_words_with_the
         words = rf"^{disk.at}/autostart cannot be written to \(Read-only file system\)\. Give yourself"
         with pytest.raises(OSError, match=words):
             desktop.start_at_login([sys.executable])
-        entry.write_text(desktop_text.desktop_entry([sys.executable]))
+        entry.write_text(entry_text.desktop_entry([sys.executable]))
         with pytest.raises(OSError, match=words):
             desktop.stop_at_login()
         assert desktop.starts_at_login()

@@ -1,4 +1,4 @@
-"""Dialogs that are programs of their own, on Linux and macOS. Used by `desktop.linux` and `desktop.darwin` only."""
+"""Dialogs that are programs of their own, on Linux and macOS. For this room only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The texts of start-at-login entries of all three systems, written and parsed. Pure.
 
-And which addresses may be handed to a desktop. Used by the modules of `core.platform.desktop`, which know where each
-entry is stored.
+And which addresses may be handed to a desktop. For this room only, whose modules know where each entry is stored.
 """
 
 from __future__ import annotations
