@@ -13,6 +13,7 @@ import pytest
 
 from core.events.snapshots import Broadcast, Subscription
 from core.jobs.jobs import Jobs
+from core.metrics.meters import Meters
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.sidecar import Sidecar
@@ -54,6 +55,7 @@ class Core:
     paths: Paths
     settings: SettingsReader
     jobs: Jobs
+    metrics: Meters
 
 
 class Screen:
@@ -82,8 +84,9 @@ async def running(tmp_path: Path, said: Said) -> AsyncIterator[tuple[App, Screen
     screen = Screen()
     surface = Surface(screen.views.put_nowait, screen.toasts.put_nowait, screen.close)
     paths = Paths(tmp_path)
+    idle = Sidecar(paths)
     app = App(
-        cast(Sidecar, Core(said, paths, SettingsReader(paths), Sidecar(paths).jobs)),
+        cast(Sidecar, Core(said, paths, SettingsReader(paths), idle.jobs, idle.metrics)),
         "http://127.0.0.1:5006",
         surface,
         lambda: None,
