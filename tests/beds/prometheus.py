@@ -24,6 +24,13 @@ scrape_configs:
 """
 
 
+def promtool() -> str:
+    """The path of its tool that checks metrics and rules. Raises `BedMissing`."""
+    if found := shutil.which("promtool"):
+        return found
+    raise BedMissing("there is no promtool: install Debian's package prometheus")
+
+
 class Prometheus:
     """One that runs; `query` asks it."""
 

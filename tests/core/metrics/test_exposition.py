@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,9 @@ from core.ollama.models import LoadedModel
 from core.owners.exit import Exit
 from core.platform.gpu import Gpu
 from core.supervision.state import State, Status
+from tests import tied
+from tests.beds.prometheus import promtool
+from tests.beds.require import require
 
 DOCS = Path(__file__).parents[3] / "docs"
 ODD = 'a"b\\c\nd é'
@@ -98,18 +100,18 @@ def test_what_is_not_known_is_absent() -> None:
     assert ("aura_ollama_process_open_files", "") not in samples(unreadable)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is Debian's package prometheus")
+@tied.linux("promtool is of Debian's package prometheus")
 @pytest.mark.parametrize("snapshot", [everything(), nothing()])
 def test_promtool_finds_nothing_to_say(snapshot: Snapshot) -> None:
     """Names, units, types and help texts are as Prometheus wants them."""
-    command = ["promtool", "check", "metrics"]
+    command = [require(promtool), "check", "metrics"]
     done = subprocess.run(command, input=text_of(snapshot), capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is Debian's package prometheus")
+@tied.linux("promtool is of Debian's package prometheus")
 def test_promtool_takes_the_rules() -> None:
-    command = ["promtool", "check", "rules", str(DOCS / "monitoring" / "alerts.yml")]
+    command = [require(promtool), "check", "rules", str(DOCS / "monitoring" / "alerts.yml")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 0, done.stderr
     assert "SUCCESS: 3 rules found" in done.stdout

@@ -67,7 +67,7 @@ def test_a_process_that_has_ended_takes_nothing(children: list[subprocess.Popen[
     assert (measure(pid), command_of(pid), descendants(pid)) == (None, (), [])
 
 
-@pytest.mark.skipif(tied.ON_WINE, reason="Wine hardly knows the processor time of its processes")
+@tied.linux("measures processor time, which Wine hardly counts")
 def test_the_tree_adds_up_and_its_time_only_rises(children: list[subprocess.Popen[bytes]]) -> None:
     """What a child uses is told, and is not taken back once the child has ended."""
     idle, busy = _start(children, _IDLE), _start(children, _BUSY)
