@@ -48,7 +48,7 @@ def jobs_of(core: Sidecar, events: list[object]) -> list[Job]:
 
 async def test_a_pull_goes_from_queued_to_done_and_tells_of_it_as_a_stream(shop: Registry, rig: Rig) -> None:
     shop.add("big:latest", [weights(1, 8 * MB), b"a licence"])
-    shop.rate = 3 * MB
+    shop.rate = 4 * MB
     async with rig.running() as core:
         await core.ollama.start()
         began = core.events.newest
