@@ -180,7 +180,7 @@ async def test_the_icon_tells_the_truth_while_the_log_folder_hangs(rig: Rig, des
         await program.url()
         with OllamaServer(rig.root / "theirs", executable=rig.executable, port=rig.port):
             await until_look(tray, "external")
-            await until_entry(tray, "Ollama 0.9.3 is running")
+            await until_entry(tray, "Another program's Ollama 0.9.3 is running")
         await until_look(tray, "down")
         await until_entry(tray, "Open", "Newest log (none yet)")
         rig.paths.logs.mkdir(parents=True)
