@@ -57,7 +57,7 @@ class ProcessOwner:
         await shim_start.check(plan)
 
     async def start(self, plan: Plan) -> Managed:
-        """Contract: `Owner.start`. Within 18 s."""
+        """Contract: `Owner.start`. Within 18 s (Windows: 28 s)."""
         return await shim_start.start_shim(plan)
 
     def logs(self, instance: str) -> Logs:

@@ -26,14 +26,13 @@ from core.owners.bundle import RESTART, shim_program
 from core.owners.process import WAYS_OUT, Managed
 from core.owners.protocol import Plan as Plan
 from core.owners.run_record import NewerVersion, RunRecord, read_record, record_path, spec_path, sweep, to_record
-from core.platform import birth, end_orphans, has_guard, make_private_dir, spawn_shim
+from core.platform import SHIM_SECONDS, birth, end_orphans, has_guard, make_private_dir, spawn_shim
 from core.shim.spec import Spec
 from core.threads.single_flight import within
 
 ACCESS_DENIED = "Access denied. Please run as administrator or check file permissions."
 _REPAIR = "Restart aura-ollama. If that does not help, install it anew."
-_HAND_OVER_SECONDS = 10.0
-_LATE = f"the shim said nothing within {_HAND_OVER_SECONDS:g} s"
+_LATE = f"the shim said nothing within {SHIM_SECONDS:g} s"
 _END_SECONDS = 5.0
 _CHECK_SECONDS = 5.0
 _OWN_END_SECONDS = 1.0
@@ -49,15 +48,15 @@ async def check(plan: Plan) -> None:
 
 
 async def start_shim(plan: Plan) -> Managed:
-    """Check, and start a shim with its Ollama, within 18 s. Raises SpawnFailed, with nothing left running.
+    """Check, and start a shim with its Ollama, within 18 s (Windows: 28 s).
 
-    Raises ConfigError if no instance can have the id in the plan.
+    Raises SpawnFailed, with nothing left running, and ConfigError if no instance can have the id in the plan.
 
     If it is cancelled, or the disk that holds `run_dir` hangs, a thread goes on and ends what it may have started.
     """
     attempt = _ShimStart(plan)
     try:
-        seconds = _HAND_OVER_SECONDS + 2 * _OWN_END_SECONDS + _END_SECONDS + 1.0
+        seconds = SHIM_SECONDS + 2 * _OWN_END_SECONDS + _END_SECONDS + 1.0
         record, popen = await within(seconds, "shim-start", attempt.run)
     except TimeoutError:
         attempt.give_up()
@@ -84,7 +83,7 @@ class _ShimStart:
         """Start the shim and read its answer. Raises SpawnFailed, with nothing left running."""
         _refuse_if_taken(self._plan)
         # On Windows a pipe cannot be read with a deadline. Killing the shim closes it.
-        late = threading.Timer(_HAND_OVER_SECONDS, self.give_up)
+        late = threading.Timer(SHIM_SECONDS, self.give_up)
         late.daemon = True
         try:
             late.start()

@@ -15,6 +15,7 @@ Processes:
 - `watch_end(pid, birth, on_end)`: call `on_end`, from another thread, when that process has ended. Returns a function
   that ends the watch.
 - `spawn_shim(argv, cwd, output)`: start a detached shim whose stdout and stderr are the descriptor `output`.
+- `SHIM_SECONDS`: how long a shim may take to say that its program runs.
 - `ask_shim(pid, birth, stop_event)`: ask a shim to stop its tree and exit; False if it is gone already.
 - `kill(pid, birth)`: end exactly that process, without a chance to clean up; False if it is gone already.
 - `GUARDED`: whether a killed shim leaves a guard that stops the tree and completes the run record. Where False, the
@@ -57,6 +58,7 @@ if sys.platform == "win32":
     from core.platform.windows import (
         EXECUTABLE_NAMES,
         GUARDED,
+        SHIM_SECONDS,
         Tree,
         ask_shim,
         birth,
@@ -87,6 +89,7 @@ else:
     from core.platform.posix import (
         EXECUTABLE_NAMES,
         GUARDED,
+        SHIM_SECONDS,
         Tree,
         ask_shim,
         birth,
@@ -117,6 +120,7 @@ else:
 __all__ = [
     "EXECUTABLE_NAMES",
     "GUARDED",
+    "SHIM_SECONDS",
     "Tree",
     "ask_shim",
     "birth",

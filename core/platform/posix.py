@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 EXECUTABLE_NAMES = ("ollama",)
 GUARDED = True
+SHIM_SECONDS = 10.0
 
 
 def known_executables() -> list[str]:

@@ -18,6 +18,8 @@ if sys.platform != "win32":
 
 EXECUTABLE_NAMES = ("ollama.exe",)
 GUARDED = False
+# A program that starts for the first time waits for the virus scanner, and so does each file that it loads.
+SHIM_SECONDS = 20.0
 _KNOWN_EXECUTABLES = (
     ("ProgramFiles", r"Ollama\ollama.exe"),
     ("LOCALAPPDATA", r"Programs\Ollama\ollama.exe"),
