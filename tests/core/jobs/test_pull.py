@@ -19,7 +19,6 @@ from core.jobs.job import Job, JobState
 from core.jobs.jobs import MOST_PENDING
 from core.jobs.listing import MOST_ENDED, PROGRESS_SECONDS
 from core.ollama.model_name import ModelName
-from core.sidecar import Sidecar
 from core.supervision.state import State
 from tests import fake_ollama, tied
 from tests.beds.registry import Registry, registry
@@ -40,10 +39,6 @@ async def shop() -> AsyncIterator[Registry]:
 @pytest.fixture
 def rig(shop: Registry, tmp_path: Path) -> Rig:
     return rig_for(shop, tmp_path)
-
-
-def jobs_of(core: Sidecar, events: list[object]) -> list[Job]:
-    return [data for data in events if isinstance(data, Job)]
 
 
 async def test_a_pull_goes_from_queued_to_done_and_tells_of_it_as_a_stream(shop: Registry, rig: Rig) -> None:
