@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -17,8 +18,13 @@ from blockbuster import blockbuster_ctx
 
 from tests import tied
 from tests.beds import BedMissing
+from tests.beds.browser import driven
+from tests.beds.require import require
 from tests.beds.server import models_dir
 from tests.rig import reaped
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 collect_ignore_glob = [f"*_{name}.py" for name in ("linux", "windows") if not sys.platform.startswith(name[:3])]
 
@@ -100,3 +106,11 @@ def web_server() -> Iterator[int]:
         yield server.server_port
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """A real browser to drive, for tests that are no coroutines."""
+    bed = driven()
+    yield require(bed.__enter__)
+    bed.__exit__(None, None, None)
