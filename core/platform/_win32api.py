@@ -43,6 +43,8 @@ _DACL_SECURITY_INFORMATION = 0x0000_0004
 _PROTECTED_DACL_SECURITY_INFORMATION = 0x8000_0000
 _SYSTEM = "S-1-5-18"
 _ADMINISTRATORS = "S-1-5-32-544"
+_ERROR_INSUFFICIENT_BUFFER = 122
+_CLOSE_ATTEMPTS = 8
 _FILE_LIST_DIRECTORY = 0x0000_0001
 _FILE_READ_ATTRIBUTES = 0x0000_0080
 _READ_CONTROL = 0x0002_0000
@@ -392,7 +394,14 @@ def _close_directory(path: str, security: _SecurityAttributes) -> None:
     present, defaulted, dacl = wintypes.BOOL(), wintypes.BOOL(), ctypes.c_void_p()
     _get_dacl(security.descriptor, present, dacl, defaulted)
     kinds = _DACL_SECURITY_INFORMATION | _PROTECTED_DACL_SECURITY_INFORMATION
-    _set_security(path, _SE_FILE_OBJECT, kinds, None, None, dacl, None)
+    for attempt in range(1, _CLOSE_ATTEMPTS + 1):
+        try:
+            _set_security(path, _SE_FILE_OBJECT, kinds, None, None, dacl, None)
+            return
+        except OSError as error:
+            # It asks for the size of the old list, then for the list: somebody may set a longer one in between.
+            if error.winerror != _ERROR_INSUFFICIENT_BUFFER or attempt == _CLOSE_ATTEMPTS:
+                raise
 
 
 @contextlib.contextmanager

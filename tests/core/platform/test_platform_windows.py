@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,23 @@ def test_a_private_folder_lets_in_only_the_user_system_and_administrators(tmp_pa
     assert users & {win32._user_sid(), "BA", "LA"}
     (folder / "token").write_text("secret")
     assert (folder / "token").read_text() == "secret"
+
+
+def test_many_threads_may_close_a_folder_at_once(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(100)]
+    together = threading.Barrier(8)
+
+    def close(_: int) -> None:
+        try:
+            for folder in folders:
+                together.wait(DEADLINE_SECONDS)
+                windows.make_private_dir(str(folder))
+        except OSError:
+            together.abort()
+            raise
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(close, range(8)))
 
 
 def test_a_file_is_not_taken_for_a_private_folder(tmp_path: Path) -> None:
