@@ -23,7 +23,7 @@ from core import files, token
 from core.endpoint import Endpoint
 from core.errors import CoreError
 from core.ollama.listener import find_listener
-from core.platform import delete_if_foreign, make_private_dir, unlink_private, who_else_may_write
+from core.platform import birth, delete_if_foreign, make_private_dir, unlink_private, who_else_may_write
 from core.settings.paths import Paths
 from core.sidecar import Sidecar
 from core.threads.single_flight import within
@@ -193,7 +193,7 @@ async def sidecar(core: Sidecar, port: int, hooks: Hooks = HEADLESS, host: str =
     def write_note(url: str) -> None:
         # Without it a second instance still finds the lock, but not our URL.
         with suppress(OSError):
-            files.write(str(note), json.dumps({"url": url, "pid": os.getpid()}))
+            files.write(str(note), json.dumps({"url": url, "pid": os.getpid(), "birth": birth(os.getpid())}))
 
     async with only_instance(core.paths) as note:
         await _on_disk(core.paths, lambda: token.read_or_create(core.paths.run))

@@ -30,6 +30,15 @@ def read_or_create(run_dir: Path) -> str:
         return _read(run_dir / "token") or _create(run_dir, parents=False)
 
 
+def read(run_dir: Path) -> str | None:
+    """The token in force, None if there is none; makes none. For programs beside the sidecar. Raises OSError.
+
+    One that another user may have read or written is deleted: the sidecar makes a new one at its next call.
+    """
+    with _LOCK:
+        return _read(run_dir / "token")
+
+
 def rotate(run_dir: Path) -> str:
     """Replace the token; the old one is refused from now on. Blocks on the disk. Raises OSError."""
     with _LOCK:

@@ -18,7 +18,7 @@ import PyInstaller.__main__
 from core import __version__
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("core", "api", "tray", "icons")
+_PACKAGES = ("core", "api", "tray", "cli", "icons")
 _NAME = "aura-ollama"
 
 

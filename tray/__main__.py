@@ -73,13 +73,16 @@ _NO_HOST = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "aura-ollama", epilog: str | None = None) -> int:
     """Run the program until quit. The exit code: 0 also if another instance was there already, and shows itself.
 
-    1 if it could not serve, or another instance was to show itself and cannot.
+    1 if it could not serve, or another instance was to show itself and cannot. The help text calls the program `prog`
+    and ends with `epilog`.
     """
     keep_one_heap()
     parser = headless.parser()
+    parser.prog, parser.epilog = prog, epilog
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--headless", action="store_true", help="run the sidecar alone, without a tray")
     options = windowed.parse(parser, arguments)
     if options.rotate_token:

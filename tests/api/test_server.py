@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from core import __version__
-from core.platform import sockets
+from core.platform import birth, sockets
 from tests import fake_ollama, tied
 from tests.beds.ending import NO_SIGTERM, ask_to_end, end
 from tests.beds.sidecar import CHECKOUT, Sidecar
@@ -163,7 +163,9 @@ def test_an_orderly_end_is_silent_and_gives_the_folder_free(tmp_path: Path, numb
     place = Place(tmp_path)
     with place.sidecar() as sidecar:
         note = json.loads((tmp_path / "AuraData/run/sidecar.json").read_text())
-        assert note == {"url": sidecar.url, "pid": sidecar.process.pid}
+        pid = sidecar.process.pid
+        # The birth tells readers of the note of a killed sidecar that another program has its pid by now.
+        assert note == {"url": sidecar.url, "pid": pid, "birth": birth(pid)}
         assert end(sidecar.process, DEADLINE, number) == 0
         assert "Traceback" not in sidecar.errors.read_text()
         assert not (tmp_path / "AuraData/run/sidecar.json").exists()

@@ -1,0 +1,271 @@
+"""The REST API of the sidecar that runs: found by the note in the data folder, spoken to directly, with the token.
+
+No proxy is asked, whatever the environment says. All functions block; Ctrl-C interrupts each within 0.2 s, also on
+Windows, where no signal wakes a socket.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+import socket
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from core import files, token
+from core.platform import birth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from core.settings.paths import Paths
+
+CALL_SECONDS = 10.0
+START_SECONDS = 720.0
+"""For start, stop and restart: `readyTimeout` and `stopTimeout` may be 600 s, and the sidecar keeps to them."""
+_CONNECT_SECONDS = 5.0
+_WAKE_SECONDS = 0.2
+_HOW_TO_START = "Start it with `aura-ollama`, or with `aura-ollama run --headless` where there is no desktop."
+
+
+class NoSidecar(Exception):
+    """No sidecar runs on this data folder. `message` and `action` are sentences."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.action = _HOW_TO_START
+
+
+class Failed(Exception):
+    """The sidecar refused or failed, or does not answer. `message` and `action` are its own words where it has any.
+
+    `body` is the whole answer, None without one; `status` its HTTP status, `code` the stable code of the failure.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        action: str | None = None,
+        *,
+        code: str = "failed",
+        status: int | None = None,
+        body: bytes | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.action = action
+        self.code = code
+        self.status = status
+        self.body = body
+
+
+class Answer(NamedTuple):
+    """A whole answer that is no error: `body` as it came, `json` what it says (None if it is no JSON)."""
+
+    status: int
+    body: bytes
+    json: Any
+    headers: http.client.HTTPMessage
+
+
+class ServerEvent(NamedTuple):
+    """One event of a stream: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
+
+    id: str
+    event: str
+    data: str
+
+
+class Client:
+    """The sidecar at `url`. Each call is a connection of its own."""
+
+    def __init__(self, url: str, secret: str | None) -> None:
+        """`secret` is the token, None if it cannot be read: then the sidecar decides whether it is needed."""
+        self.url = url
+        self._secret = secret
+
+    @classmethod
+    def find(cls, paths: Paths) -> Client:
+        """The sidecar that serves this data folder. Raises NoSidecar, or Failed if its note cannot be read."""
+        try:
+            found = json.loads(files.read(str(paths.run / "sidecar.json")))
+            url, pid, born = str(found["url"]), int(found["pid"]), found.get("birth")
+        except FileNotFoundError:
+            raise NoSidecar(f"No sidecar runs on {paths.data}.") from None
+        except OSError as error:
+            raise Failed(
+                f"{paths.run / 'sidecar.json'} cannot be read: {error.strerror or error}.",
+                "Make that folder yours alone, or choose the data folder with --data-dir.",
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise NoSidecar(f"No sidecar runs on {paths.data}: its note there is damaged.") from None
+        # The note of a killed sidecar would have us send the token to whatever listens there by now.
+        alive = birth(pid)
+        if alive is None or born not in (None, alive):
+            raise NoSidecar(f"No sidecar runs on {paths.data}: the last one, at {url}, has ended.")
+        return cls(url, _secret(paths))
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = CALL_SECONDS,
+    ) -> Answer:
+        """One call; `path` begins with a slash, and `body` is sent as JSON. Each silence may take `seconds`.
+
+        Raises NoSidecar if nobody listens there, and Failed for an error or no answer.
+        """
+        connection = self._connect(seconds)
+        try:
+            response = self._ask(connection, method, path, body, headers)
+            content = response.read()
+        except TimeoutError:
+            raise Failed(
+                f"The sidecar at {self.url} does not answer.", "See its log, AuraData/logs/sidecar.log, or restart it."
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Failed(f"The sidecar at {self.url} broke the call off: {_why(error)}.") from None
+        finally:
+            connection.close()
+        value = _decoded(content)
+        if response.status >= 400:
+            raise _failure(response.status, content, value)
+        return Answer(response.status, content, value, response.headers)
+
+    def get(self, path: str, *, seconds: float = CALL_SECONDS) -> Answer:
+        """As `call`."""
+        return self.call("GET", path, seconds=seconds)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, seconds: float = CALL_SECONDS) -> Answer:
+        """As `call`."""
+        return self.call("POST", path, body, seconds=seconds)
+
+    def events(self, path: str, *, last_id: str | None = None, seconds: float = 40.0) -> Iterator[ServerEvent]:
+        """The events of a stream, as they come, until the sidecar ends it; close the iterator to end it sooner.
+
+        `last_id` is the id of the last event that was seen. The sidecar sends a comment each 15 s, so a silence of
+        `seconds` means that it hangs. Raises as `call`, also when the connection breaks.
+        """
+        connection = self._connect(seconds)
+        try:
+            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+            response = self._ask(connection, "GET", path, None, headers)
+            if response.status >= 400:
+                content = response.read()
+                raise _failure(response.status, content, _decoded(content))
+            yield from _parsed(response)
+        except TimeoutError:
+            raise Failed(f"The sidecar at {self.url} is silent.", "See its log, AuraData/logs/sidecar.log.") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Failed(f"The sidecar at {self.url} broke the stream off: {_why(error)}.") from None
+        finally:
+            connection.close()
+
+    def _connect(self, seconds: float) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
+        try:
+            plain = socket.create_connection((parts.hostname or "", parts.port or 80), _CONNECT_SECONDS)
+        except TimeoutError:
+            raise Failed(f"The sidecar at {self.url} takes no calls.", "End it, and start it anew.") from None
+        except OSError as error:
+            raise NoSidecar(f"No sidecar answers at {self.url}: {_why(error)}.") from None
+        connection.sock = _Socket(plain, seconds)
+        return connection
+
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+    ) -> http.client.HTTPResponse:
+        given = dict(headers or {})
+        if self._secret:
+            given["X-Aura-Token"] = self._secret
+        content = None
+        if body is not None:
+            content = json.dumps(body).encode()
+            given["Content-Type"] = "application/json"
+        connection.request(method, path, content, given)
+        return connection.getresponse()
+
+
+class _Socket(socket.socket):
+    """A connected socket whose reads end after some seconds of silence, and let Python see a Ctrl-C meanwhile."""
+
+    def __init__(self, plain: socket.socket, seconds: float) -> None:
+        super().__init__(plain.family, plain.type, plain.proto, fileno=plain.detach())
+        self._seconds = seconds
+
+    def recv_into(self, *arguments: Any) -> int:
+        """As socket's. Raises TimeoutError."""
+        deadline = time.monotonic() + self._seconds
+        while not select.select([self], [], [], _WAKE_SECONDS)[0]:
+            if time.monotonic() >= deadline:
+                raise TimeoutError
+        return super().recv_into(*arguments)
+
+
+def _secret(paths: Paths) -> str | None:
+    try:
+        return token.read(paths.run)
+    except OSError:
+        return None
+
+
+def _parsed(lines: Iterator[bytes] | http.client.HTTPResponse) -> Iterator[ServerEvent]:
+    name, identity = "message", ""
+    data: list[str] = []
+    for raw in lines:
+        text = raw.decode("utf-8", "replace").rstrip("\r\n")
+        if not text:
+            if data:
+                yield ServerEvent(identity, name, "\n".join(data))
+            name, data = "message", []
+            continue
+        field, _, value = text.partition(":")
+        value = value.removeprefix(" ")
+        match field:
+            case "event":
+                name = value
+            case "id":
+                identity = value
+            case "data":
+                data.append(value)
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _failure(status: int, content: bytes, value: Any) -> Failed:
+    if not isinstance(value, dict) or not isinstance(value.get("message"), str):
+        return Failed(f"The sidecar answered with HTTP status {status}.", status=status, body=content)
+    action, code = value.get("action"), value.get("code")
+    return Failed(
+        value["message"],
+        action if isinstance(action, str) else None,
+        code=code if isinstance(code, str) else "failed",
+        status=status,
+        body=content,
+    )
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def escaped(name: str) -> str:
+    """`name` as one segment of a path, such as a model's name."""
+    return quote(name, safe="")

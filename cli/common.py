@@ -1,0 +1,28 @@
+"""What most commands begin with: the data folder and the sidecar that the common options name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli.client import Client, escaped
+from core.settings.paths import Paths
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def paths_of(options: argparse.Namespace) -> Paths:
+    """The data folder that is meant: `--data-dir`, else `$AURA_DATA_PATH`, else the user's own."""
+    return Paths.find(options.data_dir)
+
+
+def client_of(options: argparse.Namespace) -> Client:
+    """The sidecar that serves it. Raises NoSidecar or Failed."""
+    return Client.find(paths_of(options))
+
+
+def route(options: argparse.Namespace, tail: str) -> str:
+    """The path of a call about one Ollama, such as `start`: the one that `--instance` names, else `default`."""
+    if options.instance is None:
+        return f"/api/ollama/{tail}"
+    return f"/api/ollama/instances/{escaped(options.instance)}/{tail}"

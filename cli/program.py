@@ -1,0 +1,78 @@
+"""One command from its arguments to its exit code: every error becomes words on stderr and a code of `cli.exits`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli import exits, output
+from cli.client import Failed, NoSidecar
+from cli.output import ReaderGone
+from cli.table import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MOST_SHOWN = 60
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Carry out the command of that name. Raises nothing that a person could cause."""
+    output.prepare()
+    try:
+        code = _outcome(name, arguments)
+        output.finish()
+    except ReaderGone:
+        output.let_go()
+        return exits.DONE
+    except OSError as error:
+        output.let_go()
+        output.complain(f"the output cannot be written: {error.strerror or error}.")
+        return exits.FAILED
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    return code
+
+
+def _outcome(name: str, arguments: Sequence[str]) -> int:
+    command = next((command for command in COMMANDS if command.name == name), None)
+    if command is None:
+        return _unknown(name)
+    from cli.parser import module_of, parser_of
+
+    try:
+        options = parser_of(command).parse_args(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else exits.USAGE
+    try:
+        return module_of(command).run(options)
+    except NoSidecar as error:
+        if options.json:
+            output.as_json(own_problem("no_sidecar", error.message, error.action))
+        output.complain(error.message, error.action)
+        return exits.NO_SIDECAR
+    except Failed as error:
+        if options.json:
+            if error.body is not None:
+                output.document(error.body)
+            else:
+                output.as_json(own_problem(error.code, error.message, error.action))
+        output.complain(error.message, error.action)
+        return exits.FAILED
+
+
+def own_problem(code: str, message: str, action: str | None) -> dict[str, object]:
+    """A failure that no sidecar has told of, with the fields that its answers have."""
+    return {"success": False, "code": code, "message": message, "action": action}
+
+
+def _unknown(name: str) -> int:
+    import difflib
+
+    names = [command.name for command in COMMANDS]
+    near = difflib.get_close_matches(name, names, n=1)
+    shown = name if len(name) <= _MOST_SHOWN else name[:_MOST_SHOWN] + "…"
+    output.complain(
+        f"{shown!r} is no command.",
+        f"Did you mean `aura-ollama {near[0]}`?" if near else "`aura-ollama --help` lists all commands.",
+    )
+    return exits.USAGE
