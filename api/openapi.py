@@ -52,15 +52,18 @@ Body = type[msgspec.Struct] | Text | None
 class Operation:
     """What a handler declares: bodies by status of success, and the statuses of its own `errors`.
 
-    `query` and `headers` hold the JSON Schema of each parameter.
+    `path`, `query` and `headers` hold the JSON Schema of each parameter; `path` only of those that are in no other
+    resource's path.
     """
 
     successes: Mapping[int, Body]
+    path: dict[str, _Json]
     query: dict[str, _Json]
     headers: dict[str, _Json]
     errors: tuple[int, ...]
     needs_token: bool
     is_private: bool
+    is_open: bool
     body: type[msgspec.Struct] | None = None
 
 
@@ -70,11 +73,13 @@ _OPERATIONS: dict[Any, Operation] = {}
 def answers(
     success: Body | Mapping[int, Body],
     *,
+    path: dict[str, _Json] | None = None,
     query: dict[str, _Json] | None = None,
     headers: dict[str, _Json] | None = None,
     errors: tuple[int, ...] = (),
     needs_token: bool = False,
     is_private: bool = False,
+    is_open: bool = False,
     body: type[msgspec.Struct] | None = None,
 ) -> Callable[[_F], _F]:
     """Describe a handler by the body of its 200, or by the body of each status of success.
@@ -83,13 +88,20 @@ def answers(
     `@answers(EVENT_STREAM)`, `@answers(Text("text/plain"))`.
 
     Set `needs_token` for every call that can decide which program is run, or with which environment. Set `is_private`
-    for a read that is allowed only to this user's programs, or with the token; every mutation is anyway. `body` is the
-    JSON that the request must have.
+    for a read that is allowed only to this user's programs, or with the token; every mutation is anyway. Set `is_open`
+    only for what tells nothing of this machine, or asks for another proof: it needs no token even where the settings
+    ask for one, and a link on any page may lead to it. `body` is the JSON that the request must have.
     """
     successes = success if isinstance(success, Mapping) else {200: success}
 
     def describe(handler: _F) -> _F:
-        _OPERATIONS[handler] = Operation(successes, query or {}, headers or {}, errors, needs_token, is_private, body)
+        _OPERATIONS[handler] = Operation(
+            *(successes, path or {}, query or {}, headers or {}, errors),
+            needs_token=needs_token,
+            is_private=is_private,
+            is_open=is_open,
+            body=body,
+        )
         return handler
 
     return describe
@@ -110,6 +122,12 @@ def is_private(handler: Any) -> bool:
     """Whether a handler is declared with `is_private`."""
     known = operation(handler)
     return known is not None and known.is_private
+
+
+def is_open(handler: Any) -> bool:
+    """Whether a handler is declared with `is_open`."""
+    known = operation(handler)
+    return known is not None and known.is_open
 
 
 def document(routes: Iterable[web.RouteDef]) -> bytes:
@@ -154,7 +172,8 @@ def document(routes: Iterable[web.RouteDef]) -> bytes:
 
 def _operation(route: web.RouteDef, known: Operation) -> _Json:
     failures = {*_ANY_CALL, *known.errors} | ({*_MUTATION} if route.method != "GET" else set())
-    parameters = [("path", name, _IN_PATH[name]) for name in re.findall(r"{(\w+)}", route.path)]
+    in_path = _IN_PATH | known.path
+    parameters = [("path", name, in_path[name]) for name in re.findall(r"{(\w+)}", route.path)]
     parameters += [("query", *each) for each in known.query.items()]
     parameters += [("header", *each) for each in known.headers.items()]
     described: _Json = {

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from core import __version__
 from core.supervision.state import Status
-from core.text import in_sentences
-from tray.menu import Act, Command, Facts, detail, headline, isolated, sentence
+from core.supervision.told import detail, headline
+from core.text import in_sentences, isolated
+from tray.menu import Act, Command, Facts, sentence
 from tray.toasts import Toast
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from core.errors import CoreError, ShuttingDown
 from core.settings.paths import DEFAULT_INSTANCE
 from core.sidecar import Sidecar
-from core.text import in_sentences
-from tray.menu import isolated
+from core.text import in_sentences, isolated
 from tray.toasts import Kind, Toast
 
 

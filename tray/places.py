@@ -15,9 +15,8 @@ from core.logs import tail
 from core.platform import desktop
 from core.settings import edit
 from core.settings.paths import Paths
-from core.text import in_sentences
+from core.text import in_sentences, isolated
 from core.threads.single_flight import SingleFlight, within
-from tray.menu import isolated
 from tray.toasts import Kind, Toast
 
 _READ_SECONDS = 2.0

@@ -10,8 +10,9 @@ from core.platform import desktop
 from core.settings import edit
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
+from core.text import isolated
 from core.threads.single_flight import within
-from tray.menu import Act, Command, isolated
+from tray.menu import Act, Command
 from tray.toasts import Kind, Toast
 
 _READ_SECONDS = 2.0

@@ -9,7 +9,7 @@ from core.jobs.job import Job, JobState
 from core.ollama.model_name import ModelName
 from core.settings.paths import DEFAULT_INSTANCE
 from core.sidecar import Sidecar
-from tray.menu import isolated
+from core.text import isolated
 from tray.toasts import Kind, Toast
 
 

@@ -24,8 +24,8 @@ from core.errors import (
 )
 from core.supervision.backoff import STABLE
 from core.supervision.state import State, Status, Wish
-from core.text import in_sentences
-from tray.menu import Act, Command, shorten, shorten_lines, units
+from core.text import in_sentences, shorten, shorten_lines, units
+from tray.menu import Act, Command
 
 TITLE_UNITS = 63
 TEXT_UNITS = 255

@@ -22,7 +22,7 @@ from aiohttp import hdrs, web
 from api.access.throttle import Throttle
 from api.errors import problem
 from api.http import headers
-from api.openapi import is_private, needs_token
+from api.openapi import is_open, is_private, needs_token
 from core import token
 from core.platform.sockets.peer import socket_owner_is_us
 from core.settings.paths import Paths
@@ -130,7 +130,7 @@ def allowed_origin(request: web.Request, context: RequestContext) -> str | None:
 
 async def origin(request: web.Request, context: RequestContext) -> web.Response | None:
     """Require an allowed Origin. Without one, the call must come from no page, from our own page, or from a browser
-    without web security.
+    without web security; or it opens a page of ours in a window of its own.
     """
     if hdrs.ORIGIN in request.headers:
         if allowed_origin(request, context) is not None:
@@ -143,7 +143,7 @@ async def origin(request: web.Request, context: RequestContext) -> web.Response 
             "If it is yours, add it to allowedOrigins in ollama-sidecar.json.",
         )
     sites = {site.strip().lower() for site in request.headers.getall("Sec-Fetch-Site", [])}
-    if sites <= {"none", "same-origin"} or _keeps_no_origins(request):
+    if sites <= {"none", "same-origin"} or _keeps_no_origins(request) or _opens_page(request):
         return None
     return _refuse("site_refused", "Another site's page may not use the sidecar.")
 
@@ -157,6 +157,17 @@ def _keeps_no_origins(request: web.Request) -> bool:
     """
     names = ("Sec-Fetch-Site", "Sec-Fetch-Mode")
     return [request.headers.getall(name, []) for name in names] == [["cross-site"], ["cors"]]
+
+
+def _opens_page(request: web.Request) -> bool:
+    """Whether this opens our page in a window of its own, by a link of any page.
+
+    The page tells that one nothing: it cannot be framed, its window is out of reach, and its own calls are judged as
+    any. A frame has another destination: https://www.w3.org/TR/fetch-metadata/#sec-fetch-dest-header
+    """
+    names = ("Sec-Fetch-Mode", "Sec-Fetch-Dest")
+    is_window = [request.headers.getall(name, []) for name in names] == [["navigate"], ["document"]]
+    return request.method in {"GET", "HEAD"} and is_window and is_open(request.match_info.handler)
 
 
 async def content_type(request: web.Request, context: RequestContext) -> web.Response | None:
@@ -173,7 +184,8 @@ async def content_type(request: web.Request, context: RequestContext) -> web.Res
 async def secret(request: web.Request, context: RequestContext) -> web.Response | None:
     """Require the token if the settings or the route do, and from callers beyond this machine's loopback."""
     is_required = context.settings.sidecar.require_token or not context.is_within_loopback
-    if context.proof is Proof.RIGHT or not (is_required or needs_token(request.match_info.handler)):
+    handler = request.match_info.handler
+    if context.proof is Proof.RIGHT or is_open(handler) or not (is_required or needs_token(handler)):
         return None
     return _refuse_for_token(context, "token_required", "This sidecar requires its token.")
 

@@ -19,6 +19,7 @@ from api.routes.lifecycle import LifecycleRoutes
 from api.routes.logs import LogRoutes
 from api.routes.metrics import MetricsRoutes
 from api.routes.models import ModelRoutes
+from api.routes.page import PageRoutes
 from api.schemas import DescriptionBody
 from core.sidecar import Sidecar
 
@@ -29,6 +30,7 @@ class Routes:
     def __init__(self, core: Sidecar, hooks: Hooks) -> None:
         self.streams = Streams()
         self._resources = (
+            PageRoutes(),
             AppRoutes(hooks),
             LifecycleRoutes(core),
             LogRoutes(core, self.streams),

@@ -7,11 +7,16 @@ import time
 import msgspec
 
 from core.endpoint import write_instead
+from core.supervision import told
 from core.supervision.state import State, Status
 
 
 class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
-    """GET /api/ollama/status. `age_ms` is how old the news is, `reason` why things are not as wished."""
+    """GET /api/ollama/status. `age_ms` is how old the news is, `reason` why things are not as wished.
+
+    For people, in the tray's words: `headline` is the state in a few of them, `detail` what more there is to say about
+    it, and `action` what can be done about that; both null if there is nothing.
+    """
 
     running: bool
     pid: int | None
@@ -30,6 +35,9 @@ class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
     adopted: bool
     restarts: int
     age_ms: int
+    headline: str
+    detail: str | None
+    action: str | None
 
 
 class StartedBody(msgspec.Struct, frozen=True):
@@ -68,6 +76,9 @@ def status_body(status: Status) -> StatusBody:
         adopted=status.adopted,
         restarts=status.restarts,
         age_ms=max(0, round((time.monotonic() - status.seen_at) * 1000)),
+        headline=told.headline(status),
+        detail=told.detail(status),
+        action=told.way_out(status),
     )
 
 

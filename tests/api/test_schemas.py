@@ -44,6 +44,9 @@ STATUS: Shape = {
     "adopted": TRUTH,
     "restarts": WHOLE,
     "ageMs": WHOLE,
+    "headline": TEXT,
+    "detail": TEXT | {"NoneType"},
+    "action": TEXT | {"NoneType"},
 }
 STARTED: Shape = {"success": TRUTH, "message": TEXT, "pid": WHOLE}
 STOPPED: Shape = {"success": TRUTH, "message": TEXT, "pid": {"NoneType"}}

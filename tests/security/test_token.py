@@ -224,12 +224,12 @@ async def test_a_route_marked_for_it_needs_the_token_whatever_the_settings_say(t
 
 
 HARMLESS_PARAMETERS = {"maxLines", "from", "types", "since", "force", "maxRetries", "retryDelayMs"}
-HARMLESS_IN_PATHS = {"model", "job"}
+HARMLESS_IN_PATHS = {"model", "job", "file"}
 HARMLESS_BODIES = {GpuConfigBody}
 """Whoever adds one here has made sure that it cannot choose a program or its environment.
 
-A model's name is read by Ollama's grammar and goes into a JSON body. Of the body only two switches and two bounded
-numbers become variables, of fixed names.
+A model's name is read by Ollama's grammar and goes into a JSON body. A file of the page is looked up in memory. Of the
+body only two switches and two bounded numbers become variables, of fixed names.
 """
 
 

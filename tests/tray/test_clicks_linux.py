@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from core.text import cut_name
 from tests.beds.desktop import Tray
 from tests.beds.ollama import ollama
 from tests.beds.registry import registry
@@ -25,7 +26,6 @@ from tests.beds.wire import call
 from tests.core.jobs.bed import MB, weights
 from tests.rig import Rig
 from tests.tray.program import Desk, desktop, running, until_entry, wait_for
-from tray.menu import cut_name
 
 assert sys.platform == "linux"
 

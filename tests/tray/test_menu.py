@@ -14,6 +14,8 @@ from core.jobs.job import Job, JobState
 from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
 from core.ollama.models import Model
 from core.supervision.state import State, Status
+from core.supervision.told import headline
+from core.text import cut_name, isolated, shorten, units
 from tests import tied
 from tray.menu import (
     LABEL_UNITS,
@@ -26,12 +28,7 @@ from tray.menu import (
     Item,
     Look,
     View,
-    cut_name,
-    headline,
-    isolated,
     sentence,
-    shorten,
-    units,
     view,
 )
 from tray.menu.items import find

@@ -23,7 +23,8 @@ from core.errors import (
 )
 from core.supervision.backoff import STABLE
 from core.supervision.state import State, Status, Wish
-from tray.menu import Act, Command, units
+from core.text import units
+from tray.menu import Act, Command
 from tray.toasts import OPEN_LOG, TEXT_UNITS, TITLE_UNITS, Kind, Toast, Toaster, Topic
 
 LOG = Command(Act.OPEN_NEWEST_LOG)

@@ -3,16 +3,15 @@
 - `view`: `view(facts)` is the one way from `Facts` to a `View`; `bare_view` is for facts that cannot be shown.
 - `items`: `Item`, `Command` and `Act`, of which a menu is made. `models` and `pulls`: the entries of these.
 - `look`: which image the icon shows.
-- `told`: the status in words. `words`: texts that fit: cut, on one line, safe to show.
+- `told`: the status in words that fit.
 """
 
 from tray.menu.facts import Facts
-from tray.menu.items import SEPARATOR, Act, Command, Item
+from tray.menu.items import LABEL_UNITS, SEPARATOR, TOOLTIP_UNITS, Act, Command, Item
 from tray.menu.look import Look
 from tray.menu.models import MOST_MODELS
-from tray.menu.told import detail, headline, sentence
+from tray.menu.told import sentence
 from tray.menu.view import View, bare_view, view
-from tray.menu.words import LABEL_UNITS, TOOLTIP_UNITS, cut_name, isolated, shorten, shorten_lines, units
 
 __all__ = [
     "LABEL_UNITS",
@@ -26,13 +25,6 @@ __all__ = [
     "Look",
     "View",
     "bare_view",
-    "cut_name",
-    "detail",
-    "headline",
-    "isolated",
     "sentence",
-    "shorten",
-    "shorten_lines",
-    "units",
     "view",
 ]

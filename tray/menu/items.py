@@ -6,6 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+TOOLTIP_UNITS = 127
+"""UTF-16 units that fit in `szTip` of Windows' NOTIFYICONDATAW; ctypes refuses a longer one."""
+LABEL_UNITS = 50
+"""The longest line of the menu, unless names would be alike: about 350 pixels, and 700 on a screen at 200 %."""
+
 
 class Act(StrEnum):
     """Everything that can be asked for in the menu."""

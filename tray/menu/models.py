@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 
 from core.ollama.models import Model
 from core.supervision.state import Status
-from core.text import size_text
+from core.text import cut_name, isolated, size_text
 from tray.menu.facts import Facts
 from tray.menu.items import SEPARATOR, Act, Command, Item, note
 from tray.menu.pulls import offers, same_model
-from tray.menu.words import cut_name, isolated
 
 MOST_MODELS = 20
 NAME_UNITS = 34

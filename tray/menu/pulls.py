@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from core.jobs.job import Job, JobState
 from core.models.recommended import RECOMMENDED
 from core.ollama.models import Model
-from core.text import size_text
-from tray.menu.items import SEPARATOR, Act, Command, Item, note
-from tray.menu.words import LABEL_UNITS, cut_name, isolated, shorten
+from core.text import cut_name, isolated, shorten, size_text
+from tray.menu.items import LABEL_UNITS, SEPARATOR, Act, Command, Item, note
 
 MOST_LINES = 3
 _NAME_UNITS = 24

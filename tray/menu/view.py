@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from core.errors import Crashed, PortInUse, SpawnFailed
 from core.supervision.state import State, Status
+from core.supervision.told import headline
+from core.text import shorten
 from tray.menu.facts import Facts
-from tray.menu.items import SEPARATOR, Act, Command, Item, find, note
+from tray.menu.items import LABEL_UNITS, SEPARATOR, TOOLTIP_UNITS, Act, Command, Item, find, note
 from tray.menu.look import Look, look_of
 from tray.menu.models import models_item
 from tray.menu.pulls import in_tooltip, pull_lines
-from tray.menu.told import detail_in_short, headline, sentence_in_short
-from tray.menu.words import LABEL_UNITS, TOOLTIP_UNITS, shorten
+from tray.menu.told import detail_in_short, sentence_in_short
 
 
 @dataclass(frozen=True, slots=True)

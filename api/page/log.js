@@ -1,0 +1,6 @@
+// The live log.
+
+/** Shows nothing yet. */
+export function logView() {
+    return { show() {}, hide() {} };
+}

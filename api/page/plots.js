@@ -1,0 +1,6 @@
+// What Ollama costs, as plots.
+
+/** Shows nothing yet. */
+export function plots() {
+    return { history() {}, sample() {}, clear() {} };
+}

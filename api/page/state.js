@@ -1,0 +1,25 @@
+// What the page knows, and who wants to be told when that changes. Only what the sidecar has told enters here.
+
+const values = new Map();
+const listeners = new Map();
+
+export const store = {
+    /** The value of a key, undefined until it is known. */
+    get: (key) => values.get(key),
+
+    /** Note what the sidecar tells, and tell those who listen for it. */
+    set(key, value) {
+        values.set(key, value);
+        for (const listener of listeners.get(key) ?? []) listener(value);
+    },
+
+    /** Have `listener` called with each new value of these keys, and once with the present one, if there is one. */
+    on(keys, listener) {
+        for (const key of [keys].flat()) {
+            if (!listeners.has(key)) listeners.set(key, new Set());
+            listeners.get(key).add(listener);
+        }
+        const first = values.get([keys].flat()[0]);
+        if (first !== undefined) listener(first);
+    },
+};
