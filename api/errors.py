@@ -14,6 +14,7 @@ from core.text import in_sentences
 # The Aura app retries each 5xx three times and logs its user out on 401: 5xx is for faults only, and 401 is never sent.
 STATUS_OF = {
     errors.ConfigError.code: 400,
+    errors.BadSetting.code: 400,
     errors.PathNotConfigured.code: 400,
     errors.PathInvalid.code: 400,
     errors.BadModelName.code: 400,
@@ -24,6 +25,7 @@ STATUS_OF = {
     # As Aura's own backend answers.
     errors.DeleteFailed.code: 400,
     errors.PullFailed.code: 400,
+    errors.NoSuchInstance.code: 404,
     errors.NoSuchJob.code: 404,
     errors.ModelInUse.code: 409,
     errors.TooManyLoads.code: 409,

@@ -30,6 +30,7 @@ _IN_PATH: dict[str, _Json] = {
         "pattern": PATTERN,
         "description": "A model's name, percent-encoded: [host[:port]/][namespace/]model[:tag].",
     },
+    "instance": {"type": "string", "pattern": "^[a-z0-9-]{1,32}$", "description": "The id of an instance."},
     "job": {"type": "string", "pattern": "^[0-9a-f]{12}$", "description": "The id of a job."},
 }
 """The JSON Schema of each parameter of a path."""

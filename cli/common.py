@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.client import Client, escaped
-from core.settings.paths import Paths
+from core.settings.paths import DEFAULT_INSTANCE, Paths
 
 if TYPE_CHECKING:
     import argparse
@@ -23,6 +23,6 @@ def client_of(options: argparse.Namespace) -> Client:
 
 def route(options: argparse.Namespace, tail: str) -> str:
     """The path of a call about one Ollama, such as `start`: the one that `--instance` names, else `default`."""
-    if options.instance is None:
+    if options.instance in (None, DEFAULT_INSTANCE):
         return f"/api/ollama/{tail}"
     return f"/api/ollama/instances/{escaped(options.instance)}/{tail}"

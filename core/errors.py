@@ -59,6 +59,13 @@ class ConfigError(CoreError):
     title = "Settings cannot be read"
 
 
+class BadSetting(ConfigError):
+    """A setting that somebody wants to change has no such name, or does not take that value. Nothing is changed."""
+
+    code = "bad_setting"
+    title = "Invalid Setting"
+
+
 class DataFolderGone(ConfigError):
     """The data folder, which was there, is no more; nothing of ours makes it anew while this program runs."""
 
@@ -232,6 +239,13 @@ class PullFailed(ModelError):
 
     code = "pull_failed"
     title = "Failed to Pull Model"
+
+
+class NoSuchInstance(CoreError):
+    """No instance has that id."""
+
+    code = "no_such_instance"
+    title = "No Such Instance"
 
 
 class NoSuchJob(CoreError):

@@ -250,6 +250,8 @@ class AccessCheck:
         settings = (await self._settings.fresh(max_age=_FRESH_SECONDS)).settings
         proof = await self._proof(request)
         context = RequestContext(own[:2], peer[:2], settings, proof, self._throttle, self._owner_lookup)
+        if proof is Proof.RIGHT:
+            request[headers.HAS_TOKEN] = True
         is_preflight = _is_preflight(request)
         for check in (host, origin) if is_preflight else CHECKS:
             if refusal := await check(request, context):

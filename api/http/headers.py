@@ -16,6 +16,8 @@ TOKEN = "X-Aura-Token"  # noqa: S105 - a name, no secret
 LAST_EVENT_ID = "Last-Event-ID"
 READER = web.RequestKey("reader", str)
 """The Origin whose pages may read the answer, whatever it is. Set by the access checks; if unset, no page may."""
+HAS_TOKEN = web.RequestKey("has_token", bool)
+"""Set by the access checks, to True, for a request with the right token."""
 PREFERENCE_APPLIED = "Preference-Applied"
 EXPOSED = ", ".join((CORRELATION, hdrs.LOCATION, PREFERENCE_APPLIED, hdrs.RETRY_AFTER))
 """Headers that a page of another origin may read, beside those that CORS always lets it read

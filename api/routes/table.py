@@ -14,12 +14,14 @@ from api.routes.app import AppRoutes
 from api.routes.events import EventRoutes
 from api.routes.gpu import GpuRoutes
 from api.routes.health import HealthRoutes
+from api.routes.instances import InstanceRoutes
 from api.routes.jobs import JobRoutes
 from api.routes.lifecycle import LifecycleRoutes
 from api.routes.logs import LogRoutes
 from api.routes.metrics import MetricsRoutes
 from api.routes.models import ModelRoutes
 from api.routes.page import PageRoutes
+from api.routes.settings import SettingsRoutes
 from api.schemas import DescriptionBody
 from core.sidecar import Sidecar
 
@@ -33,11 +35,13 @@ class Routes:
             PageRoutes(),
             AppRoutes(hooks),
             LifecycleRoutes(core),
+            InstanceRoutes(core),
             LogRoutes(core, self.streams),
             ModelRoutes(core),
             JobRoutes(core),
             HealthRoutes(core),
             GpuRoutes(core),
+            SettingsRoutes(core),
             EventRoutes(core, self.streams),
             MetricsRoutes(core),
         )

@@ -11,7 +11,15 @@ from api.schemas.common import ProblemBody, ServerEventBody
 from api.schemas.gpu import GpuConfigBody, GpuStatusBody, gpu_status_body
 from api.schemas.health import OllamaHealthBody, health_body
 from api.schemas.jobs import JobBody, JobsBody, PulledBody, job_body
-from api.schemas.lifecycle import StartedBody, StatusBody, StoppedBody, status_body
+from api.schemas.lifecycle import (
+    InstanceBody,
+    InstancesBody,
+    StartedBody,
+    StatusBody,
+    StoppedBody,
+    instance_body,
+    status_body,
+)
 from api.schemas.logs import LogsBody
 from api.schemas.metrics import MetricsBody, metrics_body, sample_body
 from api.schemas.models import (
@@ -29,12 +37,15 @@ from api.schemas.models import (
     recommended_body,
     utc_text,
 )
+from api.schemas.settings import SettingsBody, SettingsChangesBody, settings_body
 
 __all__ = [
     "DescriptionBody",
     "GpuConfigBody",
     "GpuStatusBody",
     "HealthBody",
+    "InstanceBody",
+    "InstancesBody",
     "JobBody",
     "JobsBody",
     "LoadedModelsBody",
@@ -50,6 +61,8 @@ __all__ = [
     "PulledBody",
     "RecommendedModelsBody",
     "ServerEventBody",
+    "SettingsBody",
+    "SettingsChangesBody",
     "ShownBody",
     "StartedBody",
     "StatusBody",
@@ -58,12 +71,14 @@ __all__ = [
     "gpu_status_body",
     "health_body",
     "info_body",
+    "instance_body",
     "job_body",
     "loaded_body",
     "metrics_body",
     "models_body",
     "recommended_body",
     "sample_body",
+    "settings_body",
     "status_body",
     "utc_text",
 ]

@@ -40,6 +40,18 @@ class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
     action: str | None
 
 
+class InstanceBody(StatusBody, frozen=True, rename="camel", kw_only=True):
+    """GET /api/ollama/instances/{instance}: its status, and its `id`."""
+
+    id: str
+
+
+class InstancesBody(msgspec.Struct, frozen=True):
+    """GET /api/ollama/instances: all that the settings name, in their order."""
+
+    instances: list[InstanceBody]
+
+
 class StartedBody(msgspec.Struct, frozen=True):
     """POST /api/ollama/start, and /api/ollama/restart."""
 
@@ -80,6 +92,11 @@ def status_body(status: Status) -> StatusBody:
         detail=told.detail(status),
         action=told.way_out(status),
     )
+
+
+def instance_body(instance: str, status: Status) -> InstanceBody:
+    """The same with its id."""
+    return InstanceBody(id=instance, **msgspec.structs.asdict(status_body(status)))
 
 
 def _reason(status: Status) -> str | None:

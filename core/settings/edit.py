@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from core.endpoint import Endpoint
-from core.errors import ConfigError
+from core.errors import BadSetting, ConfigError
 from core.settings import file as settings_file
 from core.settings import schema
 from core.settings.json_text import Document
@@ -19,18 +19,31 @@ from core.settings.schema import AuraSettings, Fault, SidecarSettings
 def write_settings(paths: Paths, changes: Mapping[str, object]) -> None:
     """Change keys of `AuraSettings` in Aura's `settings.json`. Keys are named as in the file; null means the default.
 
-    Blocks on the disk: call it from a thread. Raises `ConfigError` if the file is damaged, would be invalid afterwards
-    or cannot be written, or if the new `ollamaUrl` is no address; then the file is unchanged.
+    Blocks on the disk: call it from a thread. Raises `BadSetting` if a name or a value will not do, `ConfigError` if
+    the file is damaged, would be invalid afterwards or cannot be written; then it is unchanged.
     """
-    url = changes.get("ollamaUrl")
-    if isinstance(url, str) and url.strip():
-        Endpoint.parse(url)
     _write(paths.settings, AuraSettings, changes)
 
 
 def write_sidecar(paths: Paths, changes: Mapping[str, object]) -> None:
     """The same for the keys of `SidecarSettings` in `ollama-sidecar.json`."""
     _write(paths.sidecar, SidecarSettings, changes)
+
+
+def write_both(paths: Paths, aura: Mapping[str, object], sidecar: Mapping[str, object]) -> None:
+    """Both of these, or neither where a value will not do or a file is damaged. A file without changes is not touched.
+
+    A disk that fails between the two files leaves the first one changed.
+    """
+    both: list[tuple[Path, type[msgspec.Struct], Mapping[str, object]]] = [
+        (paths.settings, AuraSettings, aura),
+        (paths.sidecar, SidecarSettings, sidecar),
+    ]
+    todo = [(path, kind, changes) for path, kind, changes in both if changes]
+    for path, kind, changes in todo:
+        _edited(path, settings_file.load(path).text, kind, changes)
+    for path, kind, changes in todo:
+        _write(path, kind, changes)
 
 
 def create_sidecar(paths: Paths) -> None:
@@ -45,32 +58,36 @@ def create_sidecar(paths: Paths) -> None:
 
 
 def _write(path: Path, kind: type[msgspec.Struct], changes: Mapping[str, object]) -> None:
+    settings_file.rewrite(path, lambda target, text: _edited(target, text, kind, changes))
+
+
+def _edited(path: Path, text: str, kind: type[msgspec.Struct], changes: Mapping[str, object]) -> str:
+    """The text with those values. Checks that nothing else differs and that the result is valid."""
     names = schema.names(kind)
     for name in changes:
         if name not in names:
-            raise ConfigError(f"`{name}` is no setting for {path.name}", action=f"Use one of {', '.join(names)}.")
-
-    def change(target: Path, text: str) -> str:
-        """The text with those values. Checks that nothing else differs and that the result is valid."""
-        before = settings_file.parse(target, text)
+            raise BadSetting(f"`{name}` is no setting for {path.name}", action=f"Use one of {', '.join(names)}.")
+    url = changes.get("ollamaUrl")
+    if isinstance(url, str) and url.strip():
         try:
-            edited = before.edited(changes)
-        except ValueError as error:
-            raise ConfigError(f"a value cannot be written as JSON: {error}") from None
-        after = settings_file.parse(target, edited)
-        try:
-            schema.convert(kind, after.values)
-        except Fault as fault:
-            if fault.keys[0] in changes:
-                raise ConfigError(fault.message, action=fault.action) from None
-            raise located(target, before, fault) from None
-        if before.others(changes) != after.others(changes):
-            raise ConfigError(
-                f"{target} cannot be changed without touching other keys", action="Change it in an editor."
-            )
-        return edited
-
-    settings_file.rewrite(path, change)
+            Endpoint.parse(url)
+        except ConfigError as error:
+            raise BadSetting(error.message, action=error.action) from None
+    before = settings_file.parse(path, text)
+    try:
+        edited = before.edited(changes)
+    except ValueError as error:
+        raise BadSetting(f"a value cannot be written as JSON: {error}") from None
+    after = settings_file.parse(path, edited)
+    try:
+        schema.convert(kind, after.values)
+    except Fault as fault:
+        if fault.keys[0] in changes:
+            raise BadSetting(fault.message, action=fault.action) from None
+        raise located(path, before, fault) from None
+    if before.others(changes) != after.others(changes):
+        raise ConfigError(f"{path} cannot be changed without touching other keys", action="Change it in an editor.")
+    return edited
 
 
 def located(path: Path, document: Document, fault: Fault) -> ConfigError:

@@ -45,6 +45,21 @@ checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 503]
 include-path = "/api/ollama/models/{model}/pull"
 checks.positive_data_acceptance.expected-statuses = [200, 202, 400, 403]
 
+# 400 is for names that no setting has, 403 for settings that ask for the token.
+[[operations]]
+include-path = "/api/ollama/settings"
+checks.positive_data_acceptance.expected-statuses = [200, 400, 403]
+
+# 404 is for an instance that there is not.
+[[operations]]
+include-path = [
+    "/api/ollama/instances/{instance}",
+    "/api/ollama/instances/{instance}/start",
+    "/api/ollama/instances/{instance}/stop",
+    "/api/ollama/instances/{instance}/restart",
+]
+checks.positive_data_acceptance.expected-statuses = [200, 404, 409]
+
 # 400 is also what Aura's backend answers where a model cannot be deleted.
 [[operations]]
 include-path = "/api/ollama/models/{model}"
