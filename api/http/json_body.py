@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from aiohttp import web
@@ -41,4 +41,13 @@ def _check(name: str, value: object, kind: Any) -> None:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         shown = msgspec.json.encode(value)[:_MOST_SHOWN].decode("utf-8", "replace")
-        raise BadValue(name, shown, f"{error}.") from None
+        raise BadValue(name, shown, f"Send {wanted}." if (wanted := _description(kind)) else f"{error}.") from None
+
+
+def _description(kind: Any) -> str | None:
+    """What the type says of itself in words, also where it may be null as well."""
+    for part in (kind, *get_args(kind)):
+        for about in getattr(part, "__metadata__", ()):
+            if isinstance(about, msgspec.Meta) and about.description:
+                return about.description
+    return None

@@ -6,7 +6,7 @@ import msgspec
 
 from core.models.gpu import Detected, notes
 from core.settings.reader import Settings
-from core.settings.schema import NumCtx, NumGpu
+from core.settings.schema import NumCtx, NumGpu, Switch
 from core.supervision.state import Status
 
 
@@ -33,10 +33,10 @@ class GpuStatusBody(msgspec.Struct, frozen=True, rename="camel"):
 class GpuConfigBody(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """PUT /api/ollama/gpu/config. What is null or left out stays as it is."""
 
-    gpu_enabled: bool | None = None
+    gpu_enabled: Switch | None = None
     num_gpu: NumGpu | None = None
     num_ctx: NumCtx | None = None
-    auto_detect: bool | None = None
+    auto_detect: Switch | None = None
 
 
 def gpu_status_body(settings: Settings, found: Detected, status: Status) -> GpuStatusBody:

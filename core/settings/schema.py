@@ -33,7 +33,7 @@ _MOST_ENVIRONMENT_BYTES = 512 << 10
 _Text = Annotated[
     Annotated[str, Meta(max_length=32_767)] | None, Meta(description="a text of at most 32767 characters")
 ]
-_Switch = Annotated[bool, Meta(description="true or false")]
+Switch = Annotated[bool, Meta(description="true or false")]
 _Seconds = Annotated[float, Meta(gt=0, le=600, description="a number of seconds above 0, up to 600")]
 _Count = Annotated[int, Meta(ge=1, le=_MAX_WHOLE, description="a whole number, 1 or more")]
 _Bytes = Annotated[int, Meta(ge=1 << 16, le=_MAX_WHOLE, description="a whole number of bytes, 65536 or more")]
@@ -49,10 +49,10 @@ class AuraSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ollama_url: Annotated[str, Meta(description="a text of at most 2048 characters", max_length=2048)] = DEFAULT_URL
     ollama_model: _Text = None
     ollama_executable_path: _Text = None
-    ollama_gpu_enabled: _Switch = True
+    ollama_gpu_enabled: Switch = True
     ollama_num_gpu: NumGpu = -1
     ollama_num_ctx: NumCtx = DEFAULT_NUM_CTX
-    ollama_gpu_auto_detect: _Switch = True
+    ollama_gpu_auto_detect: Switch = True
 
 
 class CanarySettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -61,7 +61,7 @@ class CanarySettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     model: Annotated[str, Meta(min_length=1, max_length=256, description="the name of a model, 1 to 256 characters")]
     every_seconds: Annotated[float, Meta(ge=1, le=86_400, description="a number of seconds from 1 to 86400")] = 60.0
     timeout_seconds: Annotated[float, Meta(ge=1, le=600, description="a number of seconds from 1 to 600")] = 30.0
-    restart_on_stuck: _Switch = False
+    restart_on_stuck: Switch = False
 
 
 class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -73,15 +73,15 @@ class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     allowed_registries: Annotated[
         tuple[str, ...], Meta(description="a list of at most 1000 texts", max_length=1000)
     ] = ()
-    allow_insecure_registries: _Switch = False
-    require_token: _Switch = False
+    allow_insecure_registries: Switch = False
+    require_token: Switch = False
     env: Annotated[dict[str, str], Meta(description="an object of texts")] = msgspec.field(default_factory=dict)
     ready_timeout: _Seconds = 10.0
     stop_timeout: _Seconds = 5.0
-    start_on_launch: _Switch = False
-    stop_on_quit: _Switch = True
-    stop_on_terminate: _Switch = False
-    restart_on_crash: _Switch = False
+    start_on_launch: Switch = False
+    stop_on_quit: Switch = True
+    stop_on_terminate: Switch = False
+    restart_on_crash: Switch = False
     canary: Annotated[CanarySettings | None, Meta(description='an object, such as {"model": "llama3.2:3b"}')] = None
     log_segment_bytes: _Bytes = 16 << 20
     log_segments_per_start: _Count = 8

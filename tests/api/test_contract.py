@@ -321,23 +321,24 @@ async def test_the_graphics_processor_is_told_of_and_set(rig: Rig) -> None:
         assert await call(served, "POST", "gpu/auto-detect") == (200, GPU | anew)
 
 
-BAD_CONFIGURATIONS: list[tuple[object, str]] = [
-    ({"numGpu": -2}, "numGpu is '-2'."),
-    ({"numGpu": "5"}, "numGpu is '\"5\"'."),
-    ({"numGpu": 1.5}, "numGpu is '1.5'."),
-    ({"numCtx": 2**31}, "numCtx is '2147483648'."),
-    ({"gpuEnabled": 1}, "gpuEnabled is '1'."),
-    ({"autoDetect": "true"}, "autoDetect is '\"true\"'."),
-    ({"numgpu": 5}, "A name in the body is 'numgpu'."),
-    ([], "The body is '[]'."),
-    (None, "The body is ''."),
+NAMES = "gpuEnabled, numGpu, numCtx, autoDetect"
+BAD_CONFIGURATIONS: list[tuple[object, str, str]] = [
+    ({"numGpu": -2}, "numGpu is '-2'.", "Send a whole number from -1 to 10000."),
+    ({"numGpu": "5"}, "numGpu is '\"5\"'.", "Send a whole number from -1 to 10000."),
+    ({"numGpu": 1.5}, "numGpu is '1.5'.", "Send a whole number from -1 to 10000."),
+    ({"numCtx": 2**31}, "numCtx is '2147483648'.", "Send a whole number from 0 to 2147483647."),
+    ({"gpuEnabled": 1}, "gpuEnabled is '1'.", "Send true or false."),
+    ({"autoDetect": "true"}, "autoDetect is '\"true\"'.", "Send true or false."),
+    ({"numgpu": 5}, "A name in the body is 'numgpu'.", f"Use any of {NAMES}."),
+    ([], "The body is '[]'.", f"Send a JSON object with any of {NAMES}."),
+    (None, "The body is ''.", f"Send a JSON object with any of {NAMES}."),
 ]
 
 
 async def test_a_configuration_that_makes_no_sense_changes_nothing(rig: Rig) -> None:
     before = rig.paths.settings.read_bytes()
     async with serving(rig) as served:
-        for body, message in BAD_CONFIGURATIONS:
+        for body, message, action in BAD_CONFIGURATIONS:
             answer = await call(served, "PUT", "gpu/config", body)
-            assert answer == (400, problem(400, message, code="bad_value")), body
+            assert answer == (400, problem(400, message, code="bad_value", action=action)), body
     assert rig.paths.settings.read_bytes() == before
