@@ -14,11 +14,13 @@ from types import FrameType
 from typing import NoReturn
 
 from api.hooks import HEADLESS, Hooks
+from api.reporting import report
 from api.server import sidecar
 from core import __version__, token
 from core.errors import WAYS_OUT, CoreError, os_error_in_words
 from core.output import console, sidecar_log
 from core.platform import keep_one_heap
+from core.platform.service.notify import Manager, notified
 from core.settings.paths import Paths, default_root
 from core.settings.reader import FIRST_READ_SECONDS, SettingsReader
 from core.settings.schema import is_ip_address
@@ -46,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, hooks: Hooks = HEADLESS) -> None:
     """Serve by the options of `parser` until told to end. Raises CoreError or OSError if it could not serve."""
+    manager = notified()
     paths = Paths.find(options.data_dir)
     reader = SettingsReader(paths, sidecar_log.configure(paths, verbose=options.verbose))
-    single_flight.run(serve(paths, reader, options.host, options.port, hooks))
+    single_flight.run(serve(paths, reader, options, hooks, manager))
 
 
 def rotate_token(options: argparse.Namespace) -> int:
@@ -84,6 +87,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--data-dir", type=Path, help=f"the folder that holds AuraData (default: $AURA_DATA_PATH, else {default})"
     )
+    options.add_argument(
+        "--service",
+        action="store_true",
+        help="run for a service manager: without a tray, and Ollama stays whatever signal ends us",
+    )
     options.add_argument("--rotate-token", action="store_true", help="make a new token, and end; the old one is void")
     options.add_argument("--verbose", action="store_true", help="log every call")
     options.add_argument("--version", action="version", version=f"aura-ollama {__version__}")
@@ -109,12 +117,13 @@ def _port(text: str) -> int:
 
 
 async def serve(
-    paths: Paths, reader: SettingsReader, host: str | None, port: int | None, hooks: Hooks = HEADLESS
+    paths: Paths, reader: SettingsReader, options: argparse.Namespace, hooks: Hooks, manager: Manager | None
 ) -> None:
-    """Serve until a signal comes. Raises CoreError or OSError if serving cannot begin."""
+    """Serve until a signal comes, and tell `manager`. Raises CoreError or OSError if serving cannot begin."""
     wanted = (await reader.fresh(seconds=FIRST_READ_SECONDS)).settings.sidecar
     core = Sidecar(paths, reader)
-    serving = sidecar(core, wanted.port if port is None else port, hooks, host or wanted.host)
+    port = wanted.port if options.port is None else options.port
+    serving = sidecar(core, port, hooks, options.host or wanted.host)
     with _stop_signals() as stopped:
         async with serving as url:
             try:
@@ -122,9 +131,13 @@ async def serve(
                     tasks.create_task(core.run())
                     data = on_one_line(str(paths.data))
                     print(f"aura-ollama sidecar listening on {url} (data in {data})", flush=True)
+                    reporting = tasks.create_task(report(manager, url)) if manager else None
                     number = await stopped
+                    if manager and reporting:
+                        manager.tell("STOPPING=1")
+                        reporting.cancel()
                     settings = (await reader.fresh()).settings
-                    core.close(stop_ollama=stop_signals.stops_ollama(number, settings))
+                    core.close(stop_ollama=not options.service and stop_signals.stops_ollama(number, settings))
             except BaseException as error:
                 sidecar_log.log_end(type(error), error, error.__traceback__)
                 raise

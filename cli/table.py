@@ -27,6 +27,7 @@ COMMANDS = (
     Command("start", "start Ollama; returns once it answers"),
     Command("stop", "stop the Ollama that was started here"),
     Command("restart", "stop Ollama, if it runs, and start it anew"),
+    Command("service", "run the sidecar at each login, without a tray"),
 )
 
 _COMMON_WITH_VALUE = ("--data-dir", "--instance")

@@ -87,6 +87,9 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "aura-ollama", e
     options = windowed.parse(parser, arguments)
     if options.rotate_token:
         return headless.rotate_token(options)
+    if options.service:
+        options.headless = True
+        return _serve_alone(options, "It runs as a service, without a tray; `aura-ollama service uninstall` ends that.")
     if options.headless:
         return _serve_alone(options, "It was started with --headless.")
     try:
@@ -118,7 +121,8 @@ def _serve_alone(options: argparse.Namespace, why_hidden: str) -> int:
 
 def _defer_to(other: AlreadyServed, options: argparse.Namespace) -> int:
     """Have the instance that is there show itself. The exit code: 0 if it does, or nobody wants to see it, else 1."""
-    if not other.url:
+    # A service that comes too late is a failure, and nobody has asked to see anything.
+    if options.service or not other.url:
         return _complain(other, options)
     try:
         why_hidden = _show_other(Paths.find(options.data_dir), other.url)

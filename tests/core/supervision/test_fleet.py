@@ -18,7 +18,7 @@ from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import ollama_environment
 from tests.beds.wire import free_port, listens
-from tests.rig import Rig, gone, lives, until
+from tests.rig import Rig, gone, lives
 
 APART_SECONDS = 0.07
 ROUNDS = 3
@@ -123,9 +123,9 @@ async def test_one_that_supervises_alone_leaves_other_instances_running(fake: Ri
 async def test_events_bear_the_instance_and_the_settings_are_told_once(fake: Rig) -> None:
     async with fake.supervising_all(*three(fake)) as fleet:
         await fleet["second"].start()
-        fake.configure(readyTimeout=-7)
+        fake.configure(readyTimeout=7)
         for name in fleet:
-            await until(fleet[name], lambda status: status.settings_problem is not None)
+            await fleet[name].status()
         told: list[Event] = []
         while len(told) < fleet.events.newest:
             told += (await fleet.events.after(len(told))).events
