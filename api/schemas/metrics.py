@@ -39,7 +39,8 @@ class LoadedBody(msgspec.Struct, frozen=True, rename="camel"):
 class SampleBody(msgspec.Struct, frozen=True, rename="camel"):
     """One moment of one instance: its whole tree of processes, its runners, and its models in memory.
 
-    `models` is null where Ollama was not asked or did not answer.
+    `models` is null where Ollama was not asked or did not answer. `requests` and `request_seconds` are sums since the
+    start of the sidecar.
     """
 
     running: bool
@@ -55,6 +56,7 @@ class SampleBody(msgspec.Struct, frozen=True, rename="camel"):
     runners: list[RunnerBody]
     models: list[LoadedBody] | None
     requests: int
+    request_seconds: float
     restarts: int
 
 
@@ -126,7 +128,10 @@ class CanaryBody(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class HistoryBody(msgspec.Struct, frozen=True, rename="camel"):
-    """The last ten minutes, oldest first: the n-th entry of each column is of the n-th moment, `at`, Unix time."""
+    """The last ten minutes, oldest first: the n-th entry of each column is of the n-th moment, `at`, Unix time.
+
+    `requests` are those that ended since the moment before, which took `request_seconds` together.
+    """
 
     at: list[float]
     cpu: list[float | None]
@@ -135,6 +140,7 @@ class HistoryBody(msgspec.Struct, frozen=True, rename="camel"):
     open_files: list[int | None]
     vram_bytes: list[int | None]
     requests: list[int]
+    request_seconds: list[float]
 
 
 class InstanceMetricsBody(msgspec.Struct, frozen=True, rename="camel"):
@@ -198,6 +204,7 @@ def sample_body(now: Now) -> SampleBody:
         if now.loaded is None
         else [LoadedBody(model.name, model.size, model.size_vram) for model in now.loaded],
         requests=now.requests,
+        request_seconds=round(now.request_seconds, 6),
         restarts=now.restarts,
     )
 
@@ -242,6 +249,7 @@ def _history_body(rows: tuple[Row, ...]) -> HistoryBody:
         [row.open_files for row in rows],
         [row.vram for row in rows],
         [row.requests for row in rows],
+        [round(row.request_seconds, 6) for row in rows],
     )
 
 

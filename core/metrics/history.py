@@ -12,7 +12,8 @@ _MOST_ROWS = 660
 class Row(NamedTuple):
     """One sample. None: not known at that moment.
 
-    `at` is Unix time, `cpu` in cores, `memory` and `vram` in bytes, `requests` how many ended since the row before.
+    `at` is Unix time, `cpu` in cores, `memory` and `vram` in bytes, `requests` how many ended since the row before, and
+    `request_seconds` how long those took, all together.
     """
 
     at: float
@@ -22,6 +23,7 @@ class Row(NamedTuple):
     open_files: int | None
     vram: int | None
     requests: int
+    request_seconds: float
 
 
 class History:

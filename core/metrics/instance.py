@@ -56,6 +56,7 @@ class Now:
     runners: tuple[RunnerNow, ...]
     loaded: tuple[LoadedModel, ...] | None
     requests: int
+    request_seconds: float
     restarts: int
 
     @property
@@ -88,8 +89,8 @@ class InstanceMeter:
         self._counting = SingleFlight("request log", self.log_count.catch_up)
         self._loaded: tuple[LoadedModel, ...] | None = None
         self._asked_at = float("-inf")
-        self._counted = 0
-        self.now = Now(instance, self.began_at, supervisor.current, None, (), None, 0, 0)
+        self._counted = (0, 0.0)
+        self.now = Now(instance, self.began_at, supervisor.current, None, (), None, 0, 0.0, 0)
         supervisor.tell(self.lifecycle.on_status)
 
     @property
@@ -111,10 +112,11 @@ class InstanceMeter:
                 self._loaded = None
         tree = measuring.result()
         runners = await self._named(tree.runners) if tree else ()
-        total = self.log_count.counts.total
+        total, seconds = self.log_count.counts.total, self.log_count.counts.seconds
         status = self._supervisor.current
         loaded = self._loaded if status.state in UP else None
-        self.now = Now(self._instance, time.time(), status, tree, runners, loaded, total, self.lifecycle.restarts)
+        restarts = self.lifecycle.restarts
+        self.now = Now(self._instance, time.time(), status, tree, runners, loaded, total, seconds, restarts)
         self.history.add(
             Row(
                 self.now.at,
@@ -123,10 +125,11 @@ class InstanceMeter:
                 tree.threads if tree else None,
                 tree.open_files if tree else None,
                 self.now.vram,
-                total - self._counted,
+                total - self._counted[0],
+                seconds - self._counted[1],
             )
         )
-        self._counted = total
+        self._counted = total, seconds
 
     async def _measured(self) -> Tree | None:
         status, managed = self._supervisor.current, self._supervisor.managed

@@ -96,6 +96,8 @@ class RequestCounts:
         self.errors: deque[Request] = deque(maxlen=_MOST_ERRORS)
         """The last requests that ended with 400 or more, oldest first. 499: whoever asked did not wait for the end."""
         self.total = 0
+        self.seconds = 0.0
+        """How long they took, all together."""
 
     def add(self, requests: Iterable[Request]) -> None:
         """Count these."""
@@ -104,6 +106,7 @@ class RequestCounts:
             latencies = self.latencies.get(key) or self.latencies.setdefault(key, Latencies())
             latencies.add(request.seconds)
             self.total += 1
+            self.seconds += request.seconds
             if request.status >= 400:
                 self.errors.append(request)
 

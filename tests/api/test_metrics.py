@@ -118,7 +118,8 @@ async def test_requests_are_counted_and_ours_are_not(real: Rig) -> None:
             ("/v1/models", "4xx"): 1,
             ("other", "4xx"): 2,
         }
-        found = (await until(served, lambda found: _counted(found["requests"]) == expected))["requests"]
+        whole = await until(served, lambda found: _counted(found["requests"]) == expected)
+        found = whole["requests"]
         assert found["total"] == 8
         assert [(error["route"], error["status"]) for error in found["errors"]] == [
             ("other", 404),
@@ -126,6 +127,12 @@ async def test_requests_are_counted_and_ours_are_not(real: Rig) -> None:
             ("/v1/models", 404),
         ]
         assert "/made/up" not in str(found)
+        took = sum(route["seconds"] for route in found["routes"])
+        assert took > 0
+        assert whole["now"]["requestSeconds"] == pytest.approx(took, abs=1e-5)
+        history = whole["history"]
+        assert sum(history["requests"]) == 8
+        assert sum(history["requestSeconds"]) == pytest.approx(took, abs=1e-5)
         samples = await prometheus(served)
         name = 'aura_ollama_request_duration_seconds_count{instance="default",route="/api/generate",status="2xx"}'
         assert samples[name] == 3

@@ -41,7 +41,7 @@ def everything() -> Snapshot:
     status = Status(State.RUNNING, last_exit=Exit(-9, "killed", None), restarts=1)
     tree = Tree(9.0, 5.0, 2, 1.5, 0.5, 4096, 7, 20, (Runner(8, None, 0.5, 2048, 3),))
     runners = (RunnerNow(8, ODD, 0.5, 2048, 3), RunnerNow(9, None, None, 1024, 1))
-    now = Now("default", 9.0, status, tree, runners, (LoadedModel(ODD, 4096, 1024),), 3, 1)
+    now = Now("default", 9.0, status, tree, runners, (LoadedModel(ODD, 4096, 1024),), 3, 0.5, 1)
     latencies = {("/api/chat", "2xx"): _latencies(0.1, 0.3, 5000.0)}
     canary = CanaryReport("tiny", {"answered": 2, "stuck": 1}, "It is stuck.", _latencies(0.1), 0.05)
     report = Report(now, (), 1.0, latencies, (), 0, _latencies(0.5), 1, 1, 7, canary)
@@ -50,7 +50,7 @@ def everything() -> Snapshot:
 
 def nothing() -> Snapshot:
     """As before the first look."""
-    report = Report(Now("default", 9.0, Status(), None, (), None, 0, 0), (), 1.0, {}, (), 0, Latencies(), 0, 0, 0)
+    report = Report(Now("default", 9.0, Status(), None, (), None, 0, 0.0, 0), (), 1.0, {}, (), 0, Latencies(), 0, 0, 0)
     return Snapshot(9.0, (Gpu("card0", "AMD", "amd"),), (report,))
 
 
