@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 # A browser starts, on two busy cores.
 pytestmark = pytest.mark.timeout(60)
-STRICT = "default-src 'none'; script-src 'self'; style-src 'self'"
+STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
 SOUND = """<!DOCTYPE html><html lang="en"><head><title>Sound</title></head>
 <body><main><h1>Sound</h1><button>Start</button></main></body></html>"""
 BARRIER = SOUND.replace("<button>Start</button>", "<button></button>")
