@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
 
+from cli.table import RUN
 from core.text import on_one_line
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class CommandModule(Protocol):
 
     def run(self, options: argparse.Namespace) -> int:
         """Carry it out; the exit code. May raise what `cli.program` puts in words."""
+
+
+class Misused(Exception):
+    """The arguments are each fine, and make no sense together. The message is for people, as argparse's are."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,7 +55,6 @@ def whole_parser(commands: Sequence[Command]) -> Parser:
     parser = Parser(prog="aura-ollama", allow_abbrev=False)
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for command in commands:
-        # The program itself is the command `run`, whose options argparse learns elsewhere.
         child = subparsers.add_parser(command.name, help=command.summary, allow_abbrev=False)
         _fill(child, command)
     return parser
@@ -60,6 +64,8 @@ def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
     module_of(command).add_options(parser)
     common = parser.add_argument_group("common options")
     common.add_argument("--data-dir", type=Path, metavar="FOLDER", help="the folder that holds AuraData")
+    if command.name == RUN:
+        return
     common.add_argument("--instance", metavar="ID", help="which Ollama, if there are several (default: default)")
     common.add_argument("--json", action="store_true", help="print the sidecar's JSON, for programs")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from cli import exits, output
@@ -10,7 +11,10 @@ from cli.output import ReaderGone
 from cli.table import COMMANDS
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
+
+    from cli.parser import CommandModule
 
 _MOST_SHOWN = 60
 
@@ -37,14 +41,23 @@ def _outcome(name: str, arguments: Sequence[str]) -> int:
     command = next((command for command in COMMANDS if command.name == name), None)
     if command is None:
         return _unknown(name)
-    from cli.parser import module_of, parser_of
+    from cli.parser import Misused, module_of, parser_of
 
+    parser = parser_of(command)
     try:
-        options = parser_of(command).parse_args(arguments)
+        options = parser.parse_args(arguments)
+        return _carried_out(module_of(command), options)
+    except Misused as error:
+        with contextlib.suppress(SystemExit):
+            parser.error(str(error))
+        return exits.USAGE
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exits.USAGE
+
+
+def _carried_out(module: CommandModule, options: argparse.Namespace) -> int:
     try:
-        return module_of(command).run(options)
+        return module.run(options)
     except NoSidecar as error:
         if options.json:
             output.as_json(own_problem("no_sidecar", error.message, error.action))

@@ -27,7 +27,13 @@ COMMANDS = (
     Command("start", "start Ollama; returns once it answers"),
     Command("stop", "stop the Ollama that was started here"),
     Command("restart", "stop Ollama, if it runs, and start it anew"),
+    Command("metrics", "what Ollama takes, and how fast it answers"),
+    Command("instances", "list the Ollamas that the settings name"),
+    Command("settings", "print all settings, or get, set or reset one"),
+    Command("token", "print the token that lets a program in"),
+    Command("open", "open the page, the logs or the data folder"),
     Command("service", "run the sidecar at each login, without a tray"),
+    Command("completion", "print the script by which a shell completes commands"),
 )
 
 _COMMON_WITH_VALUE = ("--data-dir", "--instance")

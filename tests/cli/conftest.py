@@ -1,8 +1,10 @@
-"""One sidecar for all tests of a module, with a real Ollama that is started by whoever needs it."""
+"""Sidecars with a real Ollama, one for all tests of a module."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,28 +15,34 @@ from tests.beds.sidecar import Sidecar
 from tests.beds.wire import call, free_port
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
-    """The sidecar of this module. Its Ollama has the model `tiny`, and may run or not."""
-    root = tmp_path_factory.mktemp("aura")
+@contextmanager
+def serving(root: Path) -> Iterator[Sidecar]:
+    """A sidecar whose Ollama, which does not run yet, has the model `tiny`."""
     bed = require(ollama)
     copy_models(root / "models")
     with Sidecar(root, executable=bed.executable, models=root / "models", ollama_port=free_port()) as sidecar:
         yield sidecar
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """A sidecar for all tests of a module that start no Ollama, or stop it before they end."""
+    with serving(tmp_path_factory.mktemp("aura")) as sidecar:
+        yield sidecar
+
+
 @pytest.fixture
-def stopped(shared: Sidecar) -> Sidecar:
-    """That sidecar, with no Ollama running."""
+def stopped(shared: Sidecar) -> Iterator[Sidecar]:
+    """That sidecar; an Ollama that the test starts is stopped after it."""
+    yield shared
     if call("GET", f"{shared.url}/api/ollama/status").json["running"]:
         assert call("POST", f"{shared.url}/api/ollama/stop", timeout=30).status == 200
-    return shared
 
 
-@pytest.fixture
-def running(shared: Sidecar) -> Sidecar:
-    """That sidecar, with its Ollama running."""
-    if not call("GET", f"{shared.url}/api/ollama/status").json["running"]:
-        answer = call("POST", f"{shared.url}/api/ollama/start", timeout=60)
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """Another sidecar, whose Ollama runs for all tests of a module, which leave it running."""
+    with serving(tmp_path_factory.mktemp("running")) as sidecar:
+        answer = call("POST", f"{sidecar.url}/api/ollama/start", timeout=60)
         assert answer.status == 200, answer.body
-    return shared
+        yield sidecar
