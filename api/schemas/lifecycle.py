@@ -7,12 +7,16 @@ import time
 import msgspec
 
 from core.endpoint import write_instead
+from core.settings.owner import PROCESS
 from core.supervision import told
 from core.supervision.state import State, Status
 
 
 class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
     """GET /api/ollama/status. `age_ms` is how old the news is, `reason` why things are not as wished.
+
+    `owner` says whose the port is if the Ollama there is not ours, and `offer` what the setting `owner` would have to
+    be for us to control it. `controlled_by` is that setting as it is in force: `process`, `systemd:ollama.service`, ….
 
     For people, in the tray's words: `headline` is the state in a few of them, `detail` what more there is to say about
     it, and `action` what can be done about that; both null if there is nothing.
@@ -30,6 +34,8 @@ class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
     wanted: str
     base_url: str
     owner: str | None
+    offer: str | None
+    controlled_by: str
     reason: str | None
     settings_error: str | None
     adopted: bool
@@ -76,13 +82,15 @@ def status_body(status: Status) -> StatusBody:
         managed_by_app=status.is_managed,
         model=status.loaded[0] if status.loaded else None,
         error=status.error,
-        installed=status.install_path is not None or status.state is State.EXTERNAL,
+        installed=status.install_path is not None or status.state is State.EXTERNAL or status.controlled_by != PROCESS,
         version=status.version,
         install_path=str(status.install_path) if status.install_path else None,
         state=status.state,
         wanted=status.wanted,
         base_url=status.url,
         owner=status.owner,
+        offer=status.offer,
+        controlled_by=status.controlled_by,
         reason=_reason(status),
         settings_error=status.settings_problem,
         adopted=status.adopted,
@@ -108,6 +116,8 @@ def _reason(status: Status) -> str | None:
         return status.stuck
     if status.is_managed and status.wanted_url not in (None, status.url):
         return f"ollamaUrl is now {status.wanted_url}; Ollama runs at {status.url} until it is stopped."
+    if status.owner_problem:
+        return status.owner_problem
     if status.is_running:
         return status.cause
     if status.meant_url:

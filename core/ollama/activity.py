@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Hashable
+from typing import Protocol
 
 import psutil
 
-from core.logs import tail
 from core.threads.single_flight import SingleFlight
 
 SAMPLE_SECONDS = 0.4
 _BUSY_SHARE = 0.1
 _DISK_SECONDS = 1.0
+
+
+class Ends(Protocol):
+    """Where a log ends: of the protocol `core.owners.logs.Logs` what is needed here."""
+
+    def end(self) -> Hashable:
+        """Contract: `Logs.end`."""
+
+    def end_of_output(self) -> Hashable | None:
+        """Contract: `Logs.end_of_output`."""
 
 
 class LogGrowth:
@@ -22,11 +31,11 @@ class LogGrowth:
     Belongs to one loop.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._measuring = SingleFlight("log size", lambda: _end_of_log(str(folder)))
-        self._reading = SingleFlight("log begin", lambda: _end_of_output(str(folder)))
-        self._end: tuple[str, int] | None = None
-        self._output: tuple[str, int] | None = None
+    def __init__(self, logs: Ends) -> None:
+        self._measuring = SingleFlight("log size", logs.end)
+        self._reading = SingleFlight("log begin", logs.end_of_output)
+        self._end: Hashable = None
+        self._output: Hashable = None
 
     async def has_grown(self) -> bool:
         """Whether the log has grown since the last call; True at the first call. Takes 1 s at most.
@@ -49,21 +58,8 @@ class LogGrowth:
             end = await self._reading.run(_DISK_SECONDS)
         except (TimeoutError, OSError):
             return False
-        before, self._output = self._output, end or self._output
+        before, self._output = self._output, self._output if end is None else end
         return end is not None and end != before
-
-
-def _end_of_log(folder: str) -> tuple[str, int]:
-    newest = tail.newest(folder)
-    with suppress(OSError):
-        return (newest, Path(newest).stat().st_size) if newest else ("", 0)
-    return ("", 0)
-
-
-def _end_of_output(folder: str) -> tuple[str, int] | None:
-    """The end of the newest log, None as long as Ollama itself has printed nothing there."""
-    newest = tail.newest(folder)
-    return (newest, Path(newest).stat().st_size) if newest and tail.holds_output(newest) else None
 
 
 def is_busy(pid: int) -> bool:

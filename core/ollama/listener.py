@@ -29,6 +29,8 @@ class Listener:
     by_hand: str
     executable: Path | None = None
     """The program that runs there, None if we may not know it, or if it is in a container's file system."""
+    offer: str | None = None
+    """What `owner` in the settings would have to be for us to control it; None if nothing would do."""
 
     @property
     def is_ollama(self) -> bool:
@@ -78,7 +80,8 @@ def describe(pid: int, port: int) -> Listener:
         case Unit() as unit:
             whose, systemctl = ("user", "systemctl --user") if unit.is_user else ("system", "sudo systemctl")
             by_hand = f"Stop it with: {systemctl} stop {shlex.quote(unit.name)}"
-            return Listener(pid, f"{whose} service {unit.name} ({label})", by_hand, _executable(pid))
+            offer = f"{'systemd-user' if unit.is_user else 'systemd'}:{unit.name}"
+            return Listener(pid, f"{whose} service {unit.name} ({label})", by_hand, _executable(pid), offer)
         case None:
             pass
     if app := _desktop_app(pid):

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from enum import Enum
 
 from core.logs.failure_cause import in_short
 
 UNRECORDED = "not recorded"
 """The reason of an `Exit` whose shim ended by itself and could not record why."""
+
+
+class Sequel(Enum):
+    """Who decides what follows an end that nobody wished for here."""
+
+    OURS = "ours"
+    """We do: it may be started again, as `restartOnCrash` says."""
+    RESTARTED = "restarted"
+    """Its owner starts it again by itself, or has done so already; `Owner.attend` tells of the new one."""
+    LEFT = "left"
+    """Its owner has given up on it, and we respect that: it crashed, and stays down."""
+    STOPPED = "stopped"
+    """Somebody else had its owner stop it. It is no crash, and it stays down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +36,12 @@ class Exit:
     reason: str
     ended_at: str | None
     last_lines: tuple[str, ...] = ()
+    sequel: Sequel = Sequel.OURS
 
     def __str__(self) -> str:
-        if self.code is None and self.reason == UNRECORDED:
+        if self.code is None and self.sequel is not Sequel.OURS:
+            how = self.reason
+        elif self.code is None and self.reason == UNRECORDED:
             how = "ended, but how could not be recorded: the disk may be full, or hang"
         elif self.code is None:
             how = "was killed together with the program that watches over it"

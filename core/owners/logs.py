@@ -1,4 +1,9 @@
-"""The output of each instance, wherever its owner keeps it, whether the instance runs or not."""
+"""The output of each instance, whatever owner it has, whether the instance runs or not.
+
+Every owner's lines are in the instance's own folder: a shim writes them there, and `copied.LogCopy` copies there what
+something else keeps, such as a journal. So a log goes on over a change of the owner, its limits are those of the
+settings, and a `Place` in it stays valid.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +35,9 @@ class Logs(Protocol):
     def end(self) -> Place:
         """The place after all that has been printed until now. Blocks: call it in a thread. Raises OSError."""
 
+    def end_of_output(self) -> Place | None:
+        """As `end`, but None as long as the newest log holds only lines of ours (SYS) and none of Ollama's own."""
+
     def after(self, place: Place) -> Block | None:
         """The next complete lines after a place, 64 KiB at most; None if there are none. Blocks, and raises, as `end`.
 
@@ -55,14 +63,16 @@ class FolderLogs:
         """Contract: `Logs.end`."""
         return places.end_of(self.place)
 
+    def end_of_output(self) -> Place | None:
+        """Contract: `Logs.end_of_output`."""
+        newest = tail.newest(self.place)
+        return self.end() if newest and tail.holds_output(newest) else None
+
     def after(self, place: Place) -> Block | None:
         """Contract: `Logs.after`."""
         return places.following(self.place, place)
 
 
 def logs_of(paths: Paths, instance: str = DEFAULT_INSTANCE) -> Logs:
-    """The logs of an instance. Raises ConfigError if no instance can have that id.
-
-    So far every instance is run by a shim, which writes them into a folder.
-    """
+    """The logs of an instance. Raises ConfigError if no instance can have that id."""
     return FolderLogs(paths.logs_of(instance))

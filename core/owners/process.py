@@ -22,6 +22,7 @@ from core.owners.run_record import RunRecord
 from core.owners.tree_end import TreeEnd, cannot_be_ended
 from core.platform import ask_shim, birth, kill
 from core.platform.usage import descendants
+from core.settings.owner import PROCESS
 
 _STOP_MARGIN_SECONDS = 6.0
 _CHECK_SECONDS = 0.5
@@ -47,6 +48,16 @@ class Managed:
         return self.record.instance
 
     @property
+    def owner(self) -> str:
+        """Contract: `Running.owner`."""
+        return PROCESS
+
+    @property
+    def is_lasting(self) -> bool:
+        """Contract: `Running.is_lasting`."""
+        return False
+
+    @property
     def url(self) -> str:
         """Contract: `Running.url`."""
         return self.record.url
@@ -65,6 +76,10 @@ class Managed:
     def log(self) -> str:
         """Contract: `Running.log`."""
         return self.record.log
+
+    def how_to_move(self, url: str) -> str:
+        """Contract: `Running.how_to_move`."""
+        return "Stop it when its work is done; the next start uses the new address."
 
     async def lives(self) -> bool:
         """Contract: `Running.lives`."""

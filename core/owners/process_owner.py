@@ -9,7 +9,7 @@ from core.owners import shim_start
 from core.owners.adopt import Adoption, adopt, adopt_late
 from core.owners.logs import Logs, logs_of
 from core.owners.process import Managed
-from core.owners.protocol import Plan
+from core.owners.protocol import News, Plan, Terms
 from core.settings.paths import Paths
 from core.threads.single_flight import SingleFlight, within
 
@@ -59,6 +59,12 @@ class ProcessOwner:
     async def start(self, plan: Plan) -> Managed:
         """Contract: `Owner.start`. Within 18 s (Windows: 28 s)."""
         return await shim_start.start_shim(plan)
+
+    async def attend(self, instance: str, terms: Terms, news: News) -> None:
+        """Contract: `Owner.attend`. Nothing begins here without us, and each shim writes its own log."""
+
+    async def call_off(self, instance: str) -> None:
+        """Contract: `Owner.call_off`. A shim never starts an Ollama again."""
 
     def logs(self, instance: str) -> Logs:
         """Contract: `Owner.logs`."""

@@ -1,15 +1,13 @@
 """What an owner is: a way in which an Ollama is run and controlled. `process_owner` is the first and an example.
 
-To add one (systemd, launchd, a container, FreeBSD's rc.d):
+To add one (FreeBSD's rc.d, say):
 
 1. Write a module here with a class that does what `Owner` says and one that does what `Running` says. Each method's
    contract is below; nothing else of an owner is asked for. Take what the user named (a unit, a label, a container) in
    the constructor. Ask the system in a thread or a child process, with a deadline: every coroutine here runs on the
    supervisor's loop.
-2. If no shim writes its lines, have `logs.logs_of` give them, and `core.supervision.tasks.Tasks.log_growth` measure
-   whether it prints.
-3. Have `core.supervision.fleet` make it. The fleet hands one owner to all its supervisors, and the settings name none:
-   the second owner takes a field in `core.settings.schema`, and in `core.supervision.instance` if instances may differ.
+2. If no shim writes its lines, copy them into the instance's folder in `attend`, with `copied.LogCopy`.
+3. Add the form of its text to `core.settings.owner`, and its module, with `make`, to `kinds`.
 4. Hold it to the same tests as `process_owner`: tests/core/owners/test_owner.py asks them of every owner in `OWNERS`.
 5. For a system that `core.platform` does not know, such as FreeBSD, write its module there first: `posix` needs of it
    what `linux` and `darwin` have.
@@ -28,12 +26,17 @@ from typing import Protocol
 from core.errors import StopFailed
 from core.owners.exit import Exit
 from core.owners.logs import Logs
+from core.settings.owner import PROCESS
 from core.settings.paths import DEFAULT_INSTANCE
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything needed to start one Ollama. `grace` is in seconds, `env` what is added to our own environment."""
+    """Everything needed to start one Ollama. `grace` is in seconds, `env` what is added to our own environment.
+
+    `owner` is the text of its owner in the settings. `executable` and `env` are for the owner `process`: what others
+    control has a program and variables of its own.
+    """
 
     executable: Path
     url: str
@@ -45,6 +48,15 @@ class Plan:
     caps: Mapping[str, int]
     grace: float
     instance: str = DEFAULT_INSTANCE
+    owner: str = PROCESS
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the settings say about an Ollama that runs already: seconds until force is used, and the log's limits."""
+
+    grace: float
+    caps: Mapping[str, int]
 
 
 class Running(Protocol):
@@ -53,6 +65,17 @@ class Running(Protocol):
     @property
     def instance(self) -> str:
         """The id of its instance."""
+
+    @property
+    def owner(self) -> str:
+        """The text of its owner in the settings, such as `process`."""
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it goes on when this program ends, as a service is expected to. Then no Quit of ours stops it.
+
+        It is let go at once if the settings name another owner.
+        """
 
     @property
     def url(self) -> str:
@@ -69,6 +92,9 @@ class Running(Protocol):
     @property
     def log(self) -> str | None:
         """The path of the file in which its output begins, None if its output is in no file."""
+
+    def how_to_move(self, url: str) -> str:
+        """What makes it listen at `url`, which the settings want, in words for a person."""
 
     async def lives(self) -> bool:
         """Whether `ollama serve` itself lives. A process that may not be read at present counts as alive."""
@@ -106,6 +132,22 @@ class Running(Protocol):
         """Leave it running, for the `find` of a later sidecar. This object is not used afterwards."""
 
 
+class News(Protocol):
+    """Who is told what an owner does without us. Belongs to the loop."""
+
+    async def found(self, running: Running) -> None:
+        """An Ollama of the instance runs, and we did not start it: somebody else did, or its owner after a crash.
+
+        Returns once it is taken over, or is not because another one is managed.
+        """
+
+    def gave_up(self, why: str | None) -> None:
+        """It is not started again after an end with `Sequel.RESTARTED`: `why`, None if somebody had it stopped."""
+
+    def troubled(self, why: str | None) -> None:
+        """The owner cannot be asked at present: `why` is a sentence. None: it can."""
+
+
 class Owner(Protocol):
     """One way to run Ollamas, for one data folder. Belongs to the loop."""
 
@@ -121,6 +163,19 @@ class Owner(Protocol):
         """Those of that instance that `find` could not identify and that can be identified now. Raises nothing.
 
         Call it only while no Ollama of that instance is managed. Almost free if `find` could identify all.
+        """
+
+    async def attend(self, instance: str, terms: Terms, news: News) -> None:
+        """Do what this owner does as long as it is in force for an instance. Cancelled at the end; it may return early.
+
+        Tells the `news`, and copies what that Ollama prints into the instance's folder if nobody else does. Raises
+        nothing.
+        """
+
+    async def call_off(self, instance: str) -> None:
+        """Have the owner not start that Ollama again by itself, after an end with `Sequel.RESTARTED`.
+
+        Raises StopFailed.
         """
 
     async def check(self, plan: Plan) -> None:

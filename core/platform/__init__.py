@@ -48,6 +48,10 @@ Programs:
 - `EXECUTABLE_NAMES`: file names that an Ollama executable may have.
 - `known_executables()`: absolute paths where installers put Ollama, in the order in which to try them, before PATH.
 - `forbids_programs(path)`: whether that disk is mounted `noexec`.
+
+The system itself:
+
+- `SYSTEM`: its name for people, `Linux`, `macOS` or `Windows`. For texts; what differs by system belongs in this room.
 """
 
 from __future__ import annotations
@@ -59,6 +63,7 @@ if sys.platform == "win32":
         EXECUTABLE_NAMES,
         GUARDED,
         SHIM_SECONDS,
+        SYSTEM,
         Tree,
         ask_shim,
         birth,
@@ -90,6 +95,7 @@ else:
         EXECUTABLE_NAMES,
         GUARDED,
         SHIM_SECONDS,
+        SYSTEM,
         Tree,
         ask_shim,
         birth,
@@ -121,6 +127,7 @@ __all__ = [
     "EXECUTABLE_NAMES",
     "GUARDED",
     "SHIM_SECONDS",
+    "SYSTEM",
     "Tree",
     "ask_shim",
     "birth",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import subprocess
 
 EXECUTABLE_NAMES = ("ollama",)
+SYSTEM = "macOS" if sys.platform == "darwin" else "Linux"
 GUARDED = True
 SHIM_SECONDS = 10.0
 

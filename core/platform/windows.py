@@ -17,6 +17,7 @@ if sys.platform != "win32":
     raise ImportError("This module is for Windows only")
 
 EXECUTABLE_NAMES = ("ollama.exe",)
+SYSTEM = "Windows"
 GUARDED = False
 # A program that starts for the first time waits for the virus scanner, and so does each file that it loads.
 SHIM_SECONDS = 20.0

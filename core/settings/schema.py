@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from core.endpoint import redacted
+from core.settings import owner
 
 DEFAULT_URL = "http://127.0.0.1:11434"
 
@@ -82,6 +83,7 @@ class SidecarSettings(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     stop_on_quit: Switch = True
     stop_on_terminate: Switch = False
     restart_on_crash: Switch = False
+    owner: Annotated[str, Meta(description=owner.FORM, max_length=512)] = owner.PROCESS
     canary: Annotated[CanarySettings | None, Meta(description='an object, such as {"model": "llama3.2:3b"}')] = None
     log_segment_bytes: _Bytes = 16 << 20
     log_segments_per_start: _Count = 8
@@ -193,6 +195,14 @@ def _check_registries(value: object) -> None:
             raise _wrong(f"allowedRegistries[{index}]", registry, expected, "allowedRegistries")
 
 
+def _check_owner(value: object) -> None:
+    if isinstance(value, str):
+        try:
+            owner.parse(value)
+        except ValueError:
+            raise _wrong("owner", value, owner.FORM) from None
+
+
 def _check_canary(value: object) -> None:
     if not isinstance(value, Mapping):
         return
@@ -271,5 +281,6 @@ _CHECKS = {
     "allowedOrigins": _check_origins,
     "allowedRegistries": _check_registries,
     "canary": _check_canary,
+    "owner": _check_owner,
     "env": _check_environment,
 }

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from core.errors import ConfigError
 from core.events.history import EventHistory
-from core.owners.process_owner import ProcessOwner
-from core.owners.protocol import Owner
+from core.owners.kinds import Owners
 from core.settings.paths import DEFAULT_INSTANCE, Paths
 from core.settings.reader import SettingsReader
 from core.supervision.hooks import Hooks
@@ -38,7 +37,7 @@ class Fleet:
         self.events = EventHistory()
         self.settings.hub.tell(SettingsReporter(self.events).on_settings)
         self.hooks = Hooks()
-        self._owner: Owner = ProcessOwner(paths)
+        self._owners = Owners(paths)
         self._supervisors: dict[str, Supervisor] = {}
         for instance in instances:
             if instance.id in self._supervisors:
@@ -48,7 +47,7 @@ class Fleet:
                 self.settings,
                 instance,
                 self.events,
-                self._owner,
+                self._owners,
                 self.hooks,
             )
 
@@ -73,8 +72,9 @@ class Fleet:
 
         Run it once, as a task. What runs for no instance that the settings name is left alone, and logged.
         """
-        grace = (await self.settings.fresh()).settings.sidecar.stop_timeout
-        found = await self._owner.find(grace)
+        sidecar = (await self.settings.fresh()).settings.sidecar
+        named = [one.instance.owner or sidecar.owner for one in self._supervisors.values()]
+        found = await self._owners.find(sidecar.stop_timeout, named)
         for managed in found:
             if managed.instance not in self._supervisors:
                 log.warning(

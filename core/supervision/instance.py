@@ -1,4 +1,4 @@
-"""One Ollama that the settings name: its id, and where it listens."""
+"""One Ollama that the settings name: its id, where it listens, and by what it is run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from core.settings.paths import DEFAULT_INSTANCE, instance_id
 class Instance:
     """Raises ConfigError if no instance may have that id.
 
-    `url` is its own address. None: `ollamaUrl` of Aura's settings, read anew with each observation.
+    `url` is its own address. None: `ollamaUrl` of Aura's settings, read anew with each observation. `owner` is the text
+    of its own owner. None: `owner` of our settings, read anew as well.
     """
 
     id: str = DEFAULT_INSTANCE
     url: str | None = None
+    owner: str | None = None
 
     def __post_init__(self) -> None:
         instance_id(self.id)

@@ -10,6 +10,7 @@ from core.errors import CoreError, PathInvalid
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.probe import Answer, Probe
 from core.owners.protocol import Running
+from core.settings.owner import PROCESS
 from core.supervision.observer import Observation
 from core.supervision.state import RESTING, State, Status
 
@@ -17,6 +18,7 @@ NOBODY: dict[str, Any] = {
     "pid": None,
     "owner": None,
     "by_hand": None,
+    "offer": None,
     "version": None,
     "models": (),
     "models_error": None,
@@ -111,6 +113,7 @@ def _resting(status: Status, observation: Observation, always: dict[str, Any]) -
         "pid": listener.pid if listener else None,
         "owner": listener.owner if listener else None,
         "by_hand": listener.by_hand if listener else None,
+        "offer": listener.offer if listener else None,
     }
     if probe.answer is Answer.OLLAMA:
         change = always | _program_of(observation) | whose | answered(probe) | {"url": observation.url, "failure": None}
@@ -128,7 +131,8 @@ def _resting(status: Status, observation: Observation, always: dict[str, Any]) -
     nobody = always | NOBODY | holder | {"url": observation.url, "error": probe.error, "cause": _cause(observation)}
     if status.state in (State.BACKOFF, State.FAILED):
         return Interpretation(nobody, status.state)
-    return Interpretation(nobody, State.STOPPED if observation.setup.install_path else State.NOT_INSTALLED)
+    has_program = observation.setup.install_path or observation.setup.owner != PROCESS
+    return Interpretation(nobody, State.STOPPED if has_program else State.NOT_INSTALLED)
 
 
 def is_another(before: Status, now: Status) -> bool:

@@ -11,7 +11,8 @@ import time
 from typing import assert_never
 
 from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
-from core.owners.protocol import Running
+from core.owners.exit import Sequel
+from core.owners.protocol import Running, Terms
 from core.shim.record import STOPPED
 from core.supervision import attempt, interpret, messages, preflight
 from core.supervision.attempt import Attempt
@@ -19,7 +20,7 @@ from core.supervision.backoff import Backoff
 from core.supervision.observer import Observation
 from core.supervision.published import Published, Waiters, shutting_down
 from core.supervision.refresher import OBSERVE_SECONDS, Refresher
-from core.supervision.shared_task import CreateTask
+from core.supervision.shared_task import CreateTask, unexpected
 from core.supervision.state import RESTING, TRANSIENT, UP, State, Wish
 from core.supervision.tasks import Tasks
 
@@ -43,6 +44,13 @@ class Machine:
         self._ready_at = 0.0
         self._restart_on_crash = False
         self._is_ending_ollama = False
+        self._owner: str | None = None
+        """The text of the owner in force, which attends to its Ollama in the task `_attending`."""
+        self._terms = Terms(0.0, {})
+        self._attending: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._is_restarted_by_owner = False
+        """In `backoff`: its owner starts it again, and no task of ours does."""
 
     def begin(self, managed: Running | None, observation: Observation) -> None:
         """Take over what an earlier sidecar left, if anything, and apply the first observation."""
@@ -57,9 +65,43 @@ class Machine:
     def _take_over(self, managed: Running) -> None:
         self.managed = managed
         self._ready_at = time.monotonic()
+        self._is_restarted_by_owner = False
         ours = {"pid": managed.pid, "url": managed.url, "adopted": True, "owner": None, "by_hand": None}
-        self._now.move(State.RUNNING, wanted=Wish.UP, **ours)
-        self._create_task(self._tasks.watch(managed))
+        none = {"offer": None, "failure": None, "controlled_by": managed.owner}
+        self._now.move(State.RUNNING, wanted=Wish.UP, **ours, **none)
+        self._watching = self._create_task(self._tasks.watch(managed))
+
+    def _use_owner(self, owner: str) -> None:
+        """Have that owner in force from now on. What a service manager runs for another one is let go at once.
+
+        A process of ours stays ours until it has ended, and so does an Ollama that is being started or stopped.
+        """
+        status = self._now.status
+        if owner != self._owner:
+            self._owner = owner
+            self._attend()
+            self._now.change(owner_problem=None)
+            if self._is_restarted_by_owner and status.state is State.BACKOFF:
+                # What the former owner does next is no longer our business.
+                self._is_restarted_by_owner = False
+                self._now.move(State.STOPPED, wanted=Wish.DOWN, failure=None)
+        managed = self.managed
+        if managed and managed.is_lasting and managed.owner != owner and status.state is State.RUNNING:
+            self._drop_attempt()
+            self._now.answer(self._up, Superseded("The settings name another owner, so Ollama was let go."))
+            if self._watching:
+                self._watching.cancel()
+            managed.let_go()
+            self.managed = None
+            self._now.move(State.EXTERNAL, wanted=Wish.DOWN, adopted=False, failure=None)
+        self._now.change(controlled_by=self.managed.owner if self.managed else owner)
+
+    def _attend(self) -> None:
+        """Have the owner in force attend to its Ollama, from the beginning: it tells again of one that runs."""
+        if self._attending:
+            self._attending.cancel()
+        if self._owner is not None and not self.is_closing:
+            self._attending = self._create_task(self._tasks.attend(self._owner, self._terms))
 
     @property
     def may_end(self) -> bool:
@@ -93,6 +135,18 @@ class Machine:
                 self._on_ended(message)
             case messages.Unstoppable():
                 self._on_unstoppable(message)
+            case messages.Troubled():
+                if message.owner == self._owner:
+                    self._now.change(owner_problem=message.why)
+            case messages.GaveUp():
+                if self._is_restarted_by_owner and self._now.status.state is State.BACKOFF:
+                    self._is_restarted_by_owner = False
+                    if message.why is None:
+                        self._now.move(State.STOPPED, wanted=Wish.DOWN, failure=None)
+                    else:
+                        self._now.move(State.FAILED, failure=CrashLoop(message.why))
+            case messages.CalledOff():
+                self._on_called_off(message)
             case messages.Found():
                 self._on_found(message)
             case messages.Judged():
@@ -124,6 +178,9 @@ class Machine:
             self._down.append(wish.done)
             self._begin_stop()
             return
+        if status.state is State.BACKOFF and self._is_restarted_by_owner:
+            self._create_task(self._call_off(wish))
+            return
         is_something_called_off = self._attempt is not None or status.state is State.BACKOFF
         self._drop_attempt()
         if status.state in (State.BACKOFF, State.FAILED):
@@ -132,6 +189,24 @@ class Machine:
             self._now.answer([wish.done])
         else:
             self._create_task(self._refuse_stop(wish))
+
+    async def _call_off(self, wish: messages.Stop) -> None:
+        error: CoreError | None = None
+        try:
+            await self._tasks.call_off(self._now.status.controlled_by)
+        except Exception as fault:
+            error = fault if isinstance(fault, CoreError) else unexpected(fault, StopFailed)
+        self._tasks.post(messages.CalledOff(wish, error))
+
+    def _on_called_off(self, news: messages.CalledOff) -> None:
+        if self.managed is not None and news.error is None:
+            # Its owner had been quicker.
+            self._on_stop(news.wish)
+            return
+        if news.error is None and self._now.status.state is State.BACKOFF:
+            self._is_restarted_by_owner = False
+            self._now.move(State.STOPPED, failure=None)
+        self._now.answer([news.wish.done], news.error)
 
     async def _refuse_stop(self, wish: messages.Stop) -> None:
         if self._now.status.state is State.EXTERNAL:
@@ -143,20 +218,36 @@ class Machine:
         self._now.answer([wish.done], preflight.nothing_to_stop(self._now.status))
 
     def _on_adopted(self, news: messages.Adopted) -> None:
-        if self.managed is None and self._now.status.state is State.EXTERNAL:
+        # A start that makes a process tells of it itself.
+        is_free = self.managed is None and not self._is_starting_process
+        if is_free and self._now.status.state not in (State.UNKNOWN, State.STOPPING) and not self.is_closing:
             is_starting = self._attempt is not None
             self._drop_attempt()
             self._take_over(news.managed)
             if is_starting:
-                # The attempt was for an Ollama that was thought to be somebody else's.
+                # The attempt was for an Ollama that was thought to be somebody else's, or for none.
                 self._start()
+            else:
+                self._create_task(self._observe_until_answer(news.managed))
         news.resolve()
+
+    async def _observe_until_answer(self, managed: Running) -> None:
+        """Observe one that its owner has just started, so that its first answer is seen soon."""
+        pause = 0.1
+        while self.managed is managed and pause < OBSERVE_SECONDS * 10:
+            await asyncio.wait([self.refresher.observe()], timeout=OBSERVE_SECONDS)
+            if self._now.status.error is None:
+                return
+            await asyncio.sleep(pause)
+            pause *= 1.5
 
     def _on_close(self, wish: messages.Close) -> None:
         self.is_closing = True
-        self._is_ending_ollama = wish.stop_ollama
+        # A service that was up before us, or for others too, is its owner's to end.
+        is_left = self.managed is not None and self.managed.is_lasting
+        self._is_ending_ollama = wish.stop_ollama and not is_left
         self._now.answer(self._up, shutting_down())
-        if wish.stop_ollama:
+        if self._is_ending_ollama:
             self._now.change(wanted=Wish.DOWN)
             if self._now.status.is_managed:
                 self._begin_stop()
@@ -188,13 +279,15 @@ class Machine:
             self._now.change(waits_for=news.waits_for)
             return
         self.managed = news.managed
-        self._create_task(self._tasks.watch(news.managed))
+        self._is_restarted_by_owner = False
+        self._watching = self._create_task(self._tasks.watch(news.managed))
         if self._now.status.state is State.STOPPING:
             self._drop_attempt()
             self._create_task(self._tasks.stop(news.managed))
             return
         self._restart_on_crash = news.observation.setup.settings.sidecar.restart_on_crash
         self._now.change(**interpret.process_started(news.managed, news.observation))
+        self._use_owner(news.observation.setup.owner)
 
     def _on_attempted(self, news: attempt.Attempted) -> None:
         if news.attempt is not self._attempt:
@@ -253,12 +346,20 @@ class Machine:
             return
         self.managed = None
         self._now.change(last_exit=news.exit)
+        if self._owner is not None and news.managed.owner != self._owner:
+            # The owner that the settings name by now may have one running.
+            self._now.change(controlled_by=self._owner)
+            self._attend()
         status = self._now.status
         if status.state is State.STOPPING and status.failure:
             self._fail(status.failure)
         elif status.state is State.STOPPING or status.wanted is Wish.DOWN:
             self._stopped()
-        elif status.state is State.STARTING and not self._backoff.crashes:
+        elif news.exit.sequel is Sequel.STOPPED:
+            self._now.answer(self._up, Superseded("The start was interrupted: somebody else stopped Ollama."))
+            self._now.change(wanted=Wish.DOWN)
+            self._stopped()
+        elif news.exit.sequel is not Sequel.RESTARTED and status.state is State.STARTING and not self._backoff.crashes:
             self._fail(news.error)
         elif news.exit.reason == STOPPED and isinstance(status.failure, StopFailed):
             # The end of a stop that had failed because it took too long, perhaps a stop of an earlier sidecar.
@@ -284,14 +385,17 @@ class Machine:
         if not is_wanted_anew:
             self._now.answer(self._up, crash)
         now = time.monotonic()
-        if not self._restart_on_crash:
+        if news.exit.sequel is Sequel.RESTARTED:
+            self._is_restarted_by_owner = True
+            self._now.move_down(State.BACKOFF, crash, restarts=self._now.status.restarts + 1)
+        elif news.exit.sequel is Sequel.LEFT or not self._restart_on_crash:
             self._now.move_down(State.FAILED, crash)
         elif (delay := self._backoff.crashed(now, now - self._ready_at if was_running else 0.0)) is None:
             self._now.move_down(State.FAILED, CrashLoop(f"Given up after {self._backoff.crashes} crashes. {news.exit}"))
         else:
             self._now.move_down(State.BACKOFF, crash, restarts=self._now.status.restarts + 1)
             self._create_task(self._tasks.retry_after(delay, self.refresher.epoch))
-        if is_wanted_anew:
+        if is_wanted_anew and not self._is_restarted_by_owner:
             self._start()
 
     def _fail(self, error: CoreError) -> None:
@@ -336,6 +440,13 @@ class Machine:
         if epoch != self.refresher.epoch:
             return
         self._restart_on_crash = observation.setup.settings.sidecar.restart_on_crash
+        sidecar = observation.setup.settings.sidecar
+        self._terms = Terms(sidecar.stop_timeout, sidecar.log_caps)
+        self._use_owner(observation.setup.owner)
+        if epoch != self.refresher.epoch:
+            # Ollama was let go, so this says nothing about the one that is somebody else's from now on.
+            self.refresher.observe()
+            return
         self._now.apply(observation)
         if self._now.status.state is State.EXTERNAL and not self._attempt:
             # We do not start ours when it goes, so a wish for up would never be fulfilled. A start keeps its own wish.

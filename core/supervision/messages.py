@@ -45,7 +45,10 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """That Ollama, which could not be identified at first, is ours. `done` is set once it is adopted."""
+    """That Ollama is ours: it could not be identified at first, or its owner has started it without us.
+
+    `done` is set once it is adopted, or is not, because another one is managed.
+    """
 
     managed: Running
     done: Future[None]
@@ -71,6 +74,30 @@ class Unstoppable:
 
     managed: Running
     error: CoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """Why that owner cannot be asked at present; None if it can."""
+
+    owner: str
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """That owner does not start its Ollama again after all: `why`, None if somebody had it stopped."""
+
+    owner: str
+    why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CalledOff:
+    """The owner does not start its Ollama again by itself; `error` says why it still does. `wish` is the stop."""
+
+    wish: Stop
+    error: CoreError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +147,19 @@ class Retry:
     epoch: int
 
 
-Message = Start | Stop | Close | Adopted | Progress | Attempted | Ended | Unstoppable | Found | Judged | Retry
+Message = (
+    Start
+    | Stop
+    | Close
+    | Adopted
+    | Progress
+    | Attempted
+    | Ended
+    | Unstoppable
+    | GaveUp
+    | Troubled
+    | CalledOff
+    | Found
+    | Judged
+    | Retry
+)

@@ -23,7 +23,10 @@ from core.ollama.executable import Found, Locator
 from core.ollama.listener import Listener, find_listener
 from core.ollama.probe import Answer, Probe
 from core.platform import birth
+from core.settings import owner
+from core.settings.owner import PROCESS
 from core.settings.reader import Settings, SettingsReader
+from core.supervision.instance import Instance
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +38,8 @@ _CACHE_SECONDS = 15.0
 class Setup:
     """The settings in force for one instance, and what they lead to. A field that cannot be had holds the error.
 
-    `fingerprint` changes with any value in force and with the executable file. `is_unknown`: Aura's settings have never
-    been readable, so their defaults are in force.
+    `owner` is the text of the owner that is to run it. `fingerprint` changes with any value in force and with the
+    executable file. `is_unknown`: Aura's settings have never been readable, so their defaults are in force.
     """
 
     settings: Settings
@@ -45,6 +48,7 @@ class Setup:
     problem: ConfigError | None
     fingerprint: Hashable
     is_unknown: bool = False
+    owner: str = PROCESS
 
     @property
     def install_path(self) -> Path | None:
@@ -94,10 +98,11 @@ class _CachedListener:
 class Observer:
     """Makes observations, and keeps the clients and the last listener between them."""
 
-    def __init__(self, reader: SettingsReader, url: str | None = None) -> None:
-        """`url` is where the instance listens, None if that is where `ollamaUrl` says."""
+    def __init__(self, reader: SettingsReader, instance: Instance | None = None) -> None:
+        """`instance` is the one that is observed, `default` if none is given."""
         self._reader = reader
-        self._url = url
+        instance = instance or Instance()
+        self._url, self._owner = instance.url, instance.owner
         self._locator = Locator()
         self._clients: dict[Endpoint, Client] = {}
         self._listers: dict[Endpoint, Client] = {}
@@ -155,7 +160,9 @@ class Observer:
             found = await self._locator.find(configured)
             self._found = now, configured, found
         fingerprint = settings.fingerprint, found.stamp
-        return Setup(settings, endpoint, found.executable, reading.problem, fingerprint, reading.is_unknown)
+        by = self._owner or settings.sidecar.owner
+        problem = reading.problem or owner.not_here(by)
+        return Setup(settings, endpoint, found.executable, problem, fingerprint, reading.is_unknown, by)
 
     async def observe(self, managed_url: str | None, *, allow_cached: bool = False) -> Observation:
         """Observe once, within 8 s. With a managed Ollama its own URL is probed, and nobody else can be the listener.

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.endpoint import Endpoint, write_instead
 from core.errors import (
@@ -29,6 +30,7 @@ from core.ollama.listener import Listener
 from core.ollama.probe import Answer
 from core.owners.exit import Exit
 from core.owners.protocol import Plan, Running
+from core.settings.owner import PROCESS
 from core.settings.paths import Paths
 from core.supervision.interpret import is_hanging_external
 from core.supervision.observer import Observation
@@ -48,6 +50,8 @@ def plan(observation: Observation, status: Status, paths: Paths, instance: str, 
     Raises the CoreError that says why nothing may be started.
     """
     setup = observation.setup
+    # What another owner controls has a program of its own.
+    executable = setup.executable if setup.owner == PROCESS else Path("ollama")
     if isinstance(setup.endpoint, ConfigError):
         raise setup.endpoint.fresh()
     if observation.probe.answer is Answer.NOT_ASKED:
@@ -58,18 +62,18 @@ def plan(observation: Observation, status: Status, paths: Paths, instance: str, 
         raise already_running(observation.listener, is_hanging=True)
     if isinstance(setup.problem, DataFolderGone):
         raise setup.problem.fresh()
-    if setup.problem and (setup.is_unknown or isinstance(setup.executable, CoreError)):
+    if setup.problem and (setup.is_unknown or isinstance(executable, CoreError)):
         # The file that cannot be read may name the executable that the user wants.
         raise setup.problem.fresh()
     if not setup.endpoint.is_manageable:
         raise _remote(setup.endpoint)
     if observation.probe.answer is not Answer.NOBODY:
         raise port_in_use(setup.endpoint.port, observation.listener)
-    if isinstance(setup.executable, CoreError):
-        raise setup.executable.fresh()
+    if isinstance(executable, CoreError):
+        raise executable.fresh()
     sidecar = setup.settings.sidecar
     return Plan(
-        executable=setup.executable,
+        executable=executable,
         url=observation.url,
         port=setup.endpoint.port,
         env={**added, **gpu_environment(setup.settings), **sidecar.env, "OLLAMA_HOST": setup.endpoint.ollama_host},
@@ -78,6 +82,7 @@ def plan(observation: Observation, status: Status, paths: Paths, instance: str, 
         caps=sidecar.log_caps,
         grace=sidecar.stop_timeout,
         instance=instance,
+        owner=setup.owner,
     )
 
 
@@ -102,7 +107,7 @@ def why_not_managed(observation: Observation, managed: Running) -> CoreError | N
     if isinstance(observation.setup.endpoint, Endpoint) and observation.setup.url != managed.url:
         return RunsElsewhere(
             f"ollamaUrl is now {observation.setup.url}, but Ollama runs at {managed.url}.",
-            action="Stop it when its work is done; the next start uses the new address.",
+            action=managed.how_to_move(observation.setup.url),
         )
     return None
 

@@ -9,10 +9,12 @@ From state to state, each legal move and what makes it. `MOVES` holds the same f
     not_installed  starting         a start was wished: its observation may find an executable
                    stopped          an observation found an executable
                    external         an observation found somebody else's Ollama
+                   running          its owner has started it without us
     stopped        starting         a start was wished
                    not_installed    an observation found no executable any more
                    external         an observation found somebody else's Ollama
-    external       running          its run record could not be read at first, and proves it to be ours
+                   running          its owner has started it without us
+    external       running          its run record proves it to be ours, late, or its owner that the settings name
                    stopped          it is gone
                    not_installed    it is gone, and there is no executable
     starting       running          our Ollama answers on our port
@@ -20,21 +22,25 @@ From state to state, each legal move and what makes it. `MOVES` holds the same f
                    stopped          a stop interrupts it before there is a process, or it is refused
                    not_installed    it is refused: there is no executable
                    external         it is refused: somebody else's Ollama is there
-                   backoff          a restart after a crash crashed too
+                   backoff          a restart after a crash crashed too, or its owner starts it again
                    failed           the process could not be made or ended early, or what had failed before is refused
     running        stopping         a stop was wished
-                   backoff          it crashed, and will be started again after a delay
+                   backoff          it crashed, and will be started again after a delay, by us or by its owner
                    failed           it crashed, and will not be started again
-                   stopped          it ended by itself after a stop that had failed
+                   stopped          it ended by itself after a stop that had failed, or its owner was told to stop it
+                   external         the settings name another owner, and it was let go
     stopping       stopped          the whole tree is gone
                    failed           the whole tree of one that did not answer in time is gone
                    running          it outlived everything that was done to end it
     backoff        starting         the delay is over, or a start was wished
                    stopped          a stop was wished
                    external         an observation found somebody else's Ollama
+                   running          its owner has started it again
+                   failed           its owner has given up on it
     failed         starting         a start was wished
                    stopped          a stop was wished
                    external         an observation found somebody else's Ollama
+                   running          its owner has started it without us
 
 A start is `starting` from its first moment, except while an Ollama is up, ours or not. Then it observes first, and the
 state stays. Only if nobody is there any more does the state change to what that means, and then to `starting` at once.
@@ -50,6 +56,7 @@ from core.errors import CoreError
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.models import Model
 from core.owners.exit import Exit
+from core.settings.owner import PROCESS
 
 
 class State(StrEnum):
@@ -86,14 +93,14 @@ _FOUND = frozenset({State.NOT_INSTALLED, State.STOPPED, State.EXTERNAL})
 
 MOVES: dict[State, frozenset[State]] = {
     State.UNKNOWN: _FOUND | {State.RUNNING},
-    State.NOT_INSTALLED: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL}),
-    State.STOPPED: frozenset({State.STARTING, State.NOT_INSTALLED, State.EXTERNAL}),
+    State.NOT_INSTALLED: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL, State.RUNNING}),
+    State.STOPPED: frozenset({State.STARTING, State.NOT_INSTALLED, State.EXTERNAL, State.RUNNING}),
     State.EXTERNAL: frozenset({State.RUNNING, State.STOPPED, State.NOT_INSTALLED}),
     State.STARTING: _FOUND | {State.RUNNING, State.STOPPING, State.BACKOFF, State.FAILED},
-    State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED}),
+    State.RUNNING: frozenset({State.STOPPING, State.STOPPED, State.BACKOFF, State.FAILED, State.EXTERNAL}),
     State.STOPPING: frozenset({State.STOPPED, State.FAILED, State.RUNNING}),
-    State.BACKOFF: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL}),
-    State.FAILED: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL}),
+    State.BACKOFF: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL, State.RUNNING, State.FAILED}),
+    State.FAILED: frozenset({State.STARTING, State.STOPPED, State.EXTERNAL, State.RUNNING}),
 }
 """Every legal move, as told at the top of this module."""
 
@@ -122,9 +129,14 @@ class Status:
     `error` is the failure of the last probe, in the words that the Aura app knows (None while Ollama answers), and
     `cause` says more about it. `failure` is why the last wish was not fulfilled. `seen_at` is when a probe last had a
     result, `since` when the state was entered, both in seconds on the monotonic clock; a status that differs in
-    `seen_at` alone is equal. `pid` is our child or, if `EXTERNAL`, the listener where it can be read. `owner` says
-    whose the port is if it is not ours, and `by_hand` how to stop it by hand. `url` is where Ollama is or would be,
-    `wanted_url` where the settings want it, and `meant_url` the address that was probably meant if none answers there.
+    `seen_at` alone is equal. `pid` is our child or, if `EXTERNAL`, the listener where it can be read. `url` is where
+    Ollama is or would be, `wanted_url` where the settings want it, and `meant_url` the address that was probably meant
+    if none answers there.
+
+    `owner` says whose the port is if it is not ours, `by_hand` how to stop it by hand, and `offer` what `owner` in the
+    settings would have to be for us to control it, None if nothing would do. `controlled_by` is the text of the owner
+    that runs what is managed or, if nothing is, that a start would use; `owner_problem` says why that one cannot be
+    asked.
 
     `models` and `loaded` are as last listed; `models_error` says why `models` could not be listed since. `install_path`
     is the executable that runs or that a start would run; `path_problem` says why the configured one cannot be used.
@@ -138,6 +150,9 @@ class Status:
     pid: int | None = None
     owner: str | None = None
     by_hand: str | None = None
+    offer: str | None = None
+    controlled_by: str = PROCESS
+    owner_problem: str | None = None
     version: str | None = None
     models: tuple[Model, ...] = ()
     models_error: str | None = None

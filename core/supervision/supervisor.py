@@ -19,7 +19,8 @@ from core.events.history import EventHistory
 from core.events.snapshots import Subscription
 from core.ollama.client import Client
 from core.ollama.error_texts import NOT_REACHABLE, TIMED_OUT
-from core.owners.protocol import Owner, Running
+from core.owners.kinds import Owners
+from core.owners.protocol import Running
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages
@@ -48,14 +49,14 @@ class Supervisor:
         reader: SettingsReader | None = None,
         instance: Instance | None = None,
         events: EventHistory | None = None,
-        owner: Owner | None = None,
+        owners: Owners | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         self.instance = instance or Instance()
         self._messages: asyncio.Queue[messages.Message] = asyncio.Queue()
         self.settings = reader or SettingsReader(paths)
         self.events = EventHistory() if events is None else events
-        self._tasks = Tasks(paths, self._messages.put_nowait, self.settings, self.instance, owner, hooks)
+        self._tasks = Tasks(paths, self._messages.put_nowait, self.settings, self.instance, owners, hooks)
         self._machine = Machine(self._tasks, self._create_task)
         self._machine.hub.tell(StatusReporter(self.events, self._log_of_start, self.instance.id).on_status)
         if events is None:

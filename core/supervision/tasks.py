@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from core.endpoint import Endpoint
@@ -20,10 +21,12 @@ from core.ollama.client import Client
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.models import LoadedModel, Model, ModelList
 from core.ollama.probe import Answer, Probe, list_error_text
-from core.owners.process_owner import ProcessOwner
-from core.owners.protocol import Owner, Plan, Running
+from core.owners.kinds import Owners
+from core.owners.logs import logs_of
+from core.owners.protocol import Plan, Running, Terms
 from core.owners.tree_end import wait_end
 from core.platform import birth
+from core.settings.owner import PROCESS
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision import messages, preflight
@@ -57,15 +60,16 @@ class Tasks:
         post: Callable[[messages.Message], None],
         reader: SettingsReader | None = None,
         instance: Instance | None = None,
-        owner: Owner | None = None,
+        owners: Owners | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         self.instance = instance or Instance()
-        self.observer = Observer(reader or SettingsReader(paths), self.instance.url)
+        self.observer = Observer(reader or SettingsReader(paths), self.instance)
         self.memory = FailureMemory()
         self.post = post
         self._paths = paths
-        self._owner: Owner = owner or ProcessOwner(paths)
+        self._owners = owners or Owners(paths)
+        self._owner = PROCESS
         self._hooks = hooks or Hooks()
 
     async def close(self) -> None:
@@ -79,7 +83,7 @@ class Tasks:
         """
         setup = await self.observer.setup()
         if found is None:
-            found = await self._owner.find(setup.settings.sidecar.stop_timeout)
+            found = await self._owners.find(setup.settings.sidecar.stop_timeout, [setup.owner])
         # The release before this had a record for each port that `ollamaUrl` ever named.
         ours = sorted(
             (managed for managed in found if managed.instance == self.instance.id),
@@ -96,10 +100,24 @@ class Tasks:
 
         Posts Adopted if one proves an Ollama to be ours. Returns once that has been handled, after a second at most.
         """
-        for managed in await self._owner.find_late(self.instance.id):
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.post(messages.Adopted(managed, done))
-            await done
+        for text in dict.fromkeys([self._owner, PROCESS]):
+            for managed in await self._owners.named(text).find_late(self.instance.id):
+                await self._adopt(managed)
+
+    async def attend(self, owner: str, terms: Terms) -> None:
+        """Have that owner do what it does while it is in force. Posts Adopted and Troubled. Until it is cancelled."""
+        self._owner = owner
+        await self._owners.named(owner).attend(self.instance.id, terms, _News(owner, self.post, self._adopt))
+
+    async def call_off(self, owner: str) -> None:
+        """Contract: `core.owners.protocol.Owner.call_off`."""
+        await self._owners.named(owner).call_off(self.instance.id)
+
+    async def _adopt(self, managed: Running) -> None:
+        """Post Adopted. Returns once that has been handled."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.post(messages.Adopted(managed, done))
+        await done
 
     async def observe(self, managed_url: str | None, *, allow_cached: bool = False) -> Observation:
         """Contract: `Observer.observe`."""
@@ -149,7 +167,7 @@ class Tasks:
 
     async def start_process(self, plan: Plan) -> Running:
         """Contract: `core.owners.protocol.Owner.start`."""
-        return await self._owner.start(plan)
+        return await self._owners.named(plan.owner).start(plan)
 
     async def ready(self, managed: Running, timeout: float, on_overtime: Callable[[str], None]) -> Probe:
         """Contract: `Readiness.reached`; `timeout` is `readyTimeout`."""
@@ -157,7 +175,7 @@ class Tasks:
 
     def log_growth(self) -> LogGrowth:
         """A new measurement of whether the managed Ollama prints."""
-        return LogGrowth(self._paths.logs_of(self.instance.id))
+        return LogGrowth(logs_of(self._paths, self.instance.id))
 
     async def watch(self, managed: Running) -> None:
         """Wait for the end of a managed Ollama, and post Ended. Posts Unstoppable while its tree cannot be ended."""
@@ -203,3 +221,21 @@ class Tasks:
         with suppress(OSError):
             if born := await asyncio.to_thread(birth, pid):
                 await wait_end(pid, born)
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """Posts what the owner in force tells. Contract: `core.owners.protocol.News`."""
+
+    owner: str
+    post: Callable[[messages.Message], None]
+    adopt: Callable[[Running], Awaitable[None]]
+
+    async def found(self, running: Running) -> None:
+        await self.adopt(running)
+
+    def gave_up(self, why: str | None) -> None:
+        self.post(messages.GaveUp(self.owner, why))
+
+    def troubled(self, why: str | None) -> None:
+        self.post(messages.Troubled(self.owner, why))
