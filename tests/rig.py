@@ -137,6 +137,14 @@ async def until(supervisor: Supervisor, fits: Callable[[Status], bool]) -> Statu
     raise AssertionError("a subscription never ends")
 
 
+async def asked_until(supervisor: Supervisor, fits: Callable[[Status], bool]) -> Status:
+    """As `until`, of a status that is asked for again and again: what changed on the disk is seen soon."""
+    async with asyncio.timeout(DEADLINE):
+        while not fits(status := await supervisor.status()):
+            await asyncio.sleep(0.05)
+    return status
+
+
 async def until_state(supervisor: Supervisor, state: State) -> Status:
     """The first snapshot in that state; TimeoutError after `DEADLINE` seconds."""
     return await until(supervisor, lambda status: status.state is state)

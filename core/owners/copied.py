@@ -11,7 +11,6 @@ holds already are left out. Secrets and our own calls are taken out, and lines c
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -98,12 +97,12 @@ class LogCopy:
         """
         try:
             self.open()
-            if self._file is None or start != self._start:
-                self._begin(lines[0].seconds if lines else time.time(), start)
+            if lines and (self._file is None or start != self._start):
+                self._begin(lines[0].seconds, start)
             for line in lines:
                 self._append(line)
             self._cursor = cursor
-            if not self._again:
+            if self._file and not self._again:
                 self._keep()
         except OSError:
             self.close()

@@ -39,6 +39,8 @@ STATUS: Shape = {
     "wanted": TEXT,
     "baseUrl": TEXT,
     "owner": TEXT | {"NoneType"},
+    "offer": TEXT | {"NoneType"},
+    "controlledBy": TEXT,
     "reason": TEXT | {"NoneType"},
     "settingsError": TEXT | {"NoneType"},
     "adopted": TRUTH,

@@ -66,9 +66,8 @@ def test_a_kill_between_lines_and_cursor_loses_and_doubles_nothing(
 ) -> None:
     """The log holds some lines of a batch whose cursor was never kept, the last of them perhaps only in part."""
     copy = copy_of(paths)
-    copy.write(numbered(1, 2), "c2", "run 1")
-    if start == "run 2":
-        copy.write([], "c2", start)
+    copy.write(numbered(1), "c1", "run 1")
+    copy.write(numbered(2), "c2", start)
     kept = (paths.run / "default.copied").read_bytes()
     copy.write(numbered(*range(3, 3 + had)), "c-lost", start)
     if torn:

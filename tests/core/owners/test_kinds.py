@@ -16,7 +16,7 @@ from core.settings.paths import Paths
 from core.supervision.state import State
 from tests import fake_ollama
 from tests.core.owners.test_shim_start import plan_for
-from tests.rig import Rig
+from tests.rig import Rig, asked_until
 
 HEAVY = ("dbus_fast", "aiodocker", "plistlib")
 ELSEWHERE = next(kind.example for kind in KINDS.values() if SYSTEM not in kind.systems)
@@ -65,5 +65,6 @@ async def test_status_says_that_the_owner_is_not_to_be_had_here(tmp_path: Path) 
         assert (await supervisor.start(by_user=True)).controlled_by == PROCESS
         # A process of ours stays ours until it has ended.
         rig.configure(owner=ELSEWHERE)
-        assert (await supervisor.status()).controlled_by == PROCESS
+        status = await asked_until(supervisor, lambda status: status.settings_problem is not None)
+        assert (status.state, status.controlled_by) == (State.RUNNING, PROCESS)
         assert (await supervisor.stop()).controlled_by == ELSEWHERE
