@@ -5,7 +5,18 @@ from __future__ import annotations
 import errno
 import os
 
-from core.platform import close_to_others, create_private, open_private, replace_private, unlink_private
+from core.platform import (
+    close_to_others,
+    create_private,
+    is_closed_to_others,
+    open_private,
+    replace_private,
+    unlink_private,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 # The largest file is a start's spec, with an environment of 512 KiB in which JSON may write each byte as `\u00XX`.
 _MOST_BYTES = 4 << 20
@@ -43,6 +54,15 @@ def read_secret(path: str) -> str:
     return text
 
 
+def peek(path: str) -> tuple[str, bool]:
+    """The file's text, and whether no other user could read it. As `read`, but changes nothing: no right is taken away.
+
+    Raises OSError as `read` does.
+    """
+    with os.fdopen(open_private(path), "rb") as file:
+        return _text(file, path), is_closed_to_others(file.fileno())
+
+
 def _read(path: str) -> tuple[str, bool]:
     # Everything is done on one descriptor, so that the file cannot be exchanged in between.
     with os.fdopen(open_private(path), "rb") as file:
@@ -51,8 +71,12 @@ def _read(path: str) -> tuple[str, bool]:
         except OSError as error:
             error.filename = path
             raise
-        content = file.read(_MOST_BYTES + 1)
+        return _text(file, path), was_closed
+
+
+def _text(file: BinaryIO, path: str) -> str:
+    content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         # A truncated text would be reported as damaged JSON.
         raise OSError(errno.EFBIG, f"It is larger than {_MOST_BYTES >> 20} MiB", path)
-    return content.decode("utf-8", "replace"), was_closed
+    return content.decode("utf-8", "replace")

@@ -39,6 +39,24 @@ def read(run_dir: Path) -> str | None:
         return _read(run_dir / "token")
 
 
+def look(run_dir: Path) -> str | None:
+    """The token in force, None if none has been made yet. Changes nothing. Blocks on the disk.
+
+    Raises OSError if it cannot be read; with EPERM or EINVAL if the next reader will put a new one in its place, since
+    another user may have read or written this one, or it is none.
+    """
+    path = run_dir / "token"
+    try:
+        text, is_closed = files.peek(str(path))
+    except FileNotFoundError:
+        return None
+    if not is_closed:
+        raise PermissionError(errno.EPERM, "Another user may have read it", str(path))
+    if not _SHAPE.fullmatch(text.strip()):
+        raise OSError(errno.EINVAL, "It holds no token", str(path))
+    return text.strip()
+
+
 def rotate(run_dir: Path) -> str:
     """Replace the token; the old one is refused from now on. Blocks on the disk. Raises OSError."""
     with _LOCK:

@@ -137,9 +137,13 @@ def dirty_line(number: int) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    """Be `ollama ARGUMENTS`; only `serve` is known."""
+    """Be `ollama ARGUMENTS`; only `serve` and `--version` are known."""
+    if arguments == ["--version"]:
+        # As the real one says it where no server answers.
+        sys.stdout.write(f"Warning: client version is {_text('FAKE_VERSION', '0.9.3')}\n")
+        return 0
     if arguments != ["serve"]:
-        sys.stderr.write("Error: the fake knows only `ollama serve`\n")
+        sys.stderr.write("Error: the fake knows only `ollama serve` and `ollama --version`\n")
         return 2
     _leave_traces()
     _answer_signals()

@@ -67,10 +67,6 @@ _URGENCIES = {
     Kind.WARNING: desktop.Urgency.NORMAL,
     Kind.FAILURE: desktop.Urgency.CRITICAL,
 }
-_NO_HOST = (
-    "Nothing on this desktop shows tray icons; the icon appears as soon as something does. On GNOME that takes the "
-    "AppIndicator extension."
-)
 
 
 def main(arguments: Sequence[str] | None = None, *, prog: str = "aura-ollama", epilog: str | None = None) -> int:
@@ -290,7 +286,7 @@ class _Program:
         self._post(Command(Act.SHOW_STATUS))
         if self._why_hidden:
             return self._why_hidden
-        return None if await asyncio.to_thread(desktop.session_has_tray) else _NO_HOST
+        return None if await asyncio.to_thread(desktop.session_has_tray) else desktop.NO_TRAY_HOST
 
     def _toast(self, toast: Toast) -> None:
         log.info("%s: %s", toast.title, toast.text)

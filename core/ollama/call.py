@@ -10,7 +10,7 @@ import asyncio
 import errno
 import logging
 from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
@@ -98,7 +98,7 @@ class Caller:
 
     Proxy variables are obeyed for other machines and ignored for this one (`is_local`). `login` is a user name and a
     password, sent as Basic authorization (RFC 7617). `words_of` finds the error in the body of an answer that is not
-    200. `body_per_byte` is that of `LeanConnector`.
+    200. `headers` are sent with each call. `body_per_byte` is that of `LeanConnector`.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Caller:
         *,
         is_local: bool,
         login: tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         words_of: Callable[[bytes], str] = lambda _: "",
         body_per_byte: int = BODY_PER_BYTE,
     ) -> None:
@@ -115,9 +116,9 @@ class Caller:
         self._is_local = is_local
         self._connections = 0
         self._last_unknown = ""
-        headers = {"Accept-Encoding": "identity"}
+        sent = {"Accept-Encoding": "identity", **(headers or {})}
         if login:
-            headers["Authorization"] = f"Basic {b64encode(':'.join(login).encode()).decode()}"
+            sent["Authorization"] = f"Basic {b64encode(':'.join(login).encode()).decode()}"
 
         async def count_connection(*_: object) -> None:
             self._connections += 1
@@ -130,7 +131,7 @@ class Caller:
             ),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers,
+            headers=sent,
             response_class=_Response,
             trace_configs=[trace],
         )

@@ -39,6 +39,8 @@ Files:
   of the four follows a link that has taken the folder's place.
 - `delete_if_foreign(path)`: delete that file if it belongs to another user or is a link; a file of ours stays.
 - `close_to_others(file)`: take other users' rights to an open file away; False if they could have read it until now.
+- `is_closed_to_others(file)`: whether no other user can read an open file; changes nothing.
+- `check_private_dir(path)`: raise what keeps that folder from being private, such as a link; changes nothing.
 - `who_else_may_write(path, status)`: which other users may change that file or folder, in words; None if none may.
 - `replace_file(source, target)`: atomic rename over `target`; waits while Windows refuses because somebody reads it.
 - `unlink_file(path)`: delete; False where Windows refuses because somebody has the file open.
@@ -67,12 +69,14 @@ if sys.platform == "win32":
         Tree,
         ask_shim,
         birth,
+        check_private_dir,
         close_to_others,
         create_private,
         delete_if_foreign,
         end_orphans,
         forbids_programs,
         has_guard,
+        is_closed_to_others,
         keep_one_heap,
         kill,
         known_executables,
@@ -99,12 +103,14 @@ else:
         Tree,
         ask_shim,
         birth,
+        check_private_dir,
         close_to_others,
         create_private,
         delete_if_foreign,
         end_orphans,
         forbids_programs,
         has_guard,
+        is_closed_to_others,
         keep_one_heap,
         kill,
         known_executables,
@@ -131,12 +137,14 @@ __all__ = [
     "Tree",
     "ask_shim",
     "birth",
+    "check_private_dir",
     "close_to_others",
     "create_private",
     "delete_if_foreign",
     "end_orphans",
     "forbids_programs",
     "has_guard",
+    "is_closed_to_others",
     "keep_one_heap",
     "kill",
     "known_executables",

@@ -9,9 +9,11 @@ import sys
 assert sys.platform != "win32"
 
 from core.platform.exit_watcher import ExitWatcher  # noqa: E402 - on Windows the type checker stops above
+from core.platform.posix_files import check_private_dir as check_private_dir  # noqa: E402
 from core.platform.posix_files import close_to_others as close_to_others  # noqa: E402
 from core.platform.posix_files import create_private as create_private  # noqa: E402
 from core.platform.posix_files import delete_if_foreign as delete_if_foreign  # noqa: E402
+from core.platform.posix_files import is_closed_to_others as is_closed_to_others  # noqa: E402
 from core.platform.posix_files import make_private_dir as make_private_dir  # noqa: E402
 from core.platform.posix_files import open_private as open_private  # noqa: E402
 from core.platform.posix_files import replace_private as replace_private  # noqa: E402

@@ -44,6 +44,21 @@ def make_private_dir(path: str, *, parents: bool = True) -> None:
         os.close(folder)
 
 
+def check_private_dir(path: str) -> None:
+    """Raise OSError for a folder that is not private, without changing it.
+
+    PermissionError if it is a link or belongs to another user; ENOTSUP if others may enter it, as on a file system that
+    keeps no rights: whatever started here has closed it. FileNotFoundError if there is none.
+    """
+    folder = open_own_folder(path)
+    try:
+        mode = stat.S_IMODE(os.fstat(folder).st_mode)
+    finally:
+        os.close(folder)
+    if mode & _OTHERS:
+        raise OSError(errno.ENOTSUP, f"Other users may enter it (mode {mode:04o})", path)
+
+
 def _make_folders(path: str) -> None:
     """As `os.makedirs`, but each folder that is made gets mode 0700; `os.makedirs` gives that to the last one only."""
     if not path or os.path.isdir(path):
@@ -141,6 +156,11 @@ def close_to_others(file: int) -> bool:
     if status.st_uid == os.geteuid():
         _close(file, 0o600, None)
     return False
+
+
+def is_closed_to_others(file: int) -> bool:
+    """Whether only this user, and root, can read or write an open file, by its mode."""
+    return not os.fstat(file).st_mode & _OTHERS
 
 
 def replace_private(source: str, target: str) -> None:

@@ -214,6 +214,20 @@ def make_private_dir(path: str, *, parents: bool = True) -> None:
         raise
 
 
+def check_private_dir(path: str) -> None:
+    """Raise OSError if that folder cannot be private: ENOTSUP where the file system keeps no access lists.
+
+    PermissionError if it is another user's, FileNotFoundError if there is none. Changes nothing.
+    """
+    status = os.stat(path)
+    if not win32.keeps_access_lists(os.path.dirname(os.path.abspath(path))):
+        raise OSError(
+            errno.ENOTSUP, "It lies on a file system that keeps no rights, so other users could get at it", path
+        )
+    if who := who_else_may_write(path, status):
+        raise PermissionError(errno.EPERM, f"It cannot be private: {who}", path)
+
+
 def delete_if_foreign(path: str) -> None:
     """Nothing: in a folder that `make_private_dir` has closed no other user can create a file."""
 
@@ -240,6 +254,11 @@ def open_private(path: str) -> int:
 
 def close_to_others(file: int) -> bool:
     """True: files inherit the access list of their folder, which `make_private_dir` has closed."""
+    return True
+
+
+def is_closed_to_others(file: int) -> bool:
+    """True, for the same reason."""
     return True
 
 

@@ -117,6 +117,11 @@ class SettingsReader:
         """What was wrong at the last read, of `settings.json` first; None if nothing."""
         return self._aura.problem or self._sidecar.problem
 
+    @property
+    def problems(self) -> tuple[ConfigError, ...]:
+        """What was wrong with each file at the last read."""
+        return tuple(problem for problem in (self._aura.problem, self._sidecar.problem) if problem)
+
     def _read(self) -> Reading:
         with self._lock:
             began = time.monotonic()

@@ -66,7 +66,7 @@ def plan(observation: Observation, status: Status, paths: Paths, instance: str, 
         # The file that cannot be read may name the executable that the user wants.
         raise setup.problem.fresh()
     if not setup.endpoint.is_manageable:
-        raise _remote(setup.endpoint)
+        raise remote(setup.endpoint)
     if observation.probe.answer is not Answer.NOBODY:
         raise port_in_use(setup.endpoint.port, observation.listener)
     if isinstance(executable, CoreError):
@@ -86,7 +86,8 @@ def plan(observation: Observation, status: Status, paths: Paths, instance: str, 
     )
 
 
-def _remote(endpoint: Endpoint) -> RemoteOllama:
+def remote(endpoint: Endpoint) -> RemoteOllama:
+    """The error for an address that this machine can start no Ollama for."""
     what = f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for."
     if meant := endpoint.suggestion:
         return NoOllamaAddress(what, action=write_instead(meant))
@@ -100,16 +101,20 @@ def why_not_managed(observation: Observation, managed: Running) -> CoreError | N
     if observation.probe.answer is Answer.NOT_ASKED:
         return not_asked(observation)
     if observation.probe.answer is not Answer.OLLAMA:
-        return NotAnswering(
-            f"Ollama runs (pid {managed.pid}) but does not answer.",
-            action="Wait for it, or stop it and start it again.",
-        )
+        return not_answering(managed.pid)
     if isinstance(observation.setup.endpoint, Endpoint) and observation.setup.url != managed.url:
         return RunsElsewhere(
             f"ollamaUrl is now {observation.setup.url}, but Ollama runs at {managed.url}.",
             action=managed.how_to_move(observation.setup.url),
         )
     return None
+
+
+def not_answering(pid: int) -> NotAnswering:
+    """The error for an Ollama of ours that lives and does not answer."""
+    return NotAnswering(
+        f"Ollama runs (pid {pid}) but does not answer.", action="Wait for it, or stop it and start it again."
+    )
 
 
 def still_ending(managed: Running, why: StopFailed | None) -> NotAnswering:

@@ -87,7 +87,14 @@ else:
     )
     from core.platform.desktop.notifications import Notifications
 
+NO_TRAY_HOST = (
+    "Nothing on this desktop shows tray icons; the icon appears as soon as something does. On GNOME that takes the "
+    "AppIndicator extension."
+)
+"""What `session_has_tray` is False for, in words for a person."""
+
 __all__ = [
+    "NO_TRAY_HOST",
     "Note",
     "Notifications",
     "Urgency",

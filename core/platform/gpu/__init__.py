@@ -2,6 +2,7 @@
 
 - `GpuReader`: asks again and again, and holds what it needs for that until it is closed.
 - `installed_gpus()`: asks once.
+- `adapters()`: the cards of NVIDIA and AMD that are on the bus, whether a driver tells of them or not.
 
 Everything here blocks for some milliseconds, up to a second for the first question to a sleeping card: call it in a
 thread. What a driver does not tell is absent (None), never 0. No driver, no card and no rights are no error: nothing is
@@ -12,17 +13,17 @@ from __future__ import annotations
 
 import sys
 
-from core.platform.gpu.facts import Gpu
+from core.platform.gpu.facts import Adapter, Gpu
 from core.platform.gpu.nvidia import Nvidia
 
 if sys.platform == "win32":
-    from core.platform.gpu.windows import Others
+    from core.platform.gpu.windows import Others, adapters
 elif sys.platform == "darwin":
-    from core.platform.gpu.darwin import Others
+    from core.platform.gpu.darwin import Others, adapters
 else:
-    from core.platform.gpu.linux import Others
+    from core.platform.gpu.linux import Others, adapters
 
-__all__ = ["Gpu", "GpuReader", "installed_gpus"]
+__all__ = ["Adapter", "Gpu", "GpuReader", "adapters", "installed_gpus"]
 
 
 class GpuReader:

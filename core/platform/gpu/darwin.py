@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from core.platform.gpu.facts import Gpu
+from core.platform.gpu.facts import Adapter, Gpu
 from core.platform.gpu.ioreg import accelerators
 
 assert sys.platform == "darwin"
@@ -27,3 +27,8 @@ class Others:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def adapters() -> tuple[Adapter, ...]:
+    """None: what a Mac has, its system has the driver for."""
+    return ()

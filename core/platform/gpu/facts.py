@@ -21,3 +21,11 @@ class Gpu:
     busy: float | None = None
     temperature: float | None = None
     power: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """One graphics card as the machine has it on its bus; `vendor` is `nvidia` or `amd`."""
+
+    name: str
+    vendor: str

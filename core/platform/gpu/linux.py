@@ -9,9 +9,13 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from core.platform.gpu.facts import Gpu
+from core.platform.gpu.facts import Adapter, Gpu
 
 _AMD = "0x1002"
+_BUS = Path("/sys/bus/pci/devices")
+_VENDORS = {"0x10de": "nvidia", _AMD: "amd"}
+# PCI's class of display controllers, those without an output among them.
+_DISPLAY = "0x03"
 _CARD = re.compile(r"card(\d+)")
 _MOST_CHARACTERS = 256
 
@@ -32,6 +36,17 @@ class Others:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def adapters() -> tuple[Adapter, ...]:
+    """The display controllers on the PCI bus: https://docs.kernel.org/PCI/sysfs-pci.html. None without such a bus."""
+    found = []
+    with suppress(OSError):
+        for device in sorted(_BUS.iterdir()):
+            vendor = _VENDORS.get(_text(device / "vendor"))
+            if vendor and _text(device / "class").startswith(_DISPLAY):
+                found.append(Adapter(f"device {_text(device / 'device')} at {device.name}", vendor))
+    return tuple(found)
 
 
 def _gpu(device: Path) -> Gpu:

@@ -15,7 +15,7 @@ import winreg
 from collections.abc import Mapping
 from contextlib import suppress
 
-from core.platform.gpu.facts import Gpu
+from core.platform.gpu.facts import Adapter, Gpu
 
 assert sys.platform == "win32"
 
@@ -56,6 +56,11 @@ class Others:
         if self._counters:
             self._counters.close()
             self._counters = None
+
+
+def adapters() -> tuple[Adapter, ...]:
+    """The adapters that the registry names."""
+    return tuple(Adapter(gpu.name, gpu.vendor) for gpu in _registered() if gpu.vendor in ("nvidia", "amd"))
 
 
 def _registered() -> list[Gpu]:

@@ -1,0 +1,86 @@
+"""What starts an Ollama of its own on this machine, at boot or at login: a service or Ollama's desktop app.
+
+Not part of `core.platform` itself, which the shim imports and which therefore stays small. Reads files and the list of
+processes: call it in a thread. Only what is known by name is found.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """`name` says in words what it is, `way_out` how a person keeps it from starting Ollama."""
+
+    name: str
+    way_out: str
+
+
+def starters() -> list[Starter]:
+    """Each that is set up to start an Ollama by itself, whether that runs at present or not."""
+    found = [*_at_login(), *_running_app()]
+    return list(dict.fromkeys(found))
+
+
+if sys.platform == "win32":
+    _APP = "ollama app.exe"
+    # Ollama's installer puts it there: app/ollama.iss of its sources.
+    _SHORTCUT = r"Microsoft\Windows\Start Menu\Programs\Startup\Ollama.lnk"
+
+    def _at_login() -> list[Starter]:
+        place = os.path.join(os.environ.get("APPDATA", ""), _SHORTCUT)
+        if not os.path.exists(place):
+            return []
+        return [
+            Starter("Ollama's own desktop app, which starts at login", f"Quit it from its icon, and delete {place}")
+        ]
+
+elif sys.platform == "darwin":
+    _APP = "Ollama"
+    _AGENTS = ("~/Library/LaunchAgents/homebrew.mxcl.ollama.plist", "~/Library/LaunchAgents/com.ollama.ollama.plist")
+
+    def _at_login() -> list[Starter]:
+        places = [os.path.expanduser(place) for place in _AGENTS]
+        return [
+            Starter(f"the launch agent {os.path.basename(place)}", f"Unload it with: launchctl unload -w {place}")
+            for place in places
+            if os.path.exists(place)
+        ]
+
+else:
+    _APP = ""
+    # systemd.unit(5): a unit that is enabled has a link in the folder of what wants it.
+    _NAMES = ("ollama.service", "snap.ollama.*.service")
+    _SYSTEM = "/etc/systemd/system"
+
+    def _at_login() -> list[Starter]:
+        own = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+        found = []
+        for whose, folder, command in (
+            ("system", _SYSTEM, "sudo systemctl"),
+            ("user", os.path.join(own, "systemd", "user"), "systemctl --user"),
+        ):
+            for name in _NAMES:
+                for link in glob.glob(os.path.join(glob.escape(folder), "*.wants", name)):
+                    unit = os.path.basename(link)
+                    found.append(
+                        Starter(f"the {whose} service {unit}", f"Switch it off with: {command} disable --now {unit}")
+                    )
+        return found
+
+
+def _running_app() -> list[Starter]:
+    for process in psutil.process_iter() if _APP else ():
+        try:
+            command = process.cmdline()
+        except (psutil.Error, OSError):
+            continue
+        if command and os.path.basename(command[0]) == _APP:
+            return [Starter(f"Ollama's own desktop app (pid {process.pid})", "Quit Ollama from its icon")]
+    return []

@@ -1,0 +1,1 @@
+"""Tests of `core.doctor`: each fault made for real."""
