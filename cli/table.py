@@ -34,6 +34,7 @@ COMMANDS = (
     Command("open", "open the page, the logs or the data folder"),
     Command("service", "run the sidecar at each login, without a tray"),
     Command("completion", "print the script by which a shell completes commands"),
+    Command("doctor", "find what is wrong, and the way out of each"),
 )
 
 _COMMON_WITH_VALUE = ("--data-dir", "--instance")
