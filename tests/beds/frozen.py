@@ -28,6 +28,8 @@ DEADLINE = 60.0
 READY_SECONDS = 30
 _SUFFIX = ".exe" if sys.platform == "win32" else ""
 PROGRAM = f"aura-ollama{_SUFFIX}"
+WINDOWED = f"aura-ollama{'w' if sys.platform == 'win32' else ''}{_SUFFIX}"
+"""The same program for the desktop: on Windows the one that has no console."""
 SHIM = f"_internal/shim/aura-ollama-shim{_SUFFIX}"
 
 
@@ -92,9 +94,9 @@ class Frozen:
             finally:
                 process.kill()
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, program: str = PROGRAM) -> list[str]:
         """How to run it on its data folder."""
-        return [str(self.folder / PROGRAM), *arguments, "--data-dir", str(self.root)]
+        return [str(self.folder / program), *arguments, "--data-dir", str(self.root)]
 
     def record(self) -> dict[str, object]:
         """The run record."""

@@ -45,4 +45,4 @@ def test_status_imports_nothing_heavy_and_little_at_all(running: Sidecar) -> Non
     assert {"tray", "api"}.isdisjoint(modules)
 
 
-_PATH = f"import sys; sys.path[:0] = {[str(CHECKOUT), *(path for path in sys.path if 'site-packages' in path)]!r}\n"
+_PATH = f"import sys; sys.path[:0] = {[str(CHECKOUT), *filter(None, sys.path)]!r}\n"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
+from cli import exits, table
 from tests import tied
 from tests.beds.frozen import PROGRAM, SHIM, VERSIONS, Frozen, alive, ask, eventually
 from tests.beds.ollama import ollama
@@ -46,6 +49,25 @@ def test_it_serves_says_its_version_and_ends(frozen: Frozen) -> None:
         assert b"aura_ollama_up" in call("GET", f"{url}/metrics").body
         port = int(url.rpartition(":")[2])
     assert not listens(port)
+
+
+def test_its_commands_speak_to_the_one_that_serves(frozen: Frozen) -> None:
+    def said(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            frozen.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+        )
+        assert b"Traceback" not in done.stderr
+        return done.returncode, done.stdout.decode()
+
+    assert said("status", "--json")[0] == exits.NO_SIDECAR
+    with frozen.serving():
+        code, printed = said("status", "--json")
+        assert (code, json.loads(printed)["state"]) == (exits.NOT_RUNNING, "stopped")
+        code, printed = said("completion", "bash")
+        # Each command is imported by its name, which PyInstaller does not see.
+        assert code == exits.DONE
+        assert all(command.name in printed for command in table.COMMANDS)
+        assert said("settings", "set", "readyTimeout", "soon")[0] == exits.FAILED
 
 
 def test_its_folder_is_replaced_while_ollama_runs_and_the_new_one_adopts_and_stops_it(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.beds import BedMissing
-from tests.beds.frozen import PROGRAM, SHIM, VERSIONS, Frozen, alive, ask, eventually
+from tests.beds.frozen import PROGRAM, SHIM, VERSIONS, WINDOWED, Frozen, alive, ask, eventually
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.wire import free_port, listens
@@ -25,7 +25,7 @@ if sys.platform != "win32":
 
 pytestmark = pytest.mark.timeout(400)  # the first one waits for two builds
 
-WINDOWED = 2
+FOR_WINDOWS, FOR_THE_CONSOLE = 2, 3
 WM_CLOSE, WM_GETTEXT = 0x0010, 0x000D
 TEXT_OF_A_MESSAGE_BOX = 0xFFFF
 
@@ -52,11 +52,15 @@ def subsystem_of(file: Path) -> int:
     return int(subsystem)
 
 
-@pytest.mark.parametrize("program", [PROGRAM, SHIM])
-def test_each_executable_says_its_version_has_an_icon_and_opens_no_console(builds: list[Path], program: str) -> None:
+@pytest.mark.parametrize(
+    ("program", "subsystem"), [(PROGRAM, FOR_THE_CONSOLE), (WINDOWED, FOR_WINDOWS), (SHIM, FOR_WINDOWS)]
+)
+def test_each_executable_says_its_version_has_an_icon_and_only_one_opens_a_console(
+    builds: list[Path], program: str, subsystem: int
+) -> None:
     for build, version in zip(builds, VERSIONS, strict=True):
         assert version_of(build / program) == version
-        assert subsystem_of(build / program) == WINDOWED
+        assert subsystem_of(build / program) == subsystem
         assert ctypes.WinDLL("shell32").ExtractIconExW(str(build / program), -1, None, None, 0) == 1
 
 
@@ -104,21 +108,21 @@ def a_screen() -> None:
 )
 def test_what_it_cannot_print_is_shown(frozen: Frozen, option: str, says: str, code: int) -> None:
     require(a_screen)
-    with double_clicked(frozen.command(option)) as process:
+    with double_clicked(frozen.command(option, program=WINDOWED)) as process:
         assert says in box_says(process)
         assert process.wait(30) == code
 
 
 def test_a_port_that_is_taken_is_shown_and_logged(frozen: Frozen, web_server: int) -> None:
     require(a_screen)
-    with double_clicked(frozen.command("--port", str(web_server))) as process:
+    with double_clicked(frozen.command("--port", str(web_server), program=WINDOWED)) as process:
         assert str(web_server) in box_says(process)
         assert process.wait(30) == 1
     assert str(web_server) in (frozen.data / "logs" / "sidecar.log").read_text()
 
 
 def test_without_a_tray_it_shows_nothing_and_logs(frozen: Frozen, web_server: int) -> None:
-    with double_clicked(frozen.command("--headless", "--port", str(web_server))) as process:
+    with double_clicked(frozen.command("--headless", "--port", str(web_server), program=WINDOWED)) as process:
         assert process.wait(30) == 1
     assert str(web_server) in (frozen.data / "logs" / "sidecar.log").read_text()
 
@@ -143,7 +147,7 @@ def test_with_its_tray_it_serves_until_it_is_closed_and_takes_ollama_along(froze
     """As taskkill does it."""
     require(a_screen)
     port = free_port()
-    with double_clicked(frozen.command("--port", str(port))) as process:
+    with double_clicked(frozen.command("--port", str(port), program=WINDOWED)) as process:
         eventually(lambda: listens(port) and icon_window() is not None, "server with an icon")
         assert ask(f"http://127.0.0.1:{port}", "POST", "start").status == 200
         tree = frozen.tree()
@@ -155,5 +159,5 @@ def test_with_its_tray_it_serves_until_it_is_closed_and_takes_ollama_along(froze
 
 def test_without_standard_files_it_serves(frozen: Frozen) -> None:
     port = free_port()
-    with double_clicked(frozen.command("--headless", "--port", str(port))):
+    with double_clicked(frozen.command("--headless", "--port", str(port), program=WINDOWED)):
         eventually(lambda: listens(port), "server")

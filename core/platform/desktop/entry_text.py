@@ -36,17 +36,18 @@ def is_web_address(text: str) -> bool:
 def login_command(script: str, interpreter: str) -> list[str]:
     """The command that starts this very program, with absolute paths.
 
-    A frozen program names itself. Otherwise it is the file `script` beside the interpreter, or `-P -m tray` with
-    `interpreter` from the same folder (the running one if that is missing). Links are not resolved, because a virtual
-    environment's interpreter is a link. Without `-P`, Python would prefer a folder `tray` in the session's home folder.
+    It is the file `script` beside the interpreter or the frozen program; a frozen program without one names itself.
+    Otherwise it is `-P -m tray` with `interpreter` from the same folder (the running one if that is missing). Links are
+    not resolved, because a virtual environment's interpreter is a link. Without `-P`, Python would prefer a folder
+    `tray` in the session's home folder.
     """
     executable = os.path.abspath(sys.executable)
-    if getattr(sys, "frozen", False):
-        return [executable]
     folder = os.path.dirname(executable)
     beside, quiet = os.path.join(folder, script), os.path.join(folder, interpreter)
     if os.path.isfile(beside):
         return [beside]
+    if getattr(sys, "frozen", False):
+        return [executable]
     return [quiet if os.path.isfile(quiet) else executable, "-P", "-m", "tray"]
 
 

@@ -172,7 +172,7 @@ def test_a_run_value_longer_than_windows_reads_is_refused() -> None:
 
 
 def test_the_login_command_is_a_script_beside_the_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the quiet interpreter beside it, else the running one; a frozen program is its own command."""
+    """Else the quiet interpreter beside it, else the running one; a frozen program without one is its own command."""
     python, quiet, script = tmp_path / "python", tmp_path / "pythonw", tmp_path / "aura"
     monkeypatch.setattr(sys, "executable", str(python))
     assert entry_text.login_command("aura", "pythonw") == [str(python), "-P", "-m", "tray"]
@@ -181,6 +181,8 @@ def test_the_login_command_is_a_script_beside_the_interpreter(tmp_path: Path, mo
     script.touch()
     assert entry_text.login_command("aura", "pythonw") == [str(script)]
     monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert entry_text.login_command("aura", "pythonw") == [str(script)]
+    script.unlink()
     assert entry_text.login_command("aura", "pythonw") == [str(python)]
 
 
