@@ -11,6 +11,7 @@ from api.http.body import json_bytes_answer
 from api.http.streams import Streams
 from api.openapi import answers, document
 from api.routes.app import AppRoutes
+from api.routes.docs import DocsRoutes
 from api.routes.events import EventRoutes
 from api.routes.gpu import GpuRoutes
 from api.routes.health import HealthRoutes
@@ -33,6 +34,7 @@ class Routes:
         self.streams = Streams()
         self._resources = (
             PageRoutes(),
+            DocsRoutes(lambda: self._description),
             AppRoutes(hooks),
             LifecycleRoutes(core),
             InstanceRoutes(core),
@@ -51,7 +53,7 @@ class Routes:
         routes = [route for resource in self._resources for route in resource.table()]
         return [*routes, web.get("/openapi.json", self.openapi)]
 
-    @answers(DescriptionBody)
+    @answers(DescriptionBody, is_open=True)
     async def openapi(self, request: web.Request) -> web.Response:
         """This description, in OpenAPI 3.1."""
         return json_bytes_answer(self._description)

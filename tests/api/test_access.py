@@ -25,6 +25,7 @@ ROUTES = [(route.method, route.path) for route in Routes(Sidecar(Paths(Path())),
 EVERYWHERE = [*ROUTES, ("GET", "/nowhere"), ("DELETE", "/api/ollama/status"), ("PUT", "/api/ollama/start")]
 
 OPEN = {("GET", "/"), ("GET", "/page/{file}")}
+OPEN |= {("GET", path) for path in ("/docs", "/docs/list", "/docs/{file}", "/openapi.json")}
 """The page and its files, which are the same everywhere: whoever opens it is asked for the token there."""
 
 EXPOSED = "X-Correlation-ID, Location, Preference-Applied, Retry-After"
