@@ -20,7 +20,7 @@ from core import __version__, token
 from core.errors import WAYS_OUT, CoreError, os_error_in_words
 from core.output import console, sidecar_log
 from core.platform import keep_one_heap
-from core.platform.service.notify import Manager, notified
+from core.platform.notify import Manager, notified
 from core.settings.paths import Paths, default_root
 from core.settings.reader import FIRST_READ_SECONDS, SettingsReader
 from core.settings.schema import is_ip_address

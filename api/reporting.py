@@ -11,7 +11,7 @@ import logging
 
 import aiohttp
 
-from core.platform.service.notify import Manager
+from core.platform.notify import Manager
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from api.reporting import report
-from core.platform.service import notify
+from core.platform import notify
 from tests import fake_ollama
 from tests.beds.ending import end
 from tests.beds.sidecar import Sidecar

@@ -2,7 +2,8 @@
 
 Not part of `core.platform` itself, which the shim imports and which therefore stays small. Every function blocks, up
 to a minute: call none on a loop. `Refused`, an OSError whose text is sentences with the way out, is raised where the
-manager cannot be asked or refuses. `notify` is what a running sidecar tells its manager; `mark` knows our entries.
+manager cannot be asked or refuses. `mark` knows our entries. What a running sidecar tells its manager is in
+`core.platform.notify`, for which nothing of this room has to be imported.
 
 - `MANAGER`: the manager's name for a person.
 - `text(command, log)`: the entry that runs `command`, which begins with an absolute path, at each login. It is marked

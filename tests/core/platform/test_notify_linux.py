@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.platform.service.notify import Manager, notified
+from core.platform.notify import Manager, notified
 
 assert sys.platform == "linux"
 
