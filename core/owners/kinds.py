@@ -20,7 +20,9 @@ from core.settings.paths import Paths
 
 log = logging.getLogger(__name__)
 
-_MADE_IN: dict[str, str] = {}
+_MADE_IN: dict[str, str] = {
+    "launchd": "core.owners.services.launchd",
+}
 
 
 class Owners:

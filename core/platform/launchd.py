@@ -7,9 +7,11 @@ launchctl's texts are for people and not fixed by Apple, so little of them is re
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
@@ -128,6 +130,19 @@ def bootout(target: str) -> None:
                 f"launchd did not end {target} within {_GONE_SECONDS:g} s. Look with: launchctl print {target}"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def domains() -> tuple[str, ...]:
+    """The domains in which a job of this user's may be loaded: of the desktop session, of the user, of the system."""
+    if sys.platform == "win32":
+        return ("system",)
+    return f"gui/{os.getuid()}", f"user/{os.getuid()}", "system"
+
+
+def variable(name: str) -> str | None:
+    """What `launchctl setenv` has set for all jobs of this session, None if it has not. Raises Failed."""
+    answer = _run("getenv", name)
+    return answer.stdout.strip() or None if not answer.returncode else None
 
 
 def enable(target: str) -> None:

@@ -1,0 +1,160 @@
+"""The owner `launchd:LABEL`: a job of macOS's launchd, such as Homebrew's `homebrew.mxcl.ollama` or Ollama.app's agent.
+
+A job lives in a domain: of the user's desktop session, of the user, or of the system, which only root may change. It
+is stopped by unloading it (`bootout`), since launchd starts most jobs again whose process was merely killed, and
+started by loading its property list again. The list says where it prints to, and when launchd restarts it:
+launchd.plist(5).
+"""
+
+from __future__ import annotations
+
+import os
+import plistlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.parsers.expat import ExpatError
+
+from core.endpoint import Endpoint
+from core.errors import ConfigError
+from core.owners.services.manager import Seen, ServiceFailed
+from core.owners.services.owner import ServiceOwner
+from core.platform import launchd
+from core.settings.paths import Paths
+
+_SECONDS = 60.0
+_SCHEDULED = frozenset({"spawn scheduled", "spawning"})
+_LIBRARIES = ("~/Library/LaunchAgents", "/Library/LaunchAgents", "/Library/LaunchDaemons")
+# Homebrew keeps the list of a service that `brew services` has not started beside the program.
+_KEGS = ("/opt/homebrew/opt/{name}", "/usr/local/opt/{name}")
+_HOMEBREW = "homebrew.mxcl."
+
+
+def make(paths: Paths, text: str) -> ServiceOwner:
+    """The owner of a text such as `launchd:homebrew.mxcl.ollama`. Contract: `core.owners.kinds`."""
+    return ServiceOwner(paths, text, Launchd(text.partition(":")[2]))
+
+
+class Launchd:
+    """One job by its label. Contract: `manager.Manager`."""
+
+    seconds = _SECONDS
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.name = f"The job {label} of launchd"
+        self._plist: str | None = None
+        """Where it was loaded from, once that was seen: launchd forgets it when it is unloaded."""
+
+    def look(self) -> Seen:
+        """Contract: `Manager.look`."""
+        found = self._found()
+        if found is None:
+            self._path()
+            return Seen(None, "is not loaded", is_down=True)
+        _, job = found
+        code = -job.last_signal if job.last_signal else job.last_exit_code
+        if job.pid is not None:
+            return Seen(job.pid, "runs", str(job.runs or job.pid), code)
+        will_restart = job.state in _SCHEDULED or _restarts(self._read().get("KeepAlive"), code)
+        # An orderly end that nothing mends was somebody's wish: `launchctl kill TERM`, or Ollama's own menu.
+        return Seen(None, f"is {job.state}", str(job.runs or ""), code, will_restart, code == 0 and not will_restart)
+
+    def start(self) -> None:
+        """Contract: `Manager.start`."""
+        found = self._found()
+        try:
+            if found is None:
+                path = self._path()
+                session, *_, system = launchd.domains()
+                domain = system if path.startswith(_LIBRARIES[2]) else session
+                launchd.bootstrap(domain, path)
+                launchd.kickstart(f"{domain}/{self.label}")
+            else:
+                launchd.kickstart(found[0])
+        except launchd.Failed as error:
+            raise ServiceFailed(str(error)) from error
+
+    def stop(self) -> None:
+        """Contract: `Manager.stop`."""
+        try:
+            if found := self._found():
+                launchd.bootout(found[0])
+        except launchd.Failed as error:
+            raise ServiceFailed(str(error)) from error
+
+    def url(self) -> str:
+        """Contract: `Manager.url`."""
+        variables = self._read().get("EnvironmentVariables")
+        told = variables.get("OLLAMA_HOST") if isinstance(variables, Mapping) else None
+        try:
+            told = told or launchd.variable("OLLAMA_HOST")
+            return Endpoint.parse(told if isinstance(told, str) and told else "127.0.0.1").base_url
+        except launchd.Failed as error:
+            raise ServiceFailed(str(error)) from error
+        except ConfigError as error:
+            raise ServiceFailed(f"{self.name} has an OLLAMA_HOST that is no address: {told!r}.") from error
+
+    def how_to_move(self, url: str) -> str:
+        """Contract: `Running.how_to_move`."""
+        host = Endpoint.parse(url).ollama_host
+        # Homebrew writes its list anew each time; the variable of the session reaches it all the same.
+        if self.label.startswith(_HOMEBREW):
+            return (
+                f"Run `launchctl setenv OLLAMA_HOST {host}` and stop and start it, or set `ollamaUrl` to its address."
+            )
+        place = self._plist or "its property list"
+        return f"Set OLLAMA_HOST to {host} in EnvironmentVariables of {place}, and stop and start it."
+
+    def output(self) -> Sequence[str]:
+        """Contract: `Manager.output`."""
+        content = self._read()
+        paths = [content.get(key) for key in ("StandardOutPath", "StandardErrorPath")]
+        return [path for path in paths if isinstance(path, str) and path.startswith("/") and path != os.devnull]
+
+    def _found(self) -> tuple[str, launchd.Job] | None:
+        """Under which target launchd has loaded it, and what it knows of it; None if it has not."""
+        try:
+            for domain in launchd.domains():
+                target = f"{domain}/{self.label}"
+                if job := launchd.job(target):
+                    self._plist = job.plist or self._plist
+                    return target, job
+        except launchd.Failed as error:
+            raise ServiceFailed(str(error)) from error
+        return None
+
+    def _path(self) -> str:
+        """Its property list. Raises ServiceFailed if there is none."""
+        keg = self.label.removeprefix(_HOMEBREW)
+        folders = [*_LIBRARIES, *(each.format(name=keg) for each in _KEGS)]
+        places = [Path(folder).expanduser() / f"{self.label}.plist" for folder in folders]
+        if self._plist:
+            places.insert(0, Path(self._plist))
+        for place in places:
+            if place.is_file():
+                return str(place)
+        raise ServiceFailed(
+            f"{self.name} is not loaded, and there is no {self.label}.plist.",
+            f"Correct `owner` in ollama-sidecar.json, or install that service; looked in {', '.join(folders)}.",
+        )
+
+    def _read(self) -> Mapping[str, object]:
+        path = self._path()
+        try:
+            with Path(path).open("rb") as file:
+                content = plistlib.load(file)
+        except (OSError, ValueError, ExpatError) as error:
+            raise ServiceFailed(f"{path} cannot be read: {error}.") from error
+        return content if isinstance(content, dict) else {}
+
+
+def _restarts(keep_alive: object, code: int | None) -> bool:
+    """Whether launchd starts a job again that has ended so, by its KeepAlive."""
+    if isinstance(keep_alive, bool):
+        return keep_alive
+    if not isinstance(keep_alive, Mapping):
+        return False
+    successful, crashed = keep_alive.get("SuccessfulExit"), keep_alive.get("Crashed")
+    if isinstance(successful, bool) and (code == 0) == successful:
+        return True
+    return isinstance(crashed, bool) and (code is not None and code < 0) == crashed

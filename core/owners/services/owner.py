@@ -1,0 +1,180 @@
+"""The owner of one service that the user named. Contract: `protocol.Owner`.
+
+Nothing else of its manager is started or stopped, and nothing is installed. What the manager starts again by itself, we
+do not. The manager is asked every 2 s as long as this owner is in force, since it tells nobody of a start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from core.endpoint import Endpoint
+from core.errors import ConfigError, SpawnFailed, StopFailed
+from core.owners.copied import LogCopy
+from core.owners.exit import Sequel
+from core.owners.logs import Logs, logs_of
+from core.owners.protocol import News, Plan, Terms
+from core.owners.services.copy import FileCopy
+from core.owners.services.manager import Manager, Seen, ServiceFailed
+from core.owners.services.run import ServiceRun
+from core.platform import birth
+from core.settings.paths import Paths
+from core.threads.single_flight import within
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 2.0
+_COPY_SECONDS = 0.5
+_START_SECONDS = 15.0
+_START_POLL_SECONDS = 0.1
+T = TypeVar("T")
+
+
+class ServiceOwner:
+    """Runs the Ollama of one service. `text` is the owner in the settings."""
+
+    def __init__(self, paths: Paths, text: str, manager: Manager) -> None:
+        self.text = text
+        self.manager = manager
+        self._paths = paths
+        self._runs: dict[str, ServiceRun] = {}
+        self._seen: Seen | None = None
+
+    async def find(self, grace: float) -> Sequence[ServiceRun]:
+        """Contract: `Owner.find`. None: which instance has this owner is known to `attend` only."""
+        return ()
+
+    async def find_late(self, instance: str) -> Sequence[ServiceRun]:
+        """Contract: `Owner.find_late`."""
+        return ()
+
+    async def attend(self, instance: str, terms: Terms, news: News) -> None:
+        """Contract: `Owner.attend`."""
+        copying = asyncio.create_task(self._copy(instance, terms))
+        try:
+            while True:
+                try:
+                    await self._attend_once(instance, news)
+                except OSError as error:
+                    news.troubled(str(error))
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            copying.cancel()
+            await asyncio.gather(copying, return_exceptions=True)
+
+    async def _attend_once(self, instance: str, news: News) -> None:
+        self._seen = seen = await self._ask(self.manager.look)
+        news.troubled(None)
+        last = self._runs.get(instance)
+        if seen.pid is not None:
+            run = await self._ask(partial(self._run, seen, instance))
+            if last is None or run.known != last.known:
+                self._runs[instance] = run
+                await news.found(run)
+        elif last is not None and last.sequel is Sequel.RESTARTED and not seen.will_restart:
+            last.sequel = None
+            news.gave_up(None if seen.is_down else f"{self.manager.name} {seen.words}.")
+
+    async def _copy(self, instance: str, terms: Terms) -> None:
+        """Copy what the service prints, as long as it is attended to."""
+        copy = FileCopy(LogCopy(self._paths, instance, self.text, terms.caps))
+        told: str | None = None
+        try:
+            while True:
+                run = self._seen.run if self._seen else ""
+                try:
+                    paths = await self._ask(self.manager.output)
+                    await within(self.manager.seconds, "log", partial(copy.copy, paths, run))
+                    told = None
+                except OSError as error:
+                    if str(error) != told:
+                        told = str(error)
+                        log.warning("what %s prints cannot be copied: %s", self.manager.name, error)
+                await asyncio.sleep(_COPY_SECONDS)
+        finally:
+            copy.close()
+
+    async def call_off(self, instance: str) -> None:
+        """Contract: `Owner.call_off`."""
+        try:
+            await self._ask(self.manager.stop)
+        except OSError as error:
+            message, action = _words(error)
+            raise StopFailed(message, action=action) from error
+
+    async def check(self, plan: Plan) -> None:
+        """Contract: `Owner.check`. Refuses a service whose Ollama would not be had at the plan's address."""
+        try:
+            seen, url = await self._ask(lambda: (self.manager.look(), self.manager.url()))
+        except OSError as error:
+            message, action = _words(error)
+            raise SpawnFailed(message, action=action) from error
+        if not _is_same(url, plan.url):
+            raise SpawnFailed(
+                f"The Ollama of {self.manager.name} listens at {url}, and `ollamaUrl` is {plan.url}.",
+                action=self.manager.how_to_move(plan.url),
+            )
+        if seen.pid is not None:
+            raise SpawnFailed(
+                f"{self.manager.name} runs already (pid {seen.pid}), but its Ollama does not answer at {plan.url}.",
+                action="Wait for it, or stop it and start it again.",
+            )
+
+    async def start(self, plan: Plan) -> ServiceRun:
+        """Contract: `Owner.start`."""
+        await self.check(plan)
+        starting = asyncio.ensure_future(self._started(plan.instance))
+        try:
+            run = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The manager goes on with what it was told, so the end of that is waited for before it is taken back.
+            await asyncio.gather(starting, return_exceptions=True)
+            await asyncio.gather(self._ask(self.manager.stop), return_exceptions=True)
+            raise
+        except OSError as error:
+            message, action = _words(error)
+            raise SpawnFailed(message, action=action) from error
+        self._runs[plan.instance] = run
+        return run
+
+    async def _started(self, instance: str) -> ServiceRun:
+        await self._ask(self.manager.start)
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            seen = await self._ask(self.manager.look)
+            if seen.pid is not None:
+                return await self._ask(partial(self._run, seen, instance))
+            if time.monotonic() >= deadline:
+                raise ServiceFailed(f"{self.manager.name} was started, and does not run: it {seen.words}.")
+            await asyncio.sleep(_START_POLL_SECONDS)
+
+    def logs(self, instance: str) -> Logs:
+        """Contract: `Owner.logs`."""
+        return logs_of(self._paths, instance)
+
+    def _run(self, seen: Seen, instance: str) -> ServiceRun:
+        born = birth(seen.pid or 0)
+        return ServiceRun(self.manager, seen, born, instance, self.text, self.logs(instance))
+
+    async def _ask(self, work: Callable[[], T]) -> T:
+        return await within(self.manager.seconds, self.manager.name, work)
+
+
+def _words(error: OSError) -> tuple[str, str | None]:
+    if isinstance(error, ServiceFailed):
+        return error.message, error.action
+    return str(error), None
+
+
+def _is_same(told: str, wanted: str) -> bool:
+    """Whether an Ollama that listens where it was told is had at the wanted URL."""
+    try:
+        there, here = Endpoint.parse(told), Endpoint.parse(wanted)
+    except ConfigError:
+        return False
+    return there.port == here.port and (there.host == here.host or (there.is_local and here.is_loopback))

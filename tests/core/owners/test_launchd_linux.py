@@ -1,0 +1,299 @@
+"""The owner `launchd:LABEL`, with a real Ollama, against a stand-in for launchctl: `tests.beds.launchd`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import plistlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.errors import SpawnFailed
+from core.owners.exit import Sequel
+from core.owners.protocol import Plan, Running, Terms
+from core.owners.services import launchd
+from core.owners.services.owner import ServiceOwner
+from core.platform import launchd as platform
+from core.settings.owner import parse
+from core.settings.paths import Paths
+from tests.beds import launchd as bed
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.beds.server import ollama_environment
+from tests.beds.wire import call, free_port, listens
+from tests.core.owners.test_copied import CAPS, shown
+from tests.core.owners.test_shim_start import plan_for
+
+pytestmark = pytest.mark.timeout(60)  # each call of the stand-in is a Python of its own
+
+LABEL = "homebrew.mxcl.ollama"
+DEADLINE = 20.0
+
+
+class Mac:
+    """A home with a property list of Homebrew's kind, whose Ollama listens at `url`."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = Paths(root / "aura")
+        self.paths.data.mkdir(parents=True)
+        self.launchctl = bed.install(root / "bin")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.output = root / "ollama.log"
+        self.agents = root / "Library" / "LaunchAgents"
+        self.agents.mkdir(parents=True)
+        self._home = root
+        # The cache of beds lies in the real home.
+        self._program = str(require(ollama).executable)
+
+    def write(self, **keys: object) -> Path:
+        """The property list, with these keys beside what every one has."""
+        env = ollama_environment(self._home, self._home / "models") | {"OLLAMA_HOST": f"127.0.0.1:{self.port}"}
+        content = {"Label": LABEL, "ProgramArguments": [self._program, "serve"], "EnvironmentVariables": env}
+        output = {"StandardOutPath": str(self.output), "StandardErrorPath": str(self.output)}
+        place = self.agents / f"{LABEL}.plist"
+        place.write_bytes(plistlib.dumps(content | output | keys))
+        return place
+
+    def owner(self) -> ServiceOwner:
+        return launchd.make(self.paths, f"launchd:{LABEL}")
+
+    def plan(self) -> Plan:
+        plan = plan_for(self._home / "plan")
+        return Plan(plan.executable, self.url, self.port, {}, self.paths.run, self.paths.logs_of("default"), CAPS, 1.0)
+
+    def target(self) -> str:
+        return f"{platform.domains()[0]}/{LABEL}"
+
+
+@pytest.fixture
+async def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mac]:
+    found = Mac(tmp_path)
+    monkeypatch.setenv("PATH", f"{found.launchctl}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    yield found
+    await asyncio.to_thread(bed.end, found.launchctl)
+
+
+class Heard:
+    """What an owner tells, as it is told. Contract: `protocol.News`."""
+
+    def __init__(self) -> None:
+        self.runs: asyncio.Queue[Running] = asyncio.Queue()
+        self.given_up: asyncio.Queue[str | None] = asyncio.Queue()
+        self.trouble: str | None = None
+
+    async def found(self, running: Running) -> None:
+        self.runs.put_nowait(running)
+
+    def gave_up(self, why: str | None) -> None:
+        self.given_up.put_nowait(why)
+
+    def troubled(self, why: str | None) -> None:
+        self.trouble = why
+
+
+@asynccontextmanager
+async def attended(owner: ServiceOwner) -> AsyncIterator[Heard]:
+    heard = Heard()
+    task = asyncio.create_task(owner.attend("default", Terms(1.0, CAPS), heard))
+    try:
+        yield heard
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not await asyncio.to_thread(holds):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def soon(queue: asyncio.Queue[Running]) -> Running:
+    async with asyncio.timeout(DEADLINE):
+        return await queue.get()
+
+
+async def test_a_job_that_is_not_loaded_is_started_and_stopped_as_often_as_wanted(mac: Mac) -> None:
+    mac.write(KeepAlive=True, RunAtLoad=True)
+    owner = mac.owner()
+    (mac.launchctl / bed.EIO).write_text("1")
+    for _ in range(2):
+        assert await asyncio.to_thread(platform.job, mac.target()) is None
+        running = await owner.start(mac.plan())
+        ended = asyncio.create_task(running.ended())
+        await until(lambda: listens(mac.port))
+        assert (running.url, running.is_lasting, running.owner) == (mac.url, True, f"launchd:{LABEL}")
+        assert running.pid in await asyncio.to_thread(running.usage)
+        assert await asyncio.to_thread(running.owns, running.pid)
+        assert not await asyncio.to_thread(running.owns, os.getpid())
+        assert await running.lives()
+        await running.stop()
+        async with asyncio.timeout(DEADLINE):
+            assert (await ended).reason == "stopped"
+        assert not listens(mac.port)
+        assert not psutil.pid_exists(running.pid)
+
+
+async def test_a_job_that_runs_is_found_and_its_restart_by_launchd_is_seen_as_such(mac: Mac) -> None:
+    await asyncio.to_thread(platform.bootstrap, platform.domains()[0], str(mac.write(KeepAlive=True)))
+    async with attended(mac.owner()) as heard:
+        first = await soon(heard.runs)
+        await until(lambda: listens(mac.port))
+        ended = asyncio.create_task(first.ended())
+        psutil.Process(first.pid).kill()
+        async with asyncio.timeout(DEADLINE):
+            exit = await ended
+        assert (exit.code, exit.sequel) == (-9, Sequel.RESTARTED)
+        second = await soon(heard.runs)
+        assert second.pid != first.pid
+        await until(lambda: listens(mac.port))
+        assert call("GET", f"{mac.url}/api/version").status == 200
+        # All that both runs printed is in the log, once and in order.
+        await until(lambda: shown(mac.paths)[-1:] == mac.output.read_text().splitlines()[-1:])
+        assert await asyncio.to_thread(shown, mac.paths) == mac.output.read_text().splitlines()
+        assert len(await asyncio.to_thread(os.listdir, mac.paths.logs_of("default"))) == 2
+        ended = asyncio.create_task(second.ended())
+        await asyncio.to_thread(platform.bootout, mac.target())
+        async with asyncio.timeout(DEADLINE):
+            assert (await ended).sequel is Sequel.STOPPED
+
+
+async def test_a_job_that_launchd_does_not_start_again_stays_down_until_it_is_started(mac: Mac) -> None:
+    mac.write()
+    running = await mac.owner().start(mac.plan())
+    ended = asyncio.create_task(running.ended())
+    psutil.Process(running.pid).kill()
+    async with asyncio.timeout(DEADLINE):
+        exit = await ended
+    assert (exit.code, exit.sequel) == (-9, Sequel.LEFT)
+    again = await mac.owner().start(mac.plan())
+    assert again.pid != running.pid
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "code", "restarts"),
+    [
+        (True, 0, True),
+        (False, 1, False),
+        (None, -9, False),
+        ({"SuccessfulExit": False}, 1, True),
+        ({"SuccessfulExit": False}, 0, False),
+        ({"SuccessfulExit": True}, 0, True),
+        ({"Crashed": True}, -6, True),
+        ({"Crashed": True}, 1, False),
+        ({"NetworkState": True}, 0, False),
+    ],
+)
+def test_keep_alive_says_whether_launchd_starts_it_again(keep_alive: object, code: int, *, restarts: bool) -> None:
+    assert launchd._restarts(keep_alive, code) is restarts
+
+
+async def test_an_address_that_is_not_the_jobs_is_told_with_what_would_mend_it(mac: Mac) -> None:
+    mac.write()
+    with pytest.raises(
+        SpawnFailed, match=rf"listens at {mac.url}, and `ollamaUrl` is http://127\.0\.0\.1:1"
+    ) as failure:
+        await mac.owner().start(replace(mac.plan(), url="http://127.0.0.1:1"))
+    assert failure.value.action
+    assert "launchctl setenv OLLAMA_HOST 127.0.0.1:1" in failure.value.action
+    assert await asyncio.to_thread(platform.job, mac.target()) is None
+
+
+async def test_the_address_of_the_session_counts_where_the_list_has_none(
+    mac: Mac, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mac.write(EnvironmentVariables={})
+    manager = mac.owner().manager
+    assert await asyncio.to_thread(manager.url) == "http://127.0.0.1:11434"
+    monkeypatch.setenv("FAKE_SESSION_OLLAMA_HOST", "0.0.0.0:7777")
+    assert await asyncio.to_thread(manager.url) == "http://127.0.0.1:7777"
+
+
+async def test_a_label_that_nobody_has_is_refused_in_words(mac: Mac) -> None:
+    with pytest.raises(SpawnFailed, match=rf"is not loaded, and there is no {LABEL}\.plist") as failure:
+        await mac.owner().check(mac.plan())
+    assert failure.value.action
+    assert "~/Library/LaunchAgents" in failure.value.action
+    async with attended(mac.owner()) as heard:
+        await until(lambda: heard.trouble is not None)
+
+
+async def test_what_only_an_administrator_may_stop_is_refused_in_words(mac: Mac) -> None:
+    await asyncio.to_thread(platform.bootstrap, "system", str(mac.write(RunAtLoad=True)))
+    async with attended(mac.owner()) as heard:
+        running = await soon(heard.runs)
+        with pytest.raises(platform.Failed, match="only an administrator"):
+            await asyncio.to_thread(platform.bootout, f"system/{LABEL}")
+        assert await running.lives()
+
+
+def test_where_there_is_no_launchctl_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not platform.is_here()
+    with pytest.raises(platform.Failed, match="launchd is macOS's"):
+        platform.job("gui/501/x")
+
+
+# Written after descriptions of the format of `launchctl print`, not copied from a Mac.
+RUNNING = """\
+gui/501/homebrew.mxcl.ollama = {
+	active count = 1
+	path = /Users/me/Library/LaunchAgents/homebrew.mxcl.ollama.plist
+	type = LaunchAgent
+	state = running
+
+	program = /opt/homebrew/opt/ollama/bin/ollama
+	arguments = {
+		/opt/homebrew/opt/ollama/bin/ollama
+		serve
+	}
+
+	stdout path = /opt/homebrew/var/log/ollama.log
+	stderr path = /opt/homebrew/var/log/ollama.log
+	inherited environment = {
+		state = nested
+	}
+
+	domain = gui/501 [100006]
+	runs = 3
+	pid = 4321
+	immediate reason = semaphore
+	last terminating signal = Killed: 9
+	job state = running
+	endpoints = {
+		state = active
+		pid = 1
+	}
+}
+"""
+WAITING = RUNNING.replace("state = running\n\n", "state = spawn scheduled\n\n", 1).replace("\tpid = 4321\n", "", 1)
+NEVER = "system/x = {\n\tstate = not running\n\tlast exit code = (never exited)\n}\n"
+CONFIG = "system/x = {\n\tstate = not running\n\tlast exit code = 78: EX_CONFIG\n}\n"
+
+
+def test_what_launchctl_prints_is_read_at_its_own_level_only() -> None:
+    job = platform.parse(RUNNING)
+    assert (job.state, job.pid, job.runs, job.last_signal) == ("running", 4321, 3, 9)
+    assert job.plist == "/Users/me/Library/LaunchAgents/homebrew.mxcl.ollama.plist"
+    assert job.stdout == job.stderr == "/opt/homebrew/var/log/ollama.log"
+    waiting = platform.parse(WAITING)
+    assert (waiting.state, waiting.pid) == ("spawn scheduled", None)
+    assert platform.parse(NEVER).last_exit_code is None
+    assert platform.parse(CONFIG).last_exit_code == 78
+    assert platform.parse("").state == "unknown"
+
+
+def test_labels_are_names_and_nothing_else() -> None:
+    assert parse(f"launchd:{LABEL}") == ("launchd", LABEL)
+    for wrong in ("launchd:", "launchd:a b", "launchd:../x", "launchd:-x"):
+        with pytest.raises(ValueError, match="names no owner"):
+            parse(wrong)
