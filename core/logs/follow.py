@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -21,11 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from core.logs.places import BEGINNING, PORTION_BYTES, Block, Place, following
-from core.logs.segments import listed, open_log
+from core.logs.places import Block, Place, following, start_of_last
 
 POLL_SECONDS = 0.1
-_TAIL_BYTES = 16 * 1024 * 1024
 
 T = TypeVar("T")
 _Found = dict["Place", tuple["Place", T] | None]
@@ -139,7 +136,7 @@ class Follower(Generic[T]):
         """Deliver what follows the reader's place; False if nothing does yet. Portions that are read go to `found`."""
         try:
             if isinstance(reader.start, int):
-                place = self._start_of_last(reader.start)
+                place = start_of_last(self._folder, reader.start)
                 encoded = self._encode(Portion((), place))
             else:
                 if reader.start not in found:
@@ -161,21 +158,6 @@ class Follower(Generic[T]):
         block = following(self._folder, place)
         return (block.end, self._encode(_portion(block))) if block else None
 
-    def _start_of_last(self, wanted: int) -> Place:
-        """Where the last `wanted` complete lines begin, or as many as the last 16 MiB hold. Raises OSError."""
-        place, left = BEGINNING, _TAIL_BYTES
-        for segment in reversed(listed(self._folder)):
-            try:
-                offset, count, used = _start_in(segment.path, wanted, left)
-            except OSError:
-                continue
-            place = Place(segment.stamp, segment.number, offset)
-            wanted -= count
-            left -= used
-            if wanted <= 0 or left <= 0:
-                break
-        return place
-
 
 def _portion(block: Block) -> Portion:
     lines = []
@@ -185,26 +167,3 @@ def _portion(block: Block) -> Portion:
         text = line.removesuffix(b"\n").decode("utf-8", "replace")
         lines.append((Place(block.start.stamp, block.start.number, offset), text))
     return Portion(tuple(lines), block.end, block.has_gap)
-
-
-def _start_in(path: str, wanted: int, most: int) -> tuple[int, int, int]:
-    """The offset at which the last `wanted` complete lines of a file begin, their number, and how many bytes were read.
-
-    Reads backwards, `most` bytes at most. Raises OSError if the file cannot be read.
-    """
-    with os.fdopen(open_log(path, os.O_RDONLY), "rb", buffering=0) as file:
-        position = file.seek(0, os.SEEK_END)
-        start, newlines, used = position, 0, 0
-        while position and used < most:
-            size = min(PORTION_BYTES, position)
-            position = file.seek(position - size)
-            block = file.read(size)
-            used += size
-            at = len(block)
-            while (at := block.rfind(b"\n", 0, at)) >= 0:
-                newlines += 1
-                start = position + at + 1
-                # The newline before the first wanted line ends the line before it, so one more than `wanted` is needed.
-                if newlines > wanted:
-                    return start, wanted, used
-        return (start, newlines - 1, used) if position else (0, newlines, used)

@@ -16,6 +16,8 @@ from core.logs.segments import Segment, listed, open_log, size_of
 PORTION_BYTES = 64 * 1024
 """How much is read at once. A longer line, which the shim never writes, is delivered in pieces."""
 
+_TAIL_BYTES = 16 * 1024 * 1024
+
 _PLACE = re.compile(r"([0-9]{8}-[0-9]{6})\.([0-9]{1,9})\.([0-9]{1,15})")
 
 
@@ -87,6 +89,22 @@ def end_of(folder: str) -> Place:
     return Place(segments[-1].stamp, segments[-1].number, size_of(segments[-1].path))
 
 
+def start_of_last(folder: str, wanted: int) -> Place:
+    """Where the last `wanted` complete lines begin, or as many as the last 16 MiB hold. Raises OSError."""
+    place, left = BEGINNING, _TAIL_BYTES
+    for segment in reversed(listed(folder)):
+        try:
+            offset, count, used = _start_in(segment.path, wanted, left)
+        except OSError:
+            continue
+        place = Place(segment.stamp, segment.number, offset)
+        wanted -= count
+        left -= used
+        if wanted <= 0 or left <= 0:
+            break
+    return place
+
+
 def _after(place: Place, segments: list[Segment]) -> Segment | None:
     """The segment after that of `place`. If that one was deleted, the first segment with a later name."""
     key = (place.stamp, place.number)
@@ -112,3 +130,26 @@ def _read(folder: str, place: Place) -> Block | None:
     whole = data.rfind(b"\n") + 1 or (len(data) if len(data) == PORTION_BYTES else 0)
     begin, end = (Place(place.stamp, place.number, offset) for offset in (start, start + whole))
     return Block(data[:whole], begin, end, has_gap=start != place.offset)
+
+
+def _start_in(path: str, wanted: int, most: int) -> tuple[int, int, int]:
+    """The offset at which the last `wanted` complete lines of a file begin, their number, and how many bytes were read.
+
+    Reads backwards, `most` bytes at most. Raises OSError if the file cannot be read.
+    """
+    with os.fdopen(open_log(path, os.O_RDONLY), "rb", buffering=0) as file:
+        position = file.seek(0, os.SEEK_END)
+        start, newlines, used = position, 0, 0
+        while position and used < most:
+            size = min(PORTION_BYTES, position)
+            position = file.seek(position - size)
+            block = file.read(size)
+            used += size
+            at = len(block)
+            while (at := block.rfind(b"\n", 0, at)) >= 0:
+                newlines += 1
+                start = position + at + 1
+                # The newline before the first wanted line ends the line before it, so one more than `wanted` is needed.
+                if newlines > wanted:
+                    return start, wanted, used
+        return (start, newlines - 1, used) if position else (0, newlines, used)
