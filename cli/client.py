@@ -14,17 +14,20 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from cli.server_events import OPEN, ServerEvent, server_events
 from core import files, token
 from core.platform import birth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from core.settings.paths import Paths
 
 CALL_SECONDS = 10.0
 START_SECONDS = 720.0
 """For start, stop and restart: `readyTimeout` and `stopTimeout` may be 600 s, and the sidecar keeps to them."""
+SILENCE_SECONDS = 40.0
+"""After such a silence of a stream, in which two comments should have come, the sidecar hangs."""
 _CONNECT_SECONDS = 5.0
 _WAKE_SECONDS = 0.2
 _HOW_TO_START = "Start it with `aura-ollama`, or with `aura-ollama run --headless` where there is no desktop."
@@ -69,14 +72,6 @@ class Answer(NamedTuple):
     body: bytes
     json: Any
     headers: http.client.HTTPMessage
-
-
-class ServerEvent(NamedTuple):
-    """One event of a stream: https://html.spec.whatwg.org/multipage/server-sent-events.html."""
-
-    id: str
-    event: str
-    data: str
 
 
 class Client:
@@ -146,20 +141,30 @@ class Client:
         """As `call`."""
         return self.call("POST", path, body, seconds=seconds)
 
-    def events(self, path: str, *, last_id: str | None = None, seconds: float = 40.0) -> Iterator[ServerEvent]:
-        """The events of a stream, as they come, until the sidecar ends it; close the iterator to end it sooner.
+    def events(
+        self,
+        path: str,
+        *,
+        last_id: str | None = None,
+        on_wait: Callable[[], None] | None = None,
+        seconds: float = SILENCE_SECONDS,
+    ) -> Generator[ServerEvent]:
+        """The events of a stream, as they come, until it ends; close the iterator to end it sooner.
 
-        `last_id` is the id of the last event that was seen. The sidecar sends a comment each 15 s, so a silence of
-        `seconds` means that it hangs. Raises as `call`, also when the connection breaks.
+        The first one, of the type OPEN, tells that it is open. `last_id` is the id of the last event that was seen:
+        what follows it comes. `on_wait` is called once all that
+        has come was given, and then each 0.2 s while nothing comes; it may raise. The sidecar sends a comment each
+        15 s, so a silence of `seconds` means that it hangs. Raises as `call`, also when the connection breaks.
         """
-        connection = self._connect(seconds)
+        connection = self._connect(seconds, on_wait)
         try:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
             response = self._ask(connection, "GET", path, None, headers)
             if response.status >= 400:
                 content = response.read()
                 raise _failure(response.status, content, _decoded(content))
-            yield from _parsed(response)
+            yield ServerEvent(last_id or "", OPEN, "")
+            yield from server_events(response)
         except TimeoutError:
             raise Failed(f"The sidecar at {self.url} is silent.", "See its log, AuraData/logs/sidecar.log.") from None
         except (OSError, http.client.HTTPException) as error:
@@ -167,7 +172,7 @@ class Client:
         finally:
             connection.close()
 
-    def _connect(self, seconds: float) -> http.client.HTTPConnection:
+    def _connect(self, seconds: float, on_wait: Callable[[], None] | None = None) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
         try:
@@ -176,7 +181,7 @@ class Client:
             raise Failed(f"The sidecar at {self.url} takes no calls.", "End it, and start it anew.") from None
         except OSError as error:
             raise NoSidecar(f"No sidecar answers at {self.url}: {_why(error)}.") from None
-        connection.sock = _Socket(plain, seconds)
+        connection.sock = _Socket(plain, seconds, on_wait)
         return connection
 
     def _ask(
@@ -201,16 +206,21 @@ class Client:
 class _Socket(socket.socket):
     """A connected socket whose reads end after some seconds of silence, and let Python see a Ctrl-C meanwhile."""
 
-    def __init__(self, plain: socket.socket, seconds: float) -> None:
+    def __init__(self, plain: socket.socket, seconds: float, on_wait: Callable[[], None] | None) -> None:
         super().__init__(plain.family, plain.type, plain.proto, fileno=plain.detach())
         self._seconds = seconds
+        self._on_wait = on_wait
 
     def recv_into(self, *arguments: Any) -> int:
-        """As socket's. Raises TimeoutError."""
+        """As socket's. Raises TimeoutError, and what `on_wait` raises."""
         deadline = time.monotonic() + self._seconds
-        while not select.select([self], [], [], _WAKE_SECONDS)[0]:
+        wait = 0.0
+        while not select.select([self], [], [], wait)[0]:
             if time.monotonic() >= deadline:
                 raise TimeoutError
+            if self._on_wait:
+                self._on_wait()
+            wait = _WAKE_SECONDS
         return super().recv_into(*arguments)
 
 
@@ -219,27 +229,6 @@ def _secret(paths: Paths) -> str | None:
         return token.read(paths.run)
     except OSError:
         return None
-
-
-def _parsed(lines: Iterator[bytes] | http.client.HTTPResponse) -> Iterator[ServerEvent]:
-    name, identity = "message", ""
-    data: list[str] = []
-    for raw in lines:
-        text = raw.decode("utf-8", "replace").rstrip("\r\n")
-        if not text:
-            if data:
-                yield ServerEvent(identity, name, "\n".join(data))
-            name, data = "message", []
-            continue
-        field, _, value = text.partition(":")
-        value = value.removeprefix(" ")
-        match field:
-            case "event":
-                name = value
-            case "id":
-                identity = value
-            case "data":
-                data.append(value)
 
 
 def _decoded(content: bytes) -> Any:

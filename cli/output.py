@@ -14,7 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from core.platform.terminal import takes_colours
+from core.platform.terminal import has_no_reader, takes_colours
 from core.text import in_sentences, on_one_line
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _DEFAULT_WIDTH = 80
 _GAP = 2
-_LEAST_COLUMN = 8
+_LEAST_COLUMN = 16
+_LEAST_WRAPPED = 8
+_JSON_SPACE = "\t\n\r "
 
 
 class ReaderGone(Exception):
@@ -53,8 +55,13 @@ def text(text: str) -> None:
 
 
 def document(body: bytes) -> None:
-    """Print a JSON document that the sidecar sent, byte for byte, and a newline. JSON is UTF-8 on every system."""
+    """Print a JSON document that the sidecar sent, and a newline. JSON is UTF-8 on every system.
+
+    Byte for byte; on a terminal, what would steer it or turn text is escaped, as JSON allows.
+    """
     _flush(sys.stdout)
+    if is_terminal():
+        body = _harmless(body.decode("utf-8", "replace")).encode()
     raw = getattr(sys.stdout, "buffer", None)
     if raw is None:
         _write(sys.stdout, body.decode("utf-8", "replace") + "\n")
@@ -68,7 +75,16 @@ def document(body: bytes) -> None:
 
 def as_json(value: Any) -> None:
     """Print a JSON document of our own, for what no call of the API answers."""
-    document(json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+    document(_harmless(json.dumps(value, ensure_ascii=False)).encode("utf-8", "backslashreplace"))
+
+
+def _harmless(document: str) -> str:
+    """A JSON document without what `core.text.on_one_line` takes out: JSON demands that of the first controls only."""
+    if on_one_line(document) == document:
+        return document
+    return "".join(
+        sign if on_one_line(sign) == sign or sign in _JSON_SPACE else f"\\u{ord(sign):04x}" for sign in document
+    )
 
 
 def complain(message: str, action: str | None = None) -> None:
@@ -128,7 +144,7 @@ def fields(pairs: Iterable[tuple[str, str | None]]) -> None:
 
 
 def _wrapped(value: str, room: int | None) -> list[str]:
-    if room is None or room < _LEAST_COLUMN or columns(value) <= room:
+    if room is None or room < _LEAST_WRAPPED or columns(value) <= room:
         return [value]
     import textwrap
 
@@ -139,18 +155,26 @@ def _wrapped(value: str, room: int | None) -> list[str]:
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> None:
     """Print rows below headers, aligned; the columns `right` to the right. Cells are made safe here.
 
-    On a terminal that is too narrow the widest columns are cut, each to a few signs at least.
+    On a terminal that is too narrow the widest columns are cut; where that would leave too little of them to be read,
+    the last columns are left out.
     """
     cells = [list(headers), *([on_one_line(cell) for cell in row] for row in rows)]
     widths = [max(columns(row[at]) for row in cells) for at in range(len(headers))]
-    room = width()
-    while room is not None and sum(widths) + _GAP * (len(widths) - 1) > room and max(widths) > _LEAST_COLUMN:
-        widths[widths.index(max(widths))] -= 1
+    if (room := width()) is not None:
+        while len(widths) > 1 and _whole(min(each, _LEAST_COLUMN) for each in widths) > room:
+            widths.pop()
+        while _whole(widths) > room and max(widths) > _LEAST_COLUMN:
+            widths[widths.index(max(widths))] -= 1
     rights = set(right)
     for number, row in enumerate(cells):
-        parts = [_padded(cell, widths[at], at in rights) for at, cell in enumerate(row)]
+        parts = [_padded(cell, widths[at], at in rights) for at, cell in enumerate(row[: len(widths)])]
         whole = (" " * _GAP).join(parts).rstrip()
         line(styled(whole, "dim") if number == 0 else whole)
+
+
+def _whole(widths: Iterable[int]) -> int:
+    found = list(widths)
+    return sum(found) + _GAP * (len(found) - 1)
 
 
 def columns(text: str) -> int:
@@ -176,6 +200,13 @@ def _padded(cell: str, wanted: int, is_right: bool) -> str:
 def finish() -> None:
     """Write out what is held. Raises as `line` does."""
     _flush(sys.stdout)
+
+
+def catch_up() -> None:
+    """Write out what is held. Raises ReaderGone also if nobody would read what comes next, where that can be known."""
+    _flush(sys.stdout)
+    if has_no_reader(sys.stdout.fileno()):
+        raise ReaderGone
 
 
 def let_go() -> None:

@@ -1,8 +1,9 @@
-"""Whether a terminal shows colours. Not part of `core.platform` itself, which the shim imports."""
+"""What is behind our standard output. Not part of `core.platform` itself, which the shim imports."""
 
 from __future__ import annotations
 
 import os
+import select
 import sys
 
 _VIRTUAL_TERMINAL = 0x0004
@@ -27,3 +28,16 @@ def takes_colours(descriptor: int) -> bool:
     if not kernel32.GetConsoleMode(ctypes.c_void_p(handle), ctypes.byref(mode)):
         return False
     return bool(kernel32.SetConsoleMode(ctypes.c_void_p(handle), mode.value | _VIRTUAL_TERMINAL))
+
+
+def has_no_reader(descriptor: int) -> bool:
+    """Whether it is a pipe that nobody reads any more, or a terminal that is gone. Does not wait.
+
+    Always False on Windows, where only a write can tell.
+    """
+    if sys.platform == "win32":
+        return False
+    watch = select.poll()
+    # Without any event that is asked for, only those come that always do: POLLERR and POLLHUP.
+    watch.register(descriptor, 0)
+    return bool(watch.poll(0))

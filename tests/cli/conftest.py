@@ -13,6 +13,7 @@ from tests.beds.require import require
 from tests.beds.server import copy_models
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import call, free_port
+from tests.cli.shop import Shop, shop
 
 
 @contextmanager
@@ -43,6 +44,27 @@ def stopped(shared: Sidecar) -> Iterator[Sidecar]:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
     """Another sidecar, whose Ollama runs for all tests of a module, which leave it running."""
     with serving(tmp_path_factory.mktemp("running")) as sidecar:
+        answer = call("POST", f"{sidecar.url}/api/ollama/start", timeout=60)
+        assert answer.status == 200, answer.body
+        yield sidecar
+
+
+@pytest.fixture(scope="module")
+def registry_shop() -> Iterator[Shop]:
+    """A registry for this module's tests."""
+    with shop() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def puller(registry_shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """A sidecar that may pull from it, with an Ollama that runs."""
+    root = tmp_path_factory.mktemp("puller")
+    settings = {"allowedRegistries": [registry_shop.host], "allowInsecureRegistries": True}
+    executable = require(ollama).executable
+    with Sidecar(
+        root, executable=executable, models=root / "models", ollama_port=free_port(), settings=settings
+    ) as sidecar:
         answer = call("POST", f"{sidecar.url}/api/ollama/start", timeout=60)
         assert answer.status == 200, answer.body
         yield sidecar

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests import tied
-from tests.beds.ending import NO_WINDOW
+from tests.beds.ending import NO_WINDOW, end
 from tests.beds.sidecar import CHECKOUT
 
 DEADLINE = tied.seconds(30.0)
@@ -54,5 +58,82 @@ def aura(*arguments: str, data: Path | None = None, env: Mapping[str, str] | Non
     return Said(done.returncode, _text(done.stdout), _text(done.stderr))
 
 
+class Following:
+    """A command that goes on; what it has printed until now can be looked at. Made by `following`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._printed = {"out": bytearray(), "err": bytearray()}
+        self._changed = threading.Condition()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        pipes = {"out": process.stdout, "err": process.stderr}
+        self._readers = [threading.Thread(target=self._read, args=item) for item in pipes.items()]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, name: str, pipe: IO[bytes]) -> None:
+        while part := os.read(pipe.fileno(), 1 << 16):
+            with self._changed:
+                self._printed[name] += part
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    @property
+    def lines(self) -> list[str]:
+        """The whole lines on stdout."""
+        return _text(bytes(self._printed["out"])).split("\n")[:-1]
+
+    @property
+    def err(self) -> str:
+        """All on stderr."""
+        return _text(bytes(self._printed["err"]))
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Return once it holds; looked at whenever something is printed, and ten times a second."""
+        deadline = time.monotonic() + DEADLINE
+        with self._changed:
+            while not holds():
+                assert time.monotonic() < deadline, f"{self.lines[-5:]} {self.err}"
+                self._changed.wait(0.1)
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit code, once all that was printed has come."""
+        code = end(self.process, DEADLINE, signal.SIGINT)
+        self.join()
+        return code
+
+    def join(self) -> None:
+        """Wait until all that was printed has come."""
+        for reader in self._readers:
+            reader.join(DEADLINE)
+
+
+def begun(*arguments: str, data: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """`aura-ollama` with these arguments, its output in pipes, as a process that goes on."""
+    return subprocess.Popen(
+        [*PROGRAM, *arguments, "--data-dir", str(data)],
+        cwd=CHECKOUT,
+        env=environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        creationflags=NO_WINDOW,
+    )
+
+
+@contextmanager
+def following(*arguments: str, data: Path, env: Mapping[str, str] | None = None) -> Iterator[Following]:
+    """`aura-ollama` with these arguments, its output in pipes, while the block lasts; killed if it lasts longer."""
+    with begun(*arguments, data=data, env=env) as process:
+        command = Following(process)
+        try:
+            yield command
+        finally:
+            process.kill()
+            command.join()
+
+
 def _text(printed: bytes) -> str:
-    return printed.decode("utf-8").replace("\r\n", "\n")
+    return printed.decode("utf-8", "replace").replace("\r\n", "\n")
