@@ -137,7 +137,7 @@ def dirty_line(number: int) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    """Be `ollama ARGUMENTS`; only `serve` and `--version` are known."""
+    """Be `ollama ARGUMENTS`; only `serve` and, but for Windows, `--version` are known."""
     if arguments == ["--version"]:
         # As the real one says it where no server answers.
         sys.stdout.write(f"Warning: client version is {_text('FAKE_VERSION', '0.9.3')}\n")

@@ -24,6 +24,7 @@ from core.ollama.listener import Listener, find_listener
 from core.ollama.probe import Answer, Probe, probe
 from core.owners.run_record import record_path, to_record
 from core.platform import birth, merged_environment
+from core.settings.owner import PROCESS
 from core.settings.paths import Paths
 from core.settings.reader import Reading, Settings, SettingsReader
 from core.threads.single_flight import within
@@ -139,6 +140,9 @@ class Case:
 
     async def _installed_version(self) -> str:
         """What the executable says of itself. Raises OSError if the system does not run it."""
+        owner = (await self.settings()).sidecar.owner
+        if owner != PROCESS:
+            raise NotChecked(f"{owner} does not run")
         executable = await self.executable.get()
         if isinstance(executable, CoreError):
             raise NotChecked("there is no Ollama to ask")
@@ -191,11 +195,11 @@ class Case:
         settings = await self.settings()
         endpoint = await self.endpoint()
         pid, added = await self.own_pid.get(), settings.sidecar.env
-        if pid is None and await self.is_answering():
+        if settings.sidecar.owner != PROCESS or (pid is None and await self.is_answering()):
+            # Its environment is its own: nothing is known of it that it does not tell.
             listener = await self.listener.get()
-            folder = await within(
-                _TABLE_SECONDS, "models", lambda: models_folder(listener.pid if listener else None, None)
-            )
+            theirs = pid or (listener.pid if listener else None)
+            folder = await within(_TABLE_SECONDS, "models", lambda: models_folder(theirs, None))
         elif not endpoint.is_manageable:
             folder = None
         else:

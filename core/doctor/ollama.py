@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from core.doctor.case import Case
 from core.doctor.finding import Finding, NotChecked, Severity
@@ -12,6 +13,7 @@ from core.errors import CoreError, PathNotConfigured
 from core.ollama.probe import Answer
 from core.ollama.program import why_not
 from core.platform.autostarted import starters
+from core.settings.owner import PROCESS
 from core.supervision import preflight
 from core.text import in_sentences
 from core.threads.single_flight import within
@@ -32,7 +34,9 @@ _SEARCH_SECONDS = 2.0
 
 
 async def executable(case: Case) -> Iterable[Finding]:
-    """There is an Ollama to start, and the system can run it."""
+    """There is an Ollama to start, and the system can run it. What another owner controls has a program of its own."""
+    if (await case.settings()).sidecar.owner != PROCESS:
+        return []
     found = await case.executable.get()
     if isinstance(found, CoreError):
         is_served = await case.is_answering() and isinstance(found, PathNotConfigured)
@@ -88,7 +92,11 @@ async def port(case: Case) -> Iterable[Finding]:
         return [] if seen.answer is Answer.OLLAMA else [Finding.of(preflight.not_answering(own))]
     listener = await case.listener.get()
     if seen.answer is Answer.OLLAMA:
-        return [Finding.of(preflight.already_running(listener), Severity.WARNING)]
+        if listener and listener.offer == (await case.settings()).sidecar.owner:
+            return []
+        error = preflight.already_running(listener)
+        way_out = in_sentences(error.action or "", _control(listener.offer if listener else None)).strip() or None
+        return [replace(Finding.of(error, Severity.WARNING), action=way_out)]
     if listener and listener.is_ollama:
         return [Finding.of(preflight.already_running(listener, is_hanging=True))]
     return [Finding.of(preflight.port_in_use(endpoint.port, listener))]
@@ -106,13 +114,19 @@ async def rivals(case: Case) -> Iterable[Finding]:
     if not endpoint.is_local or endpoint.port != DEFAULT_PORT:
         # Where theirs listens otherwise is not known, and that it is just here would be chance.
         return []
+    chosen = (await case.settings()).sidecar.owner
     return [
         Finding(
             "rival",
             Severity.WARNING,
             "Something else starts an Ollama too",
             f"{starter.name[0].upper()}{starter.name[1:]} starts an Ollama by itself, and takes port {endpoint.port}.",
-            f"{starter.way_out}. Or set another port in ollamaUrl.",
+            in_sentences(f"{starter.way_out}. Or set another port in ollamaUrl.", _control(starter.owner)),
         )
         for starter in await within(_SEARCH_SECONDS, "starters", starters)
+        if starter.owner != chosen
     ]
+
+
+def _control(owner: str | None) -> str | None:
+    return f"Or have aura-ollama control it: aura-ollama settings set owner {owner}" if owner else None

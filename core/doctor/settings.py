@@ -11,13 +11,14 @@ from core.doctor.case import Case
 from core.doctor.finding import Finding, Severity
 from core.endpoint import Endpoint
 from core.errors import WAYS_OUT, ConfigError, os_error_in_words
+from core.settings import owner
 
 _OUR_HOSTS = ("127.0.0.1", "localhost")
 _PROXIES = ("http", "all")
 
 
 async def files(case: Case) -> Iterable[Finding]:
-    """Both files can be used, and `ollamaUrl` is an address."""
+    """Both files can be used, `ollamaUrl` is an address, and `owner` can be had on this system."""
     reading = await case.reading.get()
     # If the disk is silent neither file was read, and the reading says so.
     problems = case.reader.problems or ((reading.problem,) if reading.problem else ())
@@ -26,6 +27,8 @@ async def files(case: Case) -> Iterable[Finding]:
         Endpoint.parse(reading.settings.ollama_url)
     except ConfigError as error:
         found.append(Finding.of(error))
+    if elsewhere := owner.not_here(reading.settings.sidecar.owner):
+        found.append(Finding.of(elsewhere))
     return found
 
 

@@ -16,10 +16,14 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """`name` says in words what it is, `way_out` how a person keeps it from starting Ollama."""
+    """`name` says in words what it is, `way_out` how a person keeps it from starting Ollama.
+
+    `owner` is what `owner` in the settings would have to be for us to control it; None if nothing would do.
+    """
 
     name: str
     way_out: str
+    owner: str | None = None
 
 
 def starters() -> list[Starter]:
@@ -43,14 +47,18 @@ if sys.platform == "win32":
 
 elif sys.platform == "darwin":
     _APP = "Ollama"
-    _AGENTS = ("~/Library/LaunchAgents/homebrew.mxcl.ollama.plist", "~/Library/LaunchAgents/com.ollama.ollama.plist")
+    _LABELS = ("homebrew.mxcl.ollama", "com.ollama.ollama")
 
     def _at_login() -> list[Starter]:
-        places = [os.path.expanduser(place) for place in _AGENTS]
+        folder = os.path.expanduser("~/Library/LaunchAgents")
         return [
-            Starter(f"the launch agent {os.path.basename(place)}", f"Unload it with: launchctl unload -w {place}")
-            for place in places
-            if os.path.exists(place)
+            Starter(
+                f"the launch agent {label}",
+                f"Unload it with: launchctl unload -w {folder}/{label}.plist",
+                f"launchd:{label}",
+            )
+            for label in _LABELS
+            if os.path.exists(f"{folder}/{label}.plist")
         ]
 
 else:
@@ -62,16 +70,15 @@ else:
     def _at_login() -> list[Starter]:
         own = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         found = []
-        for whose, folder, command in (
-            ("system", _SYSTEM, "sudo systemctl"),
-            ("user", os.path.join(own, "systemd", "user"), "systemctl --user"),
+        for whose, folder, command, kind in (
+            ("system", _SYSTEM, "sudo systemctl", "systemd"),
+            ("user", os.path.join(own, "systemd", "user"), "systemctl --user", "systemd-user"),
         ):
             for name in _NAMES:
                 for link in glob.glob(os.path.join(glob.escape(folder), "*.wants", name)):
                     unit = os.path.basename(link)
-                    found.append(
-                        Starter(f"the {whose} service {unit}", f"Switch it off with: {command} disable --now {unit}")
-                    )
+                    way_out = f"Switch it off with: {command} disable --now {unit}"
+                    found.append(Starter(f"the {whose} service {unit}", way_out, f"{kind}:{unit}"))
         return found
 
 

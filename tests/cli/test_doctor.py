@@ -84,7 +84,9 @@ def test_a_text_from_outside_does_not_steer_the_terminal(tmp_path: Path) -> None
 def test_a_report_tells_no_secret_and_not_who_asks(tmp_path: Path) -> None:
     """Neither the token nor a key of the settings or of our environment; the home folder is `~`."""
     secrets = {"key": "sk-of-the-settings", "mine": "sk-of-the-environment"}
-    root = folder(tmp_path / "home" / "data", ollamaExecutablePath=f"/{secrets['key']}/{secrets['mine']}/ollama")
+    # Absolute on Windows too.
+    top = tmp_path.anchor.replace("\\", "/")
+    root = folder(tmp_path / "home" / "data", ollamaExecutablePath=f"{top}{secrets['key']}/{secrets['mine']}/ollama")
     paths = Paths(root)
     paths.sidecar.write_text(json.dumps({"port": free_port(), "env": {"MY_API_KEY": secrets["key"]}}))
     secret = token.rotate(paths.run)

@@ -130,6 +130,13 @@ async def test_a_value_that_is_no_address(patient: Patient) -> None:
     assert "verysecret" not in found.message
 
 
+async def test_an_owner_of_another_system(patient: Patient) -> None:
+    patient.set_own(owner="launchd:com.ollama.ollama" if sys.platform != "darwin" else "systemd:ollama.service")
+    found = only(await patient.examined("the settings"))
+    assert found.code == "config_invalid"
+    assert "`owner` is" in found.message
+
+
 async def test_a_file_from_the_future(patient: Patient) -> None:
     """The clock is behind, or was ahead: nobody can tell which."""
     ahead = time.time() + 10 * 86_400
@@ -149,11 +156,18 @@ async def test_a_token_that_cannot_be_read(patient: Patient) -> None:
     assert found.action
 
 
+async def test_the_real_one_tells_its_version_without_running(tmp_path: Path) -> None:
+    report = await Patient(tmp_path, require(ollama).executable).examined("Ollama's version", "Ollama's program")
+    assert report.findings == ()
+
+
+@tied.posix("the fake there is an interpreter of Python, which answers --version itself")
 @pytest.mark.parametrize(("version", "code"), [("0.1.30", "ollama_too_old"), ("0.5.12", "ollama_old"), ("0.5.13", "")])
 async def test_an_old_ollama(tmp_path: Path, version: str, code: str) -> None:
     """Asked of the program itself while none answers."""
     patient = Patient(tmp_path, fake_ollama.install(tmp_path / "bin", FAKE_VERSION=version))
-    assert codes(await patient.examined("Ollama's version")) == [code] * bool(code)
+    report = await patient.examined("Ollama's version")
+    assert codes(report) == [code] * bool(code), report
 
 
 async def test_an_old_ollama_that_answers(tmp_path: Path) -> None:

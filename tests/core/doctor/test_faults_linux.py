@@ -213,6 +213,9 @@ async def test_a_service_that_takes_the_port_at_boot(
     )
     assert (found.code, found.severity) == ("rival", Severity.WARNING)
     assert "systemctl --user disable --now ollama.service" in (found.action or "")
+    assert "aura-ollama settings set owner systemd-user:ollama.service" in (found.action or "")
+    patient.set_own(owner="systemd-user:ollama.service")
+    assert all("user" not in one.message for one in (await patient.examined("other Ollamas on this machine")).findings)
 
 
 async def test_a_service_that_runs_an_ollama_on_the_port(patient: Patient, tmp_path: Path) -> None:
@@ -223,8 +226,13 @@ async def test_a_service_that_runs_an_ollama_on_the_port(patient: Patient, tmp_p
         patient.port = server.port
         patient.set()
         found = only(await patient.examined("Ollama's port"))
+        patient.set_own(owner="systemd:aura-test.service")
+        patient.set(ollamaExecutablePath="/gone/ollama")
+        chosen = await patient.examined("Ollama's port", "Ollama's program", "the folder of the models")
     assert found.code == "already_running"
     assert "systemctl stop aura-test.service" in (found.action or "")
+    assert "aura-ollama settings set owner systemd:aura-test.service" in (found.action or "")
+    assert [one for one in chosen.findings if one.code != "models_disk_nearly_full"] == []
 
 
 async def test_a_program_that_only_poses_as_an_ollama(patient: Patient) -> None:
