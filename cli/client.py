@@ -17,11 +17,10 @@ from urllib.parse import quote, urlsplit
 from cli.server_events import OPEN, ServerEvent, server_events
 from core import files, token
 from core.platform import birth
+from core.settings.paths import Paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
-
-    from core.settings.paths import Paths
 
 CALL_SECONDS = 10.0
 START_SECONDS = 720.0
@@ -30,16 +29,19 @@ SILENCE_SECONDS = 40.0
 """After such a silence of a stream, in which two comments should have come, the sidecar hangs."""
 _CONNECT_SECONDS = 5.0
 _WAKE_SECONDS = 0.2
-_HOW_TO_START = "Start it with `aura-ollama`, or with `aura-ollama run --headless` where there is no desktop."
 
 
 class NoSidecar(Exception):
     """No sidecar runs on this data folder. `message` and `action` are sentences."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, paths: Paths) -> None:
+        """`paths` are those of the data folder that was meant."""
         super().__init__(message)
         self.message = message
-        self.action = _HOW_TO_START
+        # Started without its name, a sidecar would serve the usual folder.
+        folder = "" if paths == Paths.find() else f' --data-dir "{paths.root}"'
+        headless = f"`aura-ollama run --headless{folder}`"
+        self.action = f"Start it with `aura-ollama{folder}`, or with {headless} where there is no desktop."
 
 
 class Failed(Exception):
@@ -77,9 +79,10 @@ class Answer(NamedTuple):
 class Client:
     """The sidecar at `url`. Each call is a connection of its own."""
 
-    def __init__(self, url: str, secret: str | None) -> None:
+    def __init__(self, url: str, secret: str | None, paths: Paths) -> None:
         """`secret` is the token, None if it cannot be read: then the sidecar decides whether it is needed."""
         self.url = url
+        self._paths = paths
         self._secret = secret
 
     @classmethod
@@ -89,19 +92,19 @@ class Client:
             found = json.loads(files.read(str(paths.run / "sidecar.json")))
             url, pid, born = str(found["url"]), int(found["pid"]), found.get("birth")
         except FileNotFoundError:
-            raise NoSidecar(f"No sidecar runs on {paths.data}.") from None
+            raise NoSidecar(f"No sidecar runs on {paths.data}.", paths) from None
         except OSError as error:
             raise Failed(
                 f"{paths.run / 'sidecar.json'} cannot be read: {error.strerror or error}.",
                 "Make that folder yours alone, or choose the data folder with --data-dir.",
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise NoSidecar(f"No sidecar runs on {paths.data}: its note there is damaged.") from None
+            raise NoSidecar(f"No sidecar runs on {paths.data}: its note there is damaged.", paths) from None
         # The note of a killed sidecar would have us send the token to whatever listens there by now.
         alive = birth(pid)
         if alive is None or born not in (None, alive):
-            raise NoSidecar(f"No sidecar runs on {paths.data}: the last one, at {url}, has ended.")
-        return cls(url, _secret(paths))
+            raise NoSidecar(f"No sidecar runs on {paths.data}: the last one, at {url}, has ended.", paths)
+        return cls(url, _secret(paths), paths)
 
     def call(
         self,
@@ -180,7 +183,7 @@ class Client:
         except TimeoutError:
             raise Failed(f"The sidecar at {self.url} takes no calls.", "End it, and start it anew.") from None
         except OSError as error:
-            raise NoSidecar(f"No sidecar answers at {self.url}: {_why(error)}.") from None
+            raise NoSidecar(f"No sidecar answers at {self.url}: {_why(error)}.", self._paths) from None
         connection.sock = _Socket(plain, seconds, on_wait)
         return connection
 

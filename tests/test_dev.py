@@ -90,13 +90,14 @@ def test_with_the_right_to_it_installs_what_is_missing(machine: Machine, user: i
     assert "Installing gcc binutils" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--headless",), ("--port", "0", "--headless"), ("--version",)])
+@pytest.mark.parametrize("arguments", [("--headless",), ("--port", "0", "--headless"), ("--version",), ("status",)])
 def test_what_shows_no_tray_needs_no_toolkit(machine: Machine, arguments: tuple[str, ...]) -> None:
     machine.debian(user=1000)
     done = machine.dev("run", *arguments, missing="python3-gi gir1.2-gtk-3.0")
     assert done.returncode == 0
-    assert f"python -m tray {' '.join(arguments)}" in done.stdout
+    assert f"python -m cli {' '.join(arguments)}" in done.stdout
     assert machine.dev("run", missing="python3-gi gir1.2-gtk-3.0").returncode == 2
+    assert machine.dev("run", "run", missing="python3-gi gir1.2-gtk-3.0").returncode == 2
 
 
 def test_without_apt_it_says_how_to_run_try_and_test(machine: Machine) -> None:

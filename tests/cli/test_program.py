@@ -98,6 +98,7 @@ def test_without_a_sidecar_it_says_how_to_start_one(tmp_path: Path) -> None:
     said = aura("start", data=tmp_path)
     assert (said.code, said.out) == (exits.NO_SIDECAR, "")
     assert "No sidecar runs on" in said.err
-    assert "aura-ollama run --headless" in said.err
+    # Without the folder a sidecar would serve another one.
+    assert f'`aura-ollama run --headless --data-dir "{tmp_path}"`' in said.err
     assert aura("start", "--json", data=tmp_path).json["code"] == "no_sidecar"
     assert list(tmp_path.iterdir()) == []
