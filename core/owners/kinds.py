@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _MADE_IN: dict[str, str] = {
     "launchd": "core.owners.services.launchd",
+    "windows-service": "core.owners.services.windows",
 }
 
 
