@@ -18,6 +18,7 @@ from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.supervision.fleet import Fleet
 from core.supervision.supervisor import Supervisor
+from core.tickets import Tickets
 
 
 class Sidecar:
@@ -35,6 +36,7 @@ class Sidecar:
         self.events: EventHistory = self.fleet.events
         self.models = Models(self.fleet)
         self.gpu = GpuSettings(paths, self.settings)
+        self.tickets = Tickets()
         self.jobs = Jobs(paths, self.fleet, self.events)
         self.fleet.hooks.start_environment = self.jobs.start_environment
         self.fleet.hooks.before_stop = self.jobs.pause
@@ -44,6 +46,14 @@ class Sidecar:
     def ollama(self) -> Supervisor:
         """The instance `default`, which the calls and menu items that name no instance are about."""
         return self.fleet.default
+
+    async def page_address(self, url: str) -> str:
+        """The address at which a browser of this user's opens the page of the sidecar at `url`.
+
+        Where the token is required it bears a ticket, in the fragment, which no server and no log gets to see.
+        """
+        is_required = (await self.settings.fresh()).settings.sidecar.require_token
+        return f"{url}/#ticket={self.tickets.issue()}" if is_required else f"{url}/"
 
     async def load_model(self, instance: str, name: str) -> Changed:
         """Have a model of that instance in memory; returns once it is, 10 min at most. The answer's words say so.

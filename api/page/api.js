@@ -40,6 +40,11 @@ export function keep(token) {
     else sessionStorage.removeItem(HELD);
 }
 
+/** Whether this tab has a token. */
+export function isHeld() {
+    return sessionStorage.getItem(HELD) !== null;
+}
+
 /** Have `listener` called with each problem that a token would solve. */
 export function onRefused(listener) {
     listeners.add(listener);
@@ -51,7 +56,7 @@ export function refused(problem) {
 }
 
 /** Call the API. Returns the body. Throws a Problem; one that asks for the token is also told to `onRefused`. */
-export async function call(method, path, body = undefined, more = {}) {
+export async function call(method, path, body = undefined, more = {}, seconds = SECONDS) {
     const content = body === undefined ? {} : { body: JSON.stringify(body) };
     const type = body === undefined ? {} : { "Content-Type": "application/json" };
     let response;
@@ -62,7 +67,7 @@ export async function call(method, path, body = undefined, more = {}) {
             headers: { ...headers(), ...type, ...more },
             cache: "no-store",
             credentials: "omit",
-            signal: AbortSignal.timeout(SECONDS * 1000),
+            signal: AbortSignal.timeout(seconds * 1000),
         });
     } catch {
         throw new Problem(0, UNREACHABLE);

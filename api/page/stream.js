@@ -9,6 +9,13 @@ const SLOW_RETRY_MS = 5000;
 // The sidecar sends a comment each 15 s.
 const SILENT_MS = 40_000;
 
+const readers = new Set();
+
+/** Have streams that were refused, or were lost, come back at once. */
+export function comeBack() {
+    for (const reader of readers) reader.wake();
+}
+
 /**
  * Read events until `close()`. `onEvent(name, data, id)` gets each; `onState` is told "open", "lost" (it comes back by
  * itself, to where it was: no event is missed, and none comes twice) or "refused" with the Problem (so does it, more
@@ -16,8 +23,14 @@ const SILENT_MS = 40_000;
  */
 export function openStream(path, { lastId = null, onEvent, onState = () => {} }) {
     const reader = new Reader(path, lastId, onEvent, onState);
+    readers.add(reader);
     reader.run();
-    return { close: () => reader.close() };
+    return {
+        close() {
+            readers.delete(reader);
+            reader.close();
+        },
+    };
 }
 
 class Reader {
@@ -97,9 +110,13 @@ class Reader {
                 const colon = line.indexOf(":");
                 if (colon > 0) fields[line.slice(0, colon)] = line.slice(colon + 1).replace(/^ /, "");
             }
-            if (fields.data !== null) this.onEvent(fields.event, fields.data, fields.id);
-            // Noted after it was given out: what an error there has kept back comes again.
             if (fields.id !== null) this.lastId = fields.id;
+            try {
+                if (fields.data !== null) this.onEvent(fields.event, fields.data, fields.id);
+            } catch (error) {
+                // One event that cannot be shown must not keep the others away.
+                reportError(error);
+            }
             if (this.isClosed) return "";
         }
         return rest;

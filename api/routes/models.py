@@ -7,15 +7,18 @@ import asyncio
 from aiohttp import web
 
 from api.http.body import json_answer, json_bytes_answer
+from api.http.json_body import json_body
 from api.http.parameters import switch
 from api.openapi import answers
 from api.routes.model_list import ModelList
 from api.schemas import (
+    AnsweredBody,
     LoadedModelsBody,
     ModelAvailableBody,
     ModelChangedBody,
     ModelInfoBody,
     ModelsBody,
+    QuestionBody,
     RecommendedModelsBody,
     changed_body,
     info_body,
@@ -48,6 +51,7 @@ class ModelRoutes:
             web.get("/api/ollama/models/{model}/available", self.available),
             web.post("/api/ollama/models/{model}/load", self.load),
             web.post("/api/ollama/models/{model}/unload", self.unload),
+            web.post("/api/ollama/models/{model}/ask", self.ask),
             web.delete("/api/ollama/models/{model}", self.delete),
         ]
 
@@ -85,6 +89,15 @@ class ModelRoutes:
         """Have a model in memory. Answers after 25 s at most, then without success; the load goes on."""
         name = model_of(request)
         return json_answer(changed_body(await self._models.load(DEFAULT_INSTANCE, name, wait=_PATIENCE_SECONDS)))
+
+    @answers(AnsweredBody, errors=(404, 409), body=QuestionBody)
+    async def ask(self, request: web.Request) -> web.Response:
+        """Ask a model one question, to see that it answers: 100 tokens and 120 s at most."""
+        name = model_of(request)
+        question = (await json_body(request, QuestionBody)).question
+        return json_answer(
+            AnsweredBody(True, name.as_written, await self._models.ask(DEFAULT_INSTANCE, name, question))
+        )
 
     @answers(ModelChangedBody, errors=(404, 409))
     async def unload(self, request: web.Request) -> web.Response:

@@ -35,7 +35,7 @@ class Routes:
         self._resources = (
             PageRoutes(),
             DocsRoutes(lambda: self._description),
-            AppRoutes(hooks),
+            AppRoutes(core, hooks),
             LifecycleRoutes(core),
             InstanceRoutes(core),
             LogRoutes(core, self.streams),

@@ -6,7 +6,7 @@ Sources: the feature document's "API Endpoints", and RFC 9457 for errors. Nulls 
 
 from __future__ import annotations
 
-from api.schemas.app import DescriptionBody, HealthBody, ShownBody
+from api.schemas.app import DescriptionBody, HealthBody, PageBody, ShownBody, TicketBody, TokenBody
 from api.schemas.common import ProblemBody, ServerEventBody
 from api.schemas.gpu import GpuConfigBody, GpuStatusBody, gpu_status_body
 from api.schemas.health import OllamaHealthBody, health_body
@@ -23,12 +23,14 @@ from api.schemas.lifecycle import (
 from api.schemas.logs import LogsBody
 from api.schemas.metrics import MetricsBody, metrics_body, sample_body
 from api.schemas.models import (
+    AnsweredBody,
     LoadedModelsBody,
     ModelAvailableBody,
     ModelBody,
     ModelChangedBody,
     ModelInfoBody,
     ModelsBody,
+    QuestionBody,
     RecommendedModelsBody,
     changed_body,
     info_body,
@@ -40,6 +42,7 @@ from api.schemas.models import (
 from api.schemas.settings import SettingsBody, SettingsChangesBody, settings_body
 
 __all__ = [
+    "AnsweredBody",
     "DescriptionBody",
     "GpuConfigBody",
     "GpuStatusBody",
@@ -57,8 +60,10 @@ __all__ = [
     "ModelInfoBody",
     "ModelsBody",
     "OllamaHealthBody",
+    "PageBody",
     "ProblemBody",
     "PulledBody",
+    "QuestionBody",
     "RecommendedModelsBody",
     "ServerEventBody",
     "SettingsBody",
@@ -67,6 +72,8 @@ __all__ = [
     "StartedBody",
     "StatusBody",
     "StoppedBody",
+    "TicketBody",
+    "TokenBody",
     "changed_body",
     "gpu_status_body",
     "health_body",

@@ -20,5 +20,23 @@ class ShownBody(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class PageBody(msgspec.Struct, frozen=True):
+    """POST /api/app/page: where a browser opens the page. Good for one time and one minute."""
+
+    url: str
+
+
+class TicketBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /api/app/token: the ticket of such an address."""
+
+    ticket: str = ""
+
+
+class TokenBody(msgspec.Struct, frozen=True):
+    """The token, for this user's own browser."""
+
+    token: str
+
+
 class DescriptionBody(msgspec.Struct, frozen=True):
     """GET /openapi.json: an OpenAPI document, whose own specification says what it may hold."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from core.models.models import Changed, LoadedModels
 from core.models.recommended import RECOMMENDED
@@ -83,6 +85,20 @@ class ModelChangedBody(msgspec.Struct, frozen=True, rename="camel"):
     success: bool
     message: str
     model_name: str
+
+
+class QuestionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /api/ollama/models/{model}/ask: what the model is asked."""
+
+    question: Annotated[str, Meta(min_length=1, max_length=4000)] = "Say hello in one sentence."
+
+
+class AnsweredBody(msgspec.Struct, frozen=True, rename="camel"):
+    """What a model has answered, which is untrusted text; cut after 100 tokens."""
+
+    success: bool
+    model_name: str
+    answer: str
 
 
 class LoadedModelBody(msgspec.Struct, frozen=True, rename="camel"):

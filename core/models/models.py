@@ -27,6 +27,10 @@ LOAD_SECONDS = 600.0
 """What a load may take: a model of 40 GB from a hard disk."""
 MOST_LOADS = 20
 """How many loads one Ollama is asked for at once. Each holds one of the 100 connections that there are to it."""
+MOST_ASKED = 4
+"""How many questions may wait for their answers at once, of all instances."""
+ANSWER_SECONDS = 120.0
+_MOST_TOKENS = 100
 _ASK_SECONDS = 10.0
 _LOADED_SECONDS = 2.0
 _DELETE_SECONDS = 60.0
@@ -88,6 +92,7 @@ class Models:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._loads: dict[tuple[str, str], _Load] = {}
+        self._asking = 0
 
     async def info(self, instance: str, name: ModelName) -> ShownModel:
         """What Ollama knows of a model. Raises NotRunning, ModelNotFound, or ModelError with what Ollama said."""
@@ -137,6 +142,25 @@ class Models:
         if load.error:
             raise load.error.fresh()
         return Changed(name.as_written, f"Model '{name.as_written}' loaded successfully")
+
+    async def ask(self, instance: str, name: ModelName, question: str) -> str:
+        """What a model answers to a question: 100 tokens and 120 s at most, its load included.
+
+        Raises NotRunning, ModelNotFound, TooManyLoads if 4 questions wait already, or ModelError with what Ollama said.
+        """
+        supervisor = self._fleet[instance]
+        client = await self._client(supervisor)
+        if self._asking >= MOST_ASKED:
+            raise TooManyLoads(
+                name.as_written,
+                f"Model '{name.as_written}' is not asked: {MOST_ASKED} questions wait for their answers already.",
+                action="Try again once one of them is answered.",
+            )
+        self._asking += 1
+        try:
+            return await _asked(name, lambda: client.ask(str(name), question, ANSWER_SECONDS, most_tokens=_MOST_TOKENS))
+        finally:
+            self._asking -= 1
 
     async def unload(self, instance: str, name: ModelName) -> Changed:
         """Take a model out of memory. One that is at work goes once that is done, which is not waited for.

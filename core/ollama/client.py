@@ -29,11 +29,16 @@ _SHOWN_BYTES = 2 << 20
 _TOKEN_BYTES = 1 << 20
 _LOOP_BYTES = 64 << 10
 _TEXT_LENGTH = 64
+_MOST_ANSWER = 20_000
 _BAD_REQUEST = 400
 
 
 class _Version(Answer):
     version: msgspec.Raw = NULL
+
+
+class _Answered(Answer):
+    response: msgspec.Raw = NULL
 
 
 class _Generated(Answer):
@@ -145,6 +150,12 @@ class Client:
         body = await self._caller.call("/api/generate", timeout, most=_TOKEN_BYTES, content=msgspec.json.encode(asked))
         told = decoded(body, _Generated)
         return (whole_number(told.load_duration) + whole_number(told.prompt_eval_duration)) / 1e9
+
+    async def ask(self, model: str, question: str, timeout: float, *, most_tokens: int) -> str:
+        """What a model answers to a question, cut after so many tokens. `HttpStatus` 404 if there is none."""
+        asked = {"model": model, "prompt": question, "stream": False, "options": {"num_predict": most_tokens}}
+        body = await self._caller.call("/api/generate", timeout, most=_TOKEN_BYTES, content=msgspec.json.encode(asked))
+        return text(decoded(body, _Answered).response, _MOST_ANSWER)
 
     async def delete(self, model: str, timeout: float) -> None:
         """Delete an installed model. `HttpStatus` 404 if there is none of that name."""

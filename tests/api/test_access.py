@@ -26,7 +26,9 @@ EVERYWHERE = [*ROUTES, ("GET", "/nowhere"), ("DELETE", "/api/ollama/status"), ("
 
 OPEN = {("GET", "/"), ("GET", "/page/{file}")}
 OPEN |= {("GET", path) for path in ("/docs", "/docs/list", "/docs/{file}", "/openapi.json")}
-"""The page and its files, which are the same everywhere: whoever opens it is asked for the token there."""
+OPEN.add(("POST", "/api/app/token"))
+"""The page and its files, which are the same everywhere: whoever opens it is asked for the token there. And the call
+that changes a ticket for the token."""
 
 EXPOSED = "X-Correlation-ID, Location, Preference-Applied, Retry-After"
 NO_ORIGIN = "Host: 127.0.0.1:{port}\r\n"

@@ -45,10 +45,12 @@ class Sidecar:
         program: Sequence[str] = (sys.executable, "-m", "api"),
         env: Mapping[str, str] | None = None,
         cwd: Path = CHECKOUT,
+        port: int = 0,
     ) -> None:
         """`settings` adds to what `ollama-sidecar.json` gets; bytes are all that it gets.
 
-        `program` is what is run, in the folder `cwd` and with `env` added to our environment.
+        `program` is what is run, in the folder `cwd` and with `env` added to our environment. It listens on `port`, by
+        default any free one.
         """
         self.root = root
         self.ollama_port = ollama_port
@@ -57,7 +59,7 @@ class Sidecar:
         self._write_settings(executable, ollama_environment(root, models), {} if settings is None else settings)
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [*program, "--port", "0", "--data-dir", str(root)],
+                [*program, "--port", str(port), "--data-dir", str(root)],
                 cwd=cwd,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(env or {}),
                 stdin=subprocess.DEVNULL,

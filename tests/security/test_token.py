@@ -23,7 +23,7 @@ from api.access.throttle import BURST
 from api.hooks import HEADLESS
 from api.openapi import operation
 from api.routes.table import Routes
-from api.schemas import GpuConfigBody, SettingsChangesBody, ShownBody
+from api.schemas import GpuConfigBody, QuestionBody, SettingsChangesBody, ShownBody, TicketBody
 from core import token
 from core.owners.run_record import record_path
 from core.settings.paths import Paths
@@ -225,12 +225,13 @@ async def test_a_route_marked_for_it_needs_the_token_whatever_the_settings_say(t
 
 HARMLESS_PARAMETERS = {"maxLines", "from", "types", "since", "force", "maxRetries", "retryDelayMs"}
 HARMLESS_IN_PATHS = {"model", "job", "file", "instance"}
-HARMLESS_BODIES = {GpuConfigBody, SettingsChangesBody}
+HARMLESS_BODIES = {GpuConfigBody, SettingsChangesBody, QuestionBody, TicketBody}
 """Whoever adds one here has made sure that it cannot choose a program or its environment.
 
 A model's name is read by Ollama's grammar and goes into a JSON body. A file of the page and an instance are looked up
 in memory. Of the first body only two switches and two bounded numbers become variables, of fixed names; in the second,
-each setting that could choose anything asks for the token by itself, which tests/api/test_settings.py holds.
+each setting that could choose anything asks for the token by itself, which tests/api/test_settings.py holds. A
+question goes into a JSON body too, and a ticket is looked up.
 """
 
 
