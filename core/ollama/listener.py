@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from core.endpoint import WILDCARDS, Endpoint
+from core.ollama.container_name import name_at, name_of
 from core.platform import EXECUTABLE_NAMES, sockets
 from core.platform.cgroup import Container, Engine, Machine, Unit
 from core.platform.owner import owner
@@ -18,6 +19,9 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _BY_ITS_OWNER = "Stop it as the user who started it."
 _PUBLISHERS = {"docker-proxy": Engine.DOCKER, "rootlessport": Engine.PODMAN}
 """Helper processes that hold a published port for a container and are not part of it."""
+
+
+_CONTROLLED = frozenset({Engine.DOCKER, Engine.PODMAN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def describe(pid: int, port: int) -> Listener:
         by_hand = f"Find it with: {engine.value} ps --filter status=running, and stop it with: {engine.value} stop NAME"
         if engine is Engine.DOCKER:
             by_hand = f"Stop it with: docker stop $(docker ps --quiet --filter publish={port})"
-        return Listener(pid, f"a {engine.value} container, by {label}", by_hand)
+        return Listener(pid, f"a {engine.value} container, by {label}", by_hand, offer=_offer(name_at(port)))
     match owner(pid):
         case Container(engine=Engine.KUBERNETES, id=id):
             by_hand = f"Scale its pod down, or stop it on this machine with: sudo crictl stop {id}"
@@ -72,7 +76,8 @@ def describe(pid: int, port: int) -> Listener:
             # Members of the group `docker` control root's Docker without sudo; Podman has no such group.
             sudo = "sudo " if container.engine is not Engine.DOCKER and not container.is_rootless else ""
             by_hand = f"Stop it with: {sudo}{container.engine.value} stop {container.id}"
-            return Listener(pid, f"container {container.id} ({label})", by_hand)
+            offer = _offer(name_of(container.id)) if container.engine in _CONTROLLED else None
+            return Listener(pid, f"container {container.id} ({label})", by_hand, offer=offer)
         case Machine() as machine:
             kind = "LXC container" if machine.is_lxc else "machine"
             # What `pid` and user mean in there is another matter.
@@ -87,6 +92,10 @@ def describe(pid: int, port: int) -> Listener:
     if app := _desktop_app(pid):
         return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.", _executable(pid))
     return Listener(pid, label, f"Stop process {pid} where it was started.", _executable(pid))
+
+
+def _offer(container: str | None) -> str | None:
+    return f"container:{container}" if container else None
 
 
 def _executable(pid: int) -> Path | None:

@@ -21,6 +21,7 @@ from core.settings.paths import Paths
 log = logging.getLogger(__name__)
 
 _MADE_IN: dict[str, str] = {
+    "container": "core.owners.container.owner",
     "launchd": "core.owners.services.launchd",
     "windows-service": "core.owners.services.windows",
 }

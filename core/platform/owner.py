@@ -71,6 +71,11 @@ def owner(pid: int) -> Container | Machine | Unit | None:
     return unit if unit and _is_for_ollama(unit, machine) else None
 
 
+def container_of(pid: int) -> Container | None:
+    """The container of a process on this machine, None if it is in none. Blocks for less than a millisecond."""
+    return cgroup.container(_cgroup(pid))
+
+
 def runs_ollama(command: Sequence[str]) -> bool:
     """Whether a command line is Ollama's, or that of a shell or another wrapper which runs `ollama serve` directly."""
     return bool(command) and (_name(command[0]) == _OLLAMA or _wraps_serve(command))

@@ -1,0 +1,271 @@
+"""Asks Docker or Podman through a socket of this machine: each call has a deadline, each refusal is put in words.
+
+Who may open an engine's socket is root on this machine (or the engine's user, where it is rootless). So only sockets
+that the user named or the engine itself put in its place are opened, and none over the network.
+
+Belongs to the loop. A call makes a connection and closes it, so there is nothing to close.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import aiodocker
+import aiohttp
+
+from core.errors import os_error_in_words
+from core.owners.container import facts
+from core.owners.container.facts import Container
+from core.platform.engines import LOCAL, PIPE, UNIX, has_socket, known_sockets
+from core.threads.single_flight import within
+
+CALL_SECONDS = 5.0
+"""How long an engine may take for an answer."""
+_LOOK_SECONDS = 2.0
+# Of Docker 20.10; Podman speaks it too.
+_OLDEST_API = "v1.41"
+_VERSION = re.compile(r"[0-9]+\.[0-9]+")
+_VARIABLES = ("DOCKER_HOST", "CONTAINER_HOST")
+_OVER_NETWORK = ("tcp://", "http://", "https://", "ssh://", "fd://")
+
+
+class EngineFault(Exception):
+    """An engine cannot be asked, or refuses. Says so in a sentence; `action` is the way out.
+
+    `is_away`: it does not answer at all, which says nothing about its containers.
+    """
+
+    def __init__(self, message: str, action: str | None = None, *, is_away: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.action = action
+        self.is_away = is_away
+
+
+class NoSuchContainer(EngineFault):
+    """The engine has no container of that name."""
+
+
+async def sockets() -> list[str]:
+    """The sockets to ask, in order. DOCKER_HOST, or else CONTAINER_HOST, decides alone if it is set.
+
+    Raises EngineFault if there is none, or if it names something else than a socket of this machine.
+    """
+    for variable in _VARIABLES:
+        if url := os.environ.get(variable, "").strip():
+            if url.startswith(LOCAL) and len(url) > len(LOCAL):
+                return [url]
+            why = "is over the network" if url.startswith(_OVER_NETWORK) else "is not understood"
+            example = f"{LOCAL}/run/user/1000/docker.sock" if LOCAL == UNIX else f"{LOCAL}//./pipe/docker_engine"
+            raise EngineFault(
+                f"{variable} is {url!r}, which {why}: only a socket of this machine is used.",
+                f"Set {variable} to one such as {example}, or leave it unset.",
+            )
+    known = known_sockets()
+    try:
+        there = await within(_LOOK_SECONDS, "engine sockets", lambda: [url for url in known if has_socket(url)])
+    except TimeoutError:
+        there = []
+    if not there:
+        places = ", ".join(url.removeprefix(LOCAL) for url in known)
+        raise EngineFault(
+            f"No container engine has a socket here: neither of {places} is there.",
+            "Start Docker, or Podman's socket (`systemctl --user start podman.socket`), or name it in DOCKER_HOST.",
+            is_away=True,
+        )
+    return there
+
+
+class Event(NamedTuple):
+    """What happened to a container, such as `start` or `die`, and when, in Unix time; the engine's clock tells."""
+
+    action: str
+    at: float
+
+
+class Engine:
+    """One engine, by the URL of its socket. Every method raises EngineFault."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @property
+    def place(self) -> str:
+        """Its socket, for people."""
+        return self.url.removeprefix(UNIX).removeprefix(PIPE)
+
+    async def inspect(self, name: str) -> Container:
+        """What it knows of that container. Raises NoSuchContainer."""
+        async with self._asked(name, CALL_SECONDS) as docker:
+            answer = await docker.containers.container(name).show()
+        try:
+            return facts.parse(answer)
+        except facts.EngineAnswerOdd as odd:
+            raise EngineFault(f"{self.place} says something odd of the container {name}: {odd}.") from odd
+
+    async def start(self, name: str) -> None:
+        """Start it; one that runs already stays as it is."""
+        async with self._asked(name, CALL_SECONDS * 4) as docker:
+            await docker.containers.container(name).start()
+
+    async def stop(self, name: str, grace: float) -> None:
+        """Have it ended: asked, and killed after `grace` seconds. Returns once it has; one that is down stays so."""
+        async with self._asked(name, grace + CALL_SECONDS * 2) as docker:
+            await docker.containers.container(name).stop(t=max(1, round(grace)))
+
+    async def running(self) -> list[Container]:
+        """All containers that run."""
+        async with self._asked("", CALL_SECONDS) as docker:
+            listed = await docker.containers.list()
+            return [facts.parse(await container.show()) for container in listed]
+
+    async def is_podman(self) -> bool:
+        """Whether it is Podman."""
+        async with self._asked("", CALL_SECONDS) as docker:
+            version = await docker.version()
+        return any("podman" in str(part.get("Name", "")).lower() for part in version.get("Components") or ())
+
+    @asynccontextmanager
+    async def docker(self, seconds: float) -> AsyncIterator[aiodocker.Docker]:
+        """The library's client, for calls that this class has not, with a deadline for all of the block together."""
+        async with self._asked("", seconds) as docker:
+            yield docker
+
+    async def events(self, name: str) -> AsyncGenerator[Event, None]:
+        """What happens to that container from about now on; first one without an action, once the engine listens.
+
+        What happened in the second before may be told too. Raises EngineFault when the connection ends.
+        """
+        filters = json.dumps({"type": ["container"], "container": [name]})
+        # The engine begins to listen some time after it is asked, and Podman does not say when.
+        parameters = {"filters": filters, "since": str(int(time.time()) - 1)}
+        async with self._connected() as docker:
+            asking = asyncio.ensure_future(self._get(docker, "events", parameters))
+            try:
+                yield Event("", time.time())
+                # Podman sends the head of its answer with the first event.
+                async for line in (await asking).content:
+                    if line.strip():
+                        told = json.loads(line)
+                        yield Event(str(told.get("Action") or told.get("status")), told.get("timeNano", 0) / 1e9)
+            finally:
+                await _end(asking)
+        raise EngineFault(f"{self.place} has ended its stream of events.", is_away=True)
+
+    @asynccontextmanager
+    async def lines(self, id: str, parameters: Mapping[str, str]) -> AsyncIterator[aiohttp.StreamReader]:
+        """What a container prints, as the engine sends it. Only its beginning has a deadline."""
+        async with self._connected() as docker:
+            asking = asyncio.ensure_future(self._get(docker, f"containers/{id}/logs", parameters))
+            try:
+                yield (await asking).content
+            finally:
+                await _end(asking)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[aiodocker.Docker]:
+        """The client for an answer that goes on, once the engine has answered."""
+        with _words_for(self.place, ""):
+            async with self._client(aiohttp.ClientTimeout(total=None)) as docker:
+                yield docker
+
+    @asynccontextmanager
+    async def _client(self, timeout: aiohttp.ClientTimeout) -> AsyncIterator[aiodocker.Docker]:
+        """The client, once the engine has answered, with the version of the API that the engine speaks.
+
+        The library would ask for the version by a call for which Podman starts several programs.
+        """
+        async with aiodocker.Docker(self.url, timeout=timeout, api_version=_OLDEST_API) as docker:
+            async with asyncio.timeout(CALL_SECONDS), docker.session.get(f"{docker.docker_host}/_ping") as answer:
+                spoken = answer.headers.get("Api-Version", "")
+                if _VERSION.fullmatch(spoken):
+                    docker.api_version = f"v{spoken}"
+            yield docker
+
+    async def _get(self, docker: aiodocker.Docker, path: str, parameters: Mapping[str, str]) -> aiohttp.ClientResponse:
+        url = f"{docker.docker_host}/{docker.api_version}/{path}"
+        response = await docker.session.get(url, params=dict(parameters))
+        if response.status >= 400:
+            async with response:
+                text = (await response.content.read(2000)).decode("utf-8", "replace")
+            raise EngineFault(f"{self.place} refuses: {text.strip()}")
+        return response
+
+    @asynccontextmanager
+    async def _asked(self, name: str, seconds: float) -> AsyncIterator[aiodocker.Docker]:
+        with _words_for(self.place, name):
+            async with asyncio.timeout(seconds), self._client(aiohttp.ClientTimeout(total=seconds)) as docker:
+                yield docker
+
+
+async def _end(asking: asyncio.Future[aiohttp.ClientResponse]) -> None:
+    """Close the connection of an answer, whether it has begun or not."""
+    asking.cancel()
+    for answer in await asyncio.gather(asking, return_exceptions=True):
+        if isinstance(answer, aiohttp.ClientResponse):
+            answer.close()
+
+
+class _words_for:  # noqa: N801 - used as a function, like contextlib.suppress
+    """Turns what the library raises into EngineFault."""
+
+    def __init__(self, place: str, name: str) -> None:
+        self._place = place
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        match error:
+            case aiodocker.DockerError(status=404) if self._name:
+                raise NoSuchContainer(
+                    f"{self._place} has no container {self._name}.",
+                    "Name one that `docker ps --all` or `podman ps --all` lists, or make one with "
+                    "`aura-ollama container create`.",
+                ) from error
+            case aiodocker.DockerError(status=900):
+                # The library's own number for a connection that failed; the reason is what it was handling.
+                reason = error.__context__
+                if isinstance(reason, aiohttp.ClientConnectorError):
+                    raise _why_not_connected(self._place, reason.os_error) from error
+                raise EngineFault(f"{self._place} broke off.", is_away=True) from error
+            case aiodocker.DockerError():
+                raise EngineFault(f"{self._place} refuses: {error.message}") from error
+            case TimeoutError():
+                raise EngineFault(
+                    f"{self._place} does not answer.",
+                    "Restart the container engine; its containers may run on meanwhile.",
+                    is_away=True,
+                ) from error
+            case aiohttp.ClientConnectorError():
+                raise _why_not_connected(self._place, error.os_error) from error
+            case OSError():
+                raise _why_not_connected(self._place, error) from error
+            case aiohttp.ClientError() | ValueError() | LookupError() | EOFError() | asyncio.IncompleteReadError():
+                why = str(error) or type(error).__name__
+                raise EngineFault(f"{self._place} broke off: {why}.", is_away=True) from error
+
+
+def _why_not_connected(place: str, error: OSError) -> EngineFault:
+    if isinstance(error, PermissionError):
+        return EngineFault(
+            f"{place} may not be opened by this user.",
+            "Who may open it is root on this machine. Ask its administrator for the group `docker`, or use a rootless "
+            "engine: `systemctl --user start podman.socket`.",
+            is_away=True,
+        )
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return EngineFault(
+            f"No container engine listens at {place}.",
+            "Start it: `sudo systemctl start docker`, or for Podman `systemctl --user start podman.socket`.",
+            is_away=True,
+        )
+    return EngineFault(f"{place} cannot be asked: {os_error_in_words(error)}.", is_away=True)
