@@ -1,7 +1,7 @@
 """A real Windows service that runs an Ollama, as a wrapper such as NSSM does: `make` it, and `remove` it.
 
-Run as a program it is the service itself. It starts `ollama serve`, ends it when it is told to stop, and reports an error
-if it ended by itself.
+Run as a program it is the service itself. It starts `ollama serve`, ends it when it is told to stop, and reports an
+error if it ended by itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if sys.platform == "win32":
     class _Entry(ctypes.Structure):
         _fields_ = [("name", wintypes.LPWSTR), ("main", _MAIN)]
 
-    for _name, _kinds in {
+    _functions: dict[str, list[Any]] = {
         "OpenSCManagerW": [wintypes.LPCWSTR, wintypes.LPCWSTR, wintypes.DWORD],
         "CreateServiceW": [
             wintypes.HANDLE,
@@ -50,7 +50,8 @@ if sys.platform == "win32":
         "CloseServiceHandle": [wintypes.HANDLE],
         "RegisterServiceCtrlHandlerExW": [wintypes.LPCWSTR, _HANDLER, ctypes.c_void_p],
         "SetServiceStatus": [wintypes.HANDLE, ctypes.c_void_p],
-    }.items():
+    }
+    for _name, _kinds in _functions.items():
         _advapi32[_name].argtypes = _kinds
         _advapi32[_name].restype = wintypes.HANDLE if _name[:3] in ("Ope", "Cre", "Reg") else wintypes.BOOL
 
@@ -84,14 +85,14 @@ if sys.platform == "win32":
         """What the manager starts: its dispatcher calls `main` on a thread, and the handler on this one."""
         asked = threading.Event()
 
-        @_HANDLER
-        def handler(control: int, *_: Any) -> int:
+        def handle(control: int, *_: Any) -> int:
             if control == 1:
                 asked.set()
                 ollama.terminate()
             return 0
 
-        @_MAIN
+        handler = _HANDLER(handle)
+
         def main(count: int, words: Any) -> None:
             handle = _advapi32.RegisterServiceCtrlHandlerExW(NAME, handler, None)
 
@@ -106,7 +107,7 @@ if sys.platform == "win32":
         env = os.environ | {"OLLAMA_HOST": host, "HOME": home, "USERPROFILE": home, "OLLAMA_MODELS": home + r"\models"}
         quiet = subprocess.DEVNULL
         ollama = subprocess.Popen([executable, "serve"], env=env, stdin=quiet, stdout=quiet, stderr=quiet)
-        entries = (_Entry * 2)(_Entry(NAME, main), _Entry(None, ctypes.cast(None, _MAIN)))
+        entries = (_Entry * 2)(_Entry(NAME, _MAIN(main)), _Entry(None, _MAIN()))
         _advapi32.StartServiceCtrlDispatcherW(entries)
 
     if __name__ == "__main__":
