@@ -9,6 +9,7 @@ from cli import exits, output
 from cli.client import Failed, NoSidecar
 from cli.output import ReaderGone
 from cli.table import COMMANDS
+from core.settings.paths import DEFAULT_INSTANCE
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from cli.parser import CommandModule
 
 _MOST_SHOWN = 60
+# The sidecar's answer where there is no such path. So far not every call is there for each instance.
+_NO_SUCH_CALL = "http_404"
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
@@ -64,6 +67,11 @@ def _carried_out(module: CommandModule, options: argparse.Namespace) -> int:
         output.complain(error.message, error.action)
         return exits.NO_SIDECAR
     except Failed as error:
+        if error.code == _NO_SUCH_CALL and options.instance not in (None, DEFAULT_INSTANCE):
+            error.message = (
+                f"The sidecar cannot do this for the instance {options.instance}, only for {DEFAULT_INSTANCE}."
+            )
+            error.action = "Leave --instance out; `aura-ollama instances` lists all that there are."
         if options.json:
             if error.body is not None:
                 output.document(error.body)

@@ -9,6 +9,7 @@ from cli import exits, output
 from cli.client import Failed, escaped
 from cli.common import client_of
 from cli.moments import since
+from cli.parser import Misused
 from core.text import on_one_line
 
 if TYPE_CHECKING:
@@ -27,11 +28,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """List them, or cancel one. Raises Failed if there is no such job."""
+    """List them, or cancel one. Raises Failed if there is no such job, and Misused."""
     if (options.action == "cancel") != (options.job is not None):
         words = "needs a JOB, which `aura-ollama jobs` lists" if options.job is None else "takes no JOB"
-        output.complain(f"`jobs {options.action}` {words}.")
-        return exits.USAGE
+        raise Misused(f"{options.action} {words}")
     client = client_of(options)
     return _cancel(options, client) if options.job else _list(options, client)
 

@@ -117,7 +117,7 @@ def _told(options: argparse.Namespace, job: dict[str, Any], *, is_new: bool) -> 
                 output.line(on_one_line(f"{options.name} {words}"))
             return exits.DONE
         case "failed":
-            output.complain(f"Failed to pull {options.name}: {job['error']}")
+            output.complain(f"Failed to pull model '{options.name}': {job['error']}")
         case _:
-            output.complain(f"The download of {options.name} was cancelled.")
+            output.complain(f"The download of '{options.name}' was cancelled.")
     return exits.FAILED

@@ -8,6 +8,7 @@ from cli import exits, output
 from cli.ask import can_ask, confirmed
 from cli.client import Failed, escaped
 from cli.common import client_of, route
+from cli.parser import Misused
 from core.text import on_one_line
 
 if TYPE_CHECKING:
@@ -25,15 +26,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Delete one after the other, after a question. USAGE without `--yes` where nobody can be asked.
+    """Delete one after the other, after a question. FAILED if the answer is no.
 
-    FAILED if one was not deleted; the ones after it are not tried then. Raises Failed with the sidecar's words.
+    Raises Misused without `--yes` where nobody can be asked, and Failed with the sidecar's words if one is not deleted;
+    the ones after it are not tried then.
     """
     client = client_of(options)
     if not options.yes:
         if not can_ask():
-            output.complain("Deleting is asked about, and there is no terminal to ask at.", "Add --yes to delete.")
-            return exits.USAGE
+            raise Misused("there is no terminal to ask at whether to delete; add --yes to delete without a question")
         shown = ", ".join(map(on_one_line, options.names))
         if not confirmed(f"Delete {shown}?", otherwise=False):
             output.line("Nothing was deleted.")

@@ -73,7 +73,7 @@ def test_a_model_is_deleted_with_yes_and_not_without_where_nobody_can_be_asked(
         create_model(running.ollama_url, name, (tmp_path / "tiny.gguf").read_bytes())
     refused = aura("rm", "one", "two", data=running.root)
     assert (refused.code, refused.out) == (exits.USAGE, "")
-    assert "Add --yes to delete." in refused.err
+    assert "add --yes to delete" in refused.err
     said = aura("rm", "--yes", "one", "nobody", "two", data=running.root)
     assert (said.code, said.out) == (exits.FAILED, "Model 'one' deleted successfully.\n")
     assert "Failed to delete model: Model 'nobody' is not installed." in said.err
@@ -101,3 +101,12 @@ def test_without_a_sidecar_each_says_how_to_start_one(command: str, tmp_path: Pa
     assert (said.code, said.out) == (exits.NO_SIDECAR, "")
     assert said.err.startswith("aura-ollama: No sidecar runs on ")
     assert "aura-ollama run --headless" in said.err
+
+
+@pytest.mark.parametrize("command", ["models", "logs", "logs -f", "load x", "unload x", "rm -y x", "pull x"])
+def test_what_is_done_for_the_default_instance_alone_is_told(running: Sidecar, command: str) -> None:
+    said = aura(*command.split(), "--instance", "other", data=running.root)
+    assert (said.code, said.out) == (exits.FAILED, "")
+    assert "The sidecar cannot do this for the instance other, only for default. Leave --instance out" in said.err
+    if command == "models":
+        assert aura(command, "--instance", "default", data=running.root).code == exits.DONE

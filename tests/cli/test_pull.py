@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from cli import exits
+from tests.beds.ending import end
+from tests.beds.ollama import ollama
+from tests.beds.require import require
 from tests.beds.sidecar import Sidecar
-from tests.beds.wire import call
+from tests.beds.wire import call, free_port
 from tests.cli.shop import Shop, jobs_of
 from tests.cli.terminal import aura, following
 
@@ -47,7 +51,7 @@ def test_a_pull_that_fails_does_so_in_the_words_of_the_api(puller: Sidecar, regi
     said = aura("pull", name, data=puller.root)
     assert said.code == exits.FAILED
     error = next(job["error"] for job in jobs_of(puller) if "nowhere" in job["model"])
-    assert said.err == f"aura-ollama: Failed to pull {name}: {error}\n"
+    assert said.err == f"aura-ollama: Failed to pull model '{name}': {error}\n"
     assert "Check its name and its tag." in said.err
 
 
@@ -73,7 +77,7 @@ def test_one_that_is_cancelled_from_elsewhere_says_so(puller: Sidecar, registry_
         assert cancelled.out.startswith(f"The download of {job['model']} is cancelled.")
         assert pull.process.wait(30) == exits.FAILED
         pull.join()
-        assert pull.err == f"aura-ollama: The download of {name} was cancelled.\n"
+        assert pull.err == f"aura-ollama: The download of '{name}' was cancelled.\n"
     again = aura("jobs", "cancel", job["id"], "--json", data=puller.root)
     assert (again.code, again.json["state"]) == (exits.DONE, "cancelled")
 
@@ -95,6 +99,33 @@ def test_ctrl_c_where_nobody_can_be_asked_leaves_it_going(puller: Sidecar, regis
         other.join()
         assert other.lines[-1] == f"{name} is installed."
     assert [found["state"] for found in jobs_of(puller) if found["id"] == job["id"]] == ["done"]
+
+
+def test_a_sidecar_that_is_lost_on_the_way_is_told_and_the_next_one_goes_on(
+    registry_shop: Shop, tmp_path: Path
+) -> None:
+    name, port = registry_shop.add("lost", hold_at=1_000_000), free_port()
+    settings = {"allowedRegistries": [registry_shop.host], "allowInsecureRegistries": True}
+    executable, models = require(ollama).executable, tmp_path / "models"
+
+    def sidecar() -> Sidecar:
+        return Sidecar(tmp_path, executable=executable, models=models, ollama_port=port, settings=settings)
+
+    with sidecar() as first:
+        assert call("POST", f"{first.url}/api/ollama/start", timeout=60).status == 200
+        with following("pull", name, data=tmp_path) as pull:
+            pull.until(lambda: any(" of 1.91 MB" in line for line in pull.lines))
+            end(first.process, 30)
+            assert pull.process.wait(30) == exits.FAILED
+            pull.join()
+        assert pull.err.endswith("The download goes on once a sidecar runs again.\n")
+        assert "Traceback" not in pull.err
+    with sidecar() as second:
+        assert [job["state"] for job in jobs_of(second)] == ["queued"]
+        registry_shop.release()
+        assert call("POST", f"{second.url}/api/ollama/start", timeout=60).status == 200
+        assert aura("pull", name, data=tmp_path).code == exits.DONE
+        assert [job["state"] for job in jobs_of(second)] == ["done"]
 
 
 def test_a_wrong_use_of_jobs_is_told(puller: Sidecar) -> None:
