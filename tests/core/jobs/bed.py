@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.events.history import Event, EventHistory
 from core.jobs.job import Job
 from core.jobs.jobs import Jobs
 from core.ollama.model_name import ModelName
+from tests.beds.disk import small_disk
 from tests.beds.ollama import ollama
 from tests.beds.registry import Registry
 from tests.beds.require import require
@@ -23,6 +25,18 @@ def rig_for(registry: Registry, root: Path, **sidecar: object) -> Rig:
     """A rig with the real Ollama, whose settings allow that registry."""
     allowed = {"allowedRegistries": [registry.host], "allowInsecureRegistries": True}
     return Rig(root, require(ollama).executable, **(allowed | sidecar))
+
+
+@contextmanager
+def disk_at(folder: Path, size: int) -> Iterator[Path]:
+    """Make that folder, with a disk of `size` bytes of its own until the end of the block."""
+    folder.mkdir(parents=True)
+    around = small_disk(folder, size)
+    found = require(around.__enter__)
+    try:
+        yield found
+    finally:
+        around.__exit__(None, None, None)
 
 
 def weights(seed: int, size: int = 4 * MB) -> bytes:

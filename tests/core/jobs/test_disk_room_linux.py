@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,10 @@ import pytest
 from core.jobs import disk_room
 from core.jobs.job import JobState
 from core.supervision.state import State
-from tests.beds.disk import fill, make_room, small_disk
-from tests.beds.registry import Registry, registry
-from tests.beds.require import require
+from tests.beds.disk import fill, make_room
+from tests.beds.registry import Registry
 from tests.beds.server import OllamaServer
-from tests.core.jobs.bed import MB, named, partials, rig_for, until_job, weights
+from tests.core.jobs.bed import MB, disk_at, named, partials, rig_for, until_job, weights
 from tests.rig import Rig, until_state
 
 WAIT = 15.0
@@ -26,16 +25,7 @@ pytestmark = pytest.mark.timeout(40)  # Ollama looks once a second whether a lay
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    at = tmp_path / "models"
-    at.mkdir()
-    around = small_disk(at, DISK_BYTES)
-    yield require(around.__enter__)
-    around.__exit__(None, None, None)
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Registry]:
-    async with registry() as found:
+    with disk_at(tmp_path / "models", DISK_BYTES) as found:
         yield found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -23,22 +22,11 @@ from core.supervision.state import State
 from tests import fake_ollama, tied
 from tests.beds.registry import Registry, registry
 from tests.beds.server import OllamaServer
-from tests.core.jobs.bed import MB, events_after, named, partials, rig_for, until_job, weights
+from tests.core.jobs.bed import MB, events_after, named, partials, until_job, weights
 from tests.rig import Rig, until_state
 
 WAIT = tied.seconds(15.0)
 pytestmark = pytest.mark.timeout(40)  # Ollama looks once a second whether a layer has ended
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Registry]:
-    async with registry() as found:
-        yield found
-
-
-@pytest.fixture
-def rig(shop: Registry, tmp_path: Path) -> Rig:
-    return rig_for(shop, tmp_path)
 
 
 async def test_a_pull_goes_from_queued_to_done_and_tells_of_it_as_a_stream(shop: Registry, rig: Rig) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,23 +19,12 @@ from core.jobs.listing import ENDED_SECONDS, MOST_ENDED
 from core.ollama.model_name import ModelName
 from core.sidecar import Sidecar
 from tests import fake_ollama, tied
-from tests.beds.registry import Registry, registry
-from tests.core.jobs.bed import MB, named, partials, rig_for, until_job, weights
+from tests.beds.registry import Registry
+from tests.core.jobs.bed import MB, named, partials, until_job, weights
 from tests.rig import Rig
 
 WAIT = tied.seconds(15.0)
 pytestmark = pytest.mark.timeout(40)  # Ollama looks once a second whether a layer has ended
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Registry]:
-    async with registry() as found:
-        yield found
-
-
-@pytest.fixture
-def rig(shop: Registry, tmp_path: Path) -> Rig:
-    return rig_for(shop, tmp_path)
 
 
 async def write(rig: Rig, content: str) -> None:

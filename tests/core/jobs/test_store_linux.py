@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.jobs.job import JobState
 from core.jobs.job_file import job_path
-from tests.beds.disk import fill, make_room, small_disk
-from tests.beds.registry import Registry, registry
-from tests.beds.require import require
-from tests.core.jobs.bed import MB, named, rig_for, weights
+from tests.beds.disk import fill, make_room
+from tests.beds.registry import Registry
+from tests.core.jobs.bed import MB, disk_at, named, rig_for, weights
 from tests.rig import Rig
 
 WAIT = 15.0
@@ -24,16 +23,7 @@ pytestmark = pytest.mark.timeout(40)  # a file that could not be written is trie
 @pytest.fixture
 def run_disk(tmp_path: Path) -> Iterator[Path]:
     """The folder `run` on a small disk of its own."""
-    at = tmp_path / "AuraData" / "run"
-    at.mkdir(parents=True)
-    around = small_disk(at, 8 << 20)
-    yield require(around.__enter__)
-    around.__exit__(None, None, None)
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Registry]:
-    async with registry() as found:
+    with disk_at(tmp_path / "AuraData/run", 8 << 20) as found:
         yield found
 
 
