@@ -50,6 +50,7 @@ class App:
 
     def __init__(self, core: Sidecar, api_url: str, surface: Surface, start_at_login: Callable[[], None]) -> None:
         """`start_at_login` makes the session start this program as it runs now; blocks, and raises OSError."""
+        self._core = core
         self._supervisor = core.ollama
         self._metrics = core.metrics
         self._paths = core.paths
@@ -192,12 +193,12 @@ class App:
             Act.TELL_HOW_TO_STOP: lambda _: self._answer(lambda: answers.how_to_stop(facts.status)),
             Act.TELL_SETTINGS_PROBLEM: lambda _: self._answer(lambda: answers.settings_problem(facts.status)),
             Act.OPEN_FAILURE: lambda _: self._places.open_failure(facts.status.failure),
+            Act.OPEN_DASHBOARD: self._open_dashboard,
             Act.LOAD: lambda model: self._models.load(model or ""),
             Act.UNLOAD: lambda model: self._models.unload(model or ""),
             Act.UNLOAD_ALL: lambda _: self._models.unload(*facts.status.loaded),
             Act.USE_IN_AURA: lambda model: self._preferences.use_in_aura(model or ""),
             Act.COPY_NAME: lambda model: places.copy(model or ""),
-            Act.LIST_MODELS: self._list_models,
             Act.PULL: lambda model: self._pulls.pull(model or ""),
             Act.CANCEL_PULL: lambda id: self._pulls.cancel(id or ""),
             Act.FIND_MODELS: lambda _: places.open_page(_MODELS_PAGE),
@@ -224,11 +225,8 @@ class App:
     async def _answer(self, make: Callable[[], Toast]) -> Toast:
         return make()
 
-    async def _list_models(self, _: str | None) -> Toast | None:
-        if (await self._reader.fresh()).settings.sidecar.require_token:
-            return Toast("Models", "A browser has no token, which requireToken asks for. `ollama list` shows them all.")
-        # There is no page for people yet.
-        return await places.open_page(f"{self._facts.api_url}/api/ollama/models")
+    async def _open_dashboard(self, _: str | None) -> Toast | None:
+        return await places.open_page(await self._core.page_address(self._facts.api_url or ""))
 
     async def _toggle_login(self, _: str | None) -> None:
         await self._preferences.set_login(wanted=not self._facts.starts_at_login)

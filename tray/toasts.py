@@ -185,8 +185,8 @@ class Toaster:
 
 
 def _news(title: str, text: str) -> Toast:
-    """News of Ollama; a click shows its log."""
-    return Toast(title, text, Kind.NEWS, Topic.OLLAMA, _LOG)
+    """News of Ollama; a click opens the page."""
+    return Toast(title, text, Kind.NEWS, Topic.OLLAMA, Command(Act.OPEN_DASHBOARD))
 
 
 def _failure(error: CoreError, title: str, kind: Kind) -> Toast:

@@ -206,7 +206,7 @@ async def test_the_model_that_was_used_last_comes_first(rig: Rig, desk: Desk) ->
                 await asyncio.sleep(0.02)
 
 
-async def test_more_opens_the_list_of_all_where_a_browser_may_read_it(rig: Rig, desk: Desk) -> None:
+async def test_more_opens_the_page_with_a_ticket_where_the_token_is_required(rig: Rig, desk: Desk) -> None:
     (manifest,) = (rig.root / "models" / "manifests").rglob("tiny/latest")
     for number in range(22):
         copy = manifest.parent.with_name(f"copy-{number}") / "latest"
@@ -217,11 +217,15 @@ async def test_more_opens_the_list_of_all_where_a_browser_may_read_it(rig: Rig, 
         assert (await until_entry(tray, "Models", "More")).label == "More… (3)"
         await tray.click("Models", "More")
         page = await opened(rig)
-        assert page.startswith(await program.url())
-        assert (await asyncio.to_thread(call, "GET", page)).json["count"] == 23
+        url = await program.url()
+        assert page == f"{url}/"
+        assert (await asyncio.to_thread(call, "GET", page)).status == 200
         rig.configure(requireToken=True)
-        await tray.click("Models", "More")
-        assert "requireToken" in (await desk.host.toast("Models")).text
+        await tray.click("Open dashboard")
+        start, _, ticket = (await opened(rig)).partition("#ticket=")
+        assert start == f"{url}/"
+        changed = await asyncio.to_thread(call, "POST", f"{url}/api/app/token", {"ticket": ticket})
+        assert changed.json["token"] == (rig.paths.run / "token").read_text().strip()
 
 
 async def order(tray: Tray) -> list[str]:

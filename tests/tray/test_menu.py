@@ -92,7 +92,7 @@ def test_each_state_offers_what_can_be_done_then_in_one_entry_that_changes(state
 def test_where_nothing_is_wrong_there_are_few_entries_and_none_of_them_twice(state: State) -> None:
     items = shown(state).items
     assert [name for name in names(items) if name not in {"power", "restart"}] == [
-        *("status", "models", "open", "copy ollama", "copy sidecar", "choose"),
+        *("status", "dashboard", "models", "open", "copy ollama", "copy sidecar", "choose"),
         *("login", "launch", "show", "about", "quit"),
     ]
     labels = [item.label for item in items if item is not SEPARATOR]
@@ -279,7 +279,7 @@ def test_a_long_list_ends_with_the_way_to_the_rest() -> None:
     assert [child.label for child in item.children[:3]] == ["● m99: 1 B", "● gone", "m0: 1 B"]
     assert len([name for name in names(item.children) if name.startswith("model ")]) == MOST_MODELS
     more = find(item.children, "more")
-    assert (more.label, more.command) == ("More… (81)", Command(Act.LIST_MODELS))
+    assert (more.label, more.command) == ("More… (81)", Command(Act.OPEN_DASHBOARD))
 
 
 def test_long_names_keep_their_ends_and_their_tag_so_that_quantisations_stay_apart() -> None:

@@ -28,6 +28,7 @@ from tray.menu import Act, Command
 from tray.toasts import OPEN_LOG, TEXT_UNITS, TITLE_UNITS, Kind, Toast, Toaster, Topic
 
 LOG = Command(Act.OPEN_NEWEST_LOG)
+PAGE = Command(Act.OPEN_DASHBOARD)
 
 
 def titles(toaster: Toaster, *statuses: Status) -> list[str]:
@@ -212,14 +213,14 @@ def test_a_start_that_made_no_process_is_not_told_as_a_stop() -> None:
     stopped = Status(State.STOPPED)
     assert Toaster().moved(starting, stopped) is None
     assert Toaster().moved(replace(starting, pid=7), stopped) == Toast(
-        "Ollama Stopped", "Nothing of it is left running.", Kind.NEWS, Topic.OLLAMA, LOG
+        "Ollama Stopped", "Nothing of it is left running.", Kind.NEWS, Topic.OLLAMA, PAGE
     )
 
 
 @pytest.mark.parametrize(
     ("toast", "kind", "opens"),
     [
-        (Toaster().moved(STOPPED, RUNNING), Kind.NEWS, LOG),
+        (Toaster().moved(STOPPED, RUNNING), Kind.NEWS, PAGE),
         (Toaster().moved(RUNNING, Status(State.BACKOFF, failure=Crashed("x"), restarts=1)), Kind.WARNING, LOG),
         (Toaster().moved(RUNNING, replace(RUNNING, error="Connection timeout")), Kind.WARNING, LOG),
         (Toaster().moved(STARTING, Status(State.FAILED, failure=SpawnFailed("x"))), Kind.FAILURE, LOG),

@@ -28,7 +28,7 @@ def models_item(facts: Facts) -> Item:
     shown = models[:MOST_MODELS]
     items = _rows(shown, facts) or [note("none", "None is installed")]
     if more := len(models) - len(shown):
-        items.append(Item("more", f"More… ({more})", Command(Act.LIST_MODELS)))
+        items.append(Item("more", f"More… ({more})", Command(Act.OPEN_DASHBOARD)))
     items.append(SEPARATOR)
     if count:
         items.append(Item("unload all", "Unload all", Command(Act.UNLOAD_ALL), enabled=not status.error))

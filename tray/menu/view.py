@@ -55,6 +55,7 @@ def _items(facts: Facts) -> list[Item]:
         SEPARATOR,
         *_wishes(status),
         SEPARATOR,
+        Item("dashboard", "Open dashboard", Command(Act.OPEN_DASHBOARD), enabled=bool(facts.api_url)),
         *pull_lines(facts.pulls),
         models_item(facts),
         _places(facts),
