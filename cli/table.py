@@ -42,6 +42,7 @@ COMMANDS = (
     Command("token", "print the token that lets a program in"),
     Command("open", "open the page, the logs or the data folder"),
     Command("service", "run the sidecar at each login, without a tray"),
+    Command("container", "make a container for Ollama in Docker or Podman"),
     Command("completion", "print the script by which a shell completes commands"),
     Command("doctor", "find what is wrong, and the way out of each"),
 )
