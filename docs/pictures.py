@@ -1,7 +1,8 @@
 """Makes the README's pictures: the real program, its icon and menu on a real screen. `python -m docs.pictures`.
 
 Needs what `./dev test` installs. The screen is Xvfb, the panel is Xfce's, and Ollama is a real one. With `windows` as
-its argument it makes that of the Windows program instead, under the Wine that `tests.beds.wine` finds.
+its argument it makes that of the Windows program instead, under the Wine that `tests.beds.wine` finds; with `page`
+those of the page and of the terminal.
 """
 
 from __future__ import annotations
@@ -175,4 +176,9 @@ async def take_windows(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(take_windows(FOLDER) if sys.argv[1:] == ["windows"] else take(FOLDER))
+    if sys.argv[1:] == ["page"]:
+        from docs import page_pictures
+
+        page_pictures.take(FOLDER)
+    else:
+        asyncio.run(take_windows(FOLDER) if sys.argv[1:] == ["windows"] else take(FOLDER))
