@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from api.page import FILES
 from cli import exits, table
 from tests import tied
 from tests.beds.frozen import PROGRAM, SHIM, VERSIONS, Frozen, alive, ask, eventually
@@ -47,6 +48,10 @@ def test_it_serves_says_its_version_and_ends(frozen: Frozen) -> None:
         assert (answer.status, answer.json["version"]) == (200, VERSIONS[0])
         # What is imported only then is in the build as well.
         assert b"aura_ollama_up" in call("GET", f"{url}/metrics").body
+        # And so are the files that are no code.
+        assert {name: call("GET", f"{url}/page/{name}").body for name in FILES} == {
+            name: file.content for name, file in FILES.items()
+        }
         port = int(url.rpartition(":")[2])
     assert not listens(port)
 
