@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -21,6 +22,7 @@ from tests.beds import BedMissing
 from tests.beds.browser import driven
 from tests.beds.require import require
 from tests.beds.server import models_dir
+from tests.beds.systemd import Booted, is_inside
 from tests.rig import reaped
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def nothing_survives() -> Iterator[None]:
 def _left(threads: set[threading.Thread], processes: set[psutil.Process]) -> list[object]:
     found: list[object] = [thread for thread in threading.enumerate() if thread not in threads and thread.is_alive()]
     for process in psutil.Process().children(recursive=True):
-        if process not in processes and not reaped(process):
+        if process not in processes and not reaped(process) and not is_inside(process):
             found.append(process)
     return found
 
@@ -113,4 +115,13 @@ def browser() -> Iterator[Browser]:
     """A real browser to drive, for tests that are no coroutines."""
     bed = driven()
     yield require(bed.__enter__)
+    bed.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
+    """A real systemd of its own, shared by all tests of the session; so is the folder that holds their `tmp_path`."""
+    bed = require(lambda: Booted(Path(__file__).parents[1], tmp_path_factory.getbasetemp()))
+    require(bed.__enter__)
+    yield bed
     bed.__exit__(None, None, None)

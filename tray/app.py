@@ -15,6 +15,7 @@ from typing import Any
 from core.errors import WAYS_OUT, CoreError, os_error_in_words
 from core.ollama import activity
 from core.platform import desktop
+from core.settings.owner import PROCESS
 from core.settings.paths import DEFAULT_INSTANCE
 from core.sidecar import Sidecar
 from core.supervision.state import State, Status
@@ -213,10 +214,18 @@ class App:
             Act.START_AT_LOGIN: self._toggle_login,
             Act.START_ON_LAUNCH: self._toggle_launch,
             Act.ALLOW_DESKTOP: self._allow_desktop,
+            Act.CONTROL: lambda owner: self._owned(self._preferences.control(owner or PROCESS)),
+            Act.LET_GO: lambda _: self._owned(self._preferences.let_go()),
             Act.ABOUT: lambda _: self._answer(lambda: answers.about(facts, self._paths.data)),
             Act.SHOW_STATUS: lambda _: self._answer(lambda: answers.whole_status(facts.status)),
             Act.QUIT: self._quit,
         }
+
+    async def _owned(self, change: Coroutine[Any, Any, Toast | None]) -> Toast | None:
+        """Change the owner, and have that seen at once."""
+        toast = await change
+        await self._supervisor.status()
+        return toast
 
     async def _wish(self, act: Act, wish: Coroutine[Any, Any, Status]) -> None:
         self._toaster.asked(act)

@@ -8,6 +8,7 @@ from functools import partial
 from core.ollama import executable
 from core.platform import desktop
 from core.settings import edit
+from core.settings.owner import name_of
 from core.settings.paths import Paths
 from core.settings.reader import SettingsReader
 from core.text import isolated
@@ -48,6 +49,16 @@ class Preferences:
         settings = (await self._reader.fresh()).settings
         origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
         await self._write_sidecar({"allowedOrigins": list(origins)})
+
+    async def control(self, owner: str) -> Toast:
+        """Have Ollama run and controlled by that owner, which the settings did not name so far."""
+        await self._write_sidecar({"owner": owner})
+        told = f"{name_of(owner)} is started and stopped here from now on. Quit leaves it as it is."
+        return Toast("Ollama's Service", told, Kind.NEWS, opens=Command(Act.OPEN_OWN_SETTINGS))
+
+    async def let_go(self) -> None:
+        """Have Ollama be a process of ours again, and leave what another owner runs as it is."""
+        await self._write_sidecar({"owner": None})
 
     async def choose_executable(self) -> Toast | None:
         """Ask for Ollama's executable, and have it used from the next start on."""

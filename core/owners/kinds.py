@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _MADE_IN: dict[str, str] = {
     "container": "core.owners.container.owner",
     "launchd": "core.owners.services.launchd",
+    "systemd": "core.owners.systemd.owner",
+    "systemd-user": "core.owners.systemd.owner",
     "windows-service": "core.owners.services.windows",
 }
 

@@ -53,10 +53,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the settings say about an Ollama that runs already: seconds until force is used, and the log's limits."""
+    """What the settings say about an Ollama that runs already.
+
+    Seconds until force is used, the log's limits, and where it is wanted.
+    """
 
     grace: float
     caps: Mapping[str, int]
+    url: str = ""
 
 
 class Running(Protocol):

@@ -110,8 +110,11 @@ def unit(text: str) -> Unit | None:
 
     None as well for a process outside the part of the hierarchy that is visible here: another systemd runs that one.
     """
+    # A root says nothing: with a systemd of its own, a container may see it in version 1 and the unit in version 2.
     paths = (
-        path for controllers, path in _hierarchies(text) if controllers in _SYSTEMDS and not path.startswith("/..")
+        path
+        for controllers, path in _hierarchies(text)
+        if controllers in _SYSTEMDS and path.strip("/") and not path.startswith("/..")
     )
     is_user = False
     found = None

@@ -55,6 +55,11 @@ def parse(text: str) -> tuple[str, str]:
     return kind, name
 
 
+def name_of(text: str) -> str:
+    """What it controls, for people: `ollama.service`."""
+    return text.partition(":")[2] or text
+
+
 def not_here(text: str) -> ConfigError | None:
     """The error for an owner of another operating system than this one, None if it may be had here."""
     kind = KINDS.get(parse(text)[0])

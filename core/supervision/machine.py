@@ -46,7 +46,7 @@ class Machine:
         self._is_ending_ollama = False
         self._owner: str | None = None
         """The text of the owner in force, which attends to its Ollama in the task `_attending`."""
-        self._terms = Terms(0.0, {})
+        self._terms = Terms(0.0, {}, "")
         self._attending: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._is_restarted_by_owner = False
@@ -441,7 +441,7 @@ class Machine:
             return
         self._restart_on_crash = observation.setup.settings.sidecar.restart_on_crash
         sidecar = observation.setup.settings.sidecar
-        self._terms = Terms(sidecar.stop_timeout, sidecar.log_caps)
+        self._terms = Terms(sidecar.stop_timeout, sidecar.log_caps, observation.setup.url)
         self._use_owner(observation.setup.owner)
         if epoch != self.refresher.epoch:
             # Ollama was let go, so this says nothing about the one that is somebody else's from now on.

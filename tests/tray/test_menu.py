@@ -462,3 +462,15 @@ def test_a_cut_goes_around_a_sign_and_not_through_it() -> None:
     assert units(tooltip) in (TOOLTIP_UNITS - 1, TOOLTIP_UNITS)
     cut = cut_name("🦙" * 100, 34)
     assert cut.count("🦙") + 1 == len(cut)
+
+
+def test_an_owner_that_is_recognised_is_offered_and_given_back() -> None:
+    offered = shown(State.EXTERNAL, offer="systemd:ollama.service").find("control")
+    assert offered.label == "Control ollama.service from here"
+    assert offered.command == Command(Act.CONTROL, "systemd:ollama.service")
+    for state in (State.RUNNING, State.STOPPED, State.FAILED, State.BACKOFF):
+        back = shown(state, controlled_by="systemd:ollama.service").find("control")
+        assert back.label == "Stop controlling ollama.service from here"
+        assert back.command == Command(Act.LET_GO)
+    for state in State:
+        assert "control" not in names(shown(state).items)

@@ -42,6 +42,8 @@ class Act(StrEnum):
     START_AT_LOGIN = "start at login"
     START_ON_LAUNCH = "start on launch"
     ALLOW_DESKTOP = "allow desktop"
+    CONTROL = "control"
+    LET_GO = "let go"
     ABOUT = "about"
     SHOW_STATUS = "show status"
     QUIT = "quit"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import Crashed, PortInUse, SpawnFailed
+from core.settings.owner import PROCESS, name_of
 from core.supervision.state import State, Status
 from core.supervision.told import headline
 from core.text import shorten
@@ -54,6 +55,7 @@ def _items(facts: Facts) -> list[Item]:
         *_told(facts),
         SEPARATOR,
         *_wishes(status),
+        *_control(status),
         SEPARATOR,
         Item("dashboard", "Open dashboard", Command(Act.OPEN_DASHBOARD), enabled=bool(facts.api_url)),
         *pull_lines(facts.pulls),
@@ -126,6 +128,17 @@ def _wishes(status: Status) -> tuple[Item, ...]:
         case State.BACKOFF:
             now = _start(_obstacle(status), label="Start Ollama now")
             return now, Item("restart", "Leave it stopped", Command(Act.STOP))
+
+
+def _control(status: Status) -> tuple[Item, ...]:
+    """Take over what an owner runs that is known by name, or give that back: what either changes is one setting."""
+    if status.state is State.EXTERNAL and status.offer:
+        label = shorten(f"Control {name_of(status.offer)} from here", LABEL_UNITS)
+        return (Item("control", label, Command(Act.CONTROL, status.offer)),)
+    if status.controlled_by != PROCESS:
+        label = shorten(f"Stop controlling {name_of(status.controlled_by)} from here", LABEL_UNITS)
+        return (Item("control", label, Command(Act.LET_GO)),)
+    return ()
 
 
 def _start(obstacle: str | None, *, is_possible: bool = True, label: str = "Start Ollama") -> Item:

@@ -1,0 +1,131 @@
+"""One connection to the bus of a systemd: the system's, or the user's own. Every call has a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import urllib.parse
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dbus_fast import BusType, DBusFastError, Message, MessageFlag, MessageType
+from dbus_fast.aio import MessageBus
+
+CALL_SECONDS = 5.0
+SYSTEMD = "org.freedesktop.systemd1"
+MANAGER_PATH = "/org/freedesktop/systemd1"
+MANAGER = "org.freedesktop.systemd1.Manager"
+_DBUS = "org.freedesktop.DBus"
+
+
+class BusTrouble(Exception):
+    """The bus or systemd cannot be asked: it is not there, refuses us, or does not answer. The text is a sentence."""
+
+
+class Refused(Exception):
+    """systemd answered with an error: `name` is that of D-Bus, `text` its own words."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text or name)
+        self.name = name
+        self.text = text
+
+
+class Bus:
+    """A connection that has been made. Belongs to one loop."""
+
+    def __init__(self, connection: MessageBus, whose: str) -> None:
+        self._connection = connection
+        self._whose = whose
+
+    async def call(
+        self,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        arguments: Sequence[Any] = (),
+        *,
+        name: str = SYSTEMD,
+        is_interactive: bool = False,
+        seconds: float = CALL_SECONDS,
+    ) -> list[Any]:
+        """The values of the answer. `is_interactive`: the desktop may ask the user for a password meanwhile.
+
+        Raises Refused, and BusTrouble, after `seconds` too.
+        """
+        message = Message(name, path, interface, member, signature=signature, body=list(arguments))
+        if is_interactive:
+            message.flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._connection.call(message)
+        except TimeoutError:
+            raise BusTrouble(f"systemd does not answer on {self._whose} (within {seconds:g} s).") from None
+        except (OSError, EOFError, DBusFastError) as error:
+            raise BusTrouble(f"{self._whose[0].upper()}{self._whose[1:]} has ended the connection: {error}") from error
+        if answer.message_type is MessageType.ERROR:
+            text = answer.body[0] if answer.body and isinstance(answer.body[0], str) else ""
+            raise Refused(answer.error_name or "an error without a name", text)
+        return answer.body
+
+    async def subscribe(self, path: str, on_signal: Callable[[Message], None]) -> None:
+        """Call `on_signal` with each signal of systemd, of the unit at `path` and of its manager. Raises as `call`."""
+
+        def on_message(message: Message) -> bool:
+            if message.message_type is MessageType.SIGNAL:
+                on_signal(message)
+            return False
+
+        self._connection.add_message_handler(on_message)
+        for rule in (
+            f"type='signal',sender='{SYSTEMD}',path='{path}'",
+            f"type='signal',sender='{SYSTEMD}',path='{MANAGER_PATH}',interface='{MANAGER}'",
+            f"type='signal',sender='{_DBUS}',member='NameOwnerChanged',arg0='{SYSTEMD}'",
+        ):
+            await self.call("/org/freedesktop/DBus", _DBUS, "AddMatch", "s", [rule], name=_DBUS)
+        with suppress(Refused):
+            # systemd sends no signals before somebody wants them.
+            await self.call(MANAGER_PATH, MANAGER, "Subscribe")
+
+    async def has_ended(self) -> None:
+        """Return once the connection has ended."""
+        with suppress(Exception):
+            await self._connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
+
+@asynccontextmanager
+async def connected(*, is_user: bool) -> AsyncIterator[Bus]:
+    """A connection of its own, for the block. Raises BusTrouble if it cannot be made within 5 s."""
+    whose = "the bus of your session" if is_user else "the system bus"
+    address = _user_address() if is_user else None
+    if is_user and address is None:
+        raise BusTrouble("There is no bus of your session here, so no systemd of your own can be asked.")
+    connection: MessageBus | None = None
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            connection = await MessageBus(bus_address=address, bus_type=BusType.SYSTEM).connect()
+    except TimeoutError:
+        raise BusTrouble(f"{whose[0].upper()}{whose[1:]} does not answer (within {CALL_SECONDS:g} s).") from None
+    except FileNotFoundError as error:
+        raise BusTrouble(f"There is no {whose[4:]} here, so systemd cannot be asked.") from error
+    except Exception as error:
+        # The library's own errors, among them those of a refused login, have no common class.
+        raise BusTrouble(f"{whose[0].upper()}{whose[1:]} cannot be used: {error}") from error
+    try:
+        yield Bus(connection, whose)
+    finally:
+        with suppress(Exception):
+            connection.disconnect()
+
+
+def _user_address() -> str | None:
+    if told := os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
+        return told
+    # The type checker looks at this for Windows too, which has no such function.
+    own = getattr(os, "getuid", lambda: -1)()
+    folder = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{own}"
+    path = Path(folder) / "bus"
+    return f"unix:path={urllib.parse.quote(str(path))}" if path.exists() else None

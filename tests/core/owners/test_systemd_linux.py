@@ -1,0 +1,316 @@
+"""The owner `systemd:UNIT` against a real systemd that runs the real Ollama, with our sidecar inside."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.beds.ollama import ollama
+from tests.beds.require import require
+from tests.beds.server import copy_models
+from tests.beds.serviced import Serviced
+from tests.beds.systemd import Booted
+from tests.beds.wire import call, free_port
+
+UNIT = "ollama.service"
+OWNER = f"systemd:{UNIT}"
+USER, UID = "ada", 4100
+pytestmark = pytest.mark.timeout(120)  # the first test boots a system, and each waits for systemd's own delays
+
+
+class Unit:
+    """A service that runs the real Ollama on a port of its own."""
+
+    def __init__(self, booted: Booted, folder: Path, *scope: str, user: str | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.booted = booted
+        self._scope = scope
+        self._user = user
+        self._executable = require(ollama).executable
+        self._folder = folder
+        copy_models(folder / "models")
+        self.place = f"/home/{user}/.config/systemd/user/{UNIT}" if user else f"/etc/systemd/system/{UNIT}"
+
+    def write(self, *more: str, port: int | None = None) -> None:
+        """Write its file, and have systemd read it."""
+        self.edit(*more, port=port)
+        self.ctl("daemon-reload")
+
+    def edit(self, *more: str, port: int | None = None) -> None:
+        """Write its file, which systemd then does not know."""
+        text = [
+            "[Service]",
+            f"ExecStart={self._executable} serve",
+            f"Environment=HOME={self._folder} OLLAMA_MODELS={self._folder}/models KMP_AFFINITY=disabled",
+            f"Environment=OLLAMA_HOST=127.0.0.1:{port or self.port}",
+            *more,
+        ]
+        self.booted.write(self.place, "\n".join(text) + "\n")
+
+    def ctl(self, *arguments: str) -> str:
+        """What systemctl prints."""
+        return self.booted.run(*self._as_user(), "systemctl", *self._scope, *arguments, user=self._user)
+
+    def show(self, name: str) -> str:
+        """One of its properties."""
+        return self.ctl("show", "--value", "--property", name, UNIT).strip()
+
+    def _as_user(self) -> list[str]:
+        return ["env", f"XDG_RUNTIME_DIR=/run/user/{UID}"] if self._user else []
+
+    def chat(self, mark: str) -> None:
+        """Have Ollama print a line that holds `mark`."""
+        call("GET", f"{self.url}/api/tags?mark={mark}")
+
+
+@pytest.fixture
+def unit(booted: Booted, tmp_path: Path) -> Iterator[Unit]:
+    """A unit of the system that is written and stopped, and is gone afterwards."""
+    made = Unit(booted, tmp_path)
+    made.write()
+    yield made
+    booted.call("systemctl", "unmask", UNIT)
+    booted.call("systemctl", "stop", UNIT)
+    booted.call("sh", "-c", f"rm -rf {made.place} {made.place}.d")
+    booted.call("systemctl", "daemon-reload")
+    booted.call("systemctl", "reset-failed", UNIT)
+
+
+def marks(lines: list[str]) -> list[str]:
+    """The marks in the log, in order."""
+    return [found[1] for line in lines if (found := re.search(r"mark=(\w+)", line))]
+
+
+def test_a_unit_is_started_adopted_let_run_and_stopped(unit: Unit, tmp_path: Path) -> None:
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        assert sidecar.until_state("stopped")["controlledBy"] == OWNER
+        started = sidecar.ask("POST", "/api/ollama/start")
+        assert started["success"], started
+        assert started["pid"] == int(unit.show("MainPID"))
+        status = sidecar.status()
+        assert (status["state"], status["managedByApp"], status["running"]) == ("running", True, True)
+    # Our end is not its end.
+    assert unit.show("ActiveState") == "active"
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        status = sidecar.until_state("running")
+        assert (status["pid"], status["managedByApp"]) == (started["pid"], True)
+        usage = sidecar.until("/api/ollama/metrics", lambda answer: answer["instances"][0]["now"] is not None)
+        assert usage["instances"][0]["now"]["memoryBytes"] > 1e6, usage
+        assert sidecar.ask("POST", "/api/ollama/stop")["success"]
+        assert unit.show("ActiveState") == "inactive"
+        assert sidecar.status()["state"] == "stopped"
+
+
+def test_what_others_do_to_the_unit_is_seen(unit: Unit, tmp_path: Path) -> None:
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        unit.ctl("start", UNIT)
+        first = sidecar.until_state("running")
+        assert first["managedByApp"]
+        unit.ctl("restart", UNIT)
+        sidecar.until("/api/ollama/status", lambda now: now["state"] == "running" and now["pid"] != first["pid"])
+        unit.ctl("stop", UNIT)
+        stopped = sidecar.until_state("stopped")
+        assert (stopped["wanted"], stopped["reason"]) == ("down", None)
+
+
+def test_a_crash_that_systemd_mends_is_a_backoff_and_its_log_has_no_gap(unit: Unit, tmp_path: Path) -> None:
+    unit.write("Restart=on-failure", "RestartSec=2")
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        sidecar.ask("POST", "/api/ollama/start")
+        unit.chat("before")
+        pid = sidecar.status()["pid"]
+        unit.ctl("kill", "--signal=KILL", UNIT)
+        assert "SIGKILL" in sidecar.until_state("backoff")["reason"]
+        again = sidecar.until_state("running")
+        assert again["pid"] not in (None, pid)
+        assert again["restarts"] == 1
+        sidecar.until("/api/ollama/status", lambda now: now["error"] is None)
+        unit.chat("after")
+        lines = sidecar.until("/api/ollama/logs?maxLines=5000", lambda now: "after" in marks(now["logs"]))["logs"]
+        assert any(line.startswith("[SYS]") and "code=killed" in line for line in lines)
+        # Neither a start of the sidecar nor a kill of it loses or doubles a line.
+        sidecar.end(signal.Signals(9))
+        unit.chat("unseen")
+        with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as later:
+            later.until_state("running")
+            unit.chat("last")
+            lines = later.until("/api/ollama/logs?maxLines=5000", lambda now: "last" in marks(now["logs"]))["logs"]
+            assert marks(lines) == ["before", "after", "unseen", "last"]
+            assert not any("by=aura-ollama" in line for line in lines)
+
+
+def test_a_stop_calls_off_a_restart_by_systemd(unit: Unit, tmp_path: Path) -> None:
+    unit.write("Restart=always", "RestartSec=60")
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        sidecar.ask("POST", "/api/ollama/start")
+        unit.ctl("kill", "--signal=KILL", UNIT)
+        sidecar.until_state("backoff")
+        assert sidecar.ask("POST", "/api/ollama/stop")["success"]
+        assert sidecar.status()["state"] == "stopped"
+        assert unit.show("ActiveState") == "inactive"
+        # And a start does not wait for it.
+        sidecar.ask("POST", "/api/ollama/start")
+        unit.ctl("kill", "--signal=KILL", UNIT)
+        sidecar.until_state("backoff")
+        assert sidecar.ask("POST", "/api/ollama/start")["success"]
+        assert sidecar.status()["state"] == "running"
+
+
+def test_a_crash_that_systemd_does_not_mend_stays_one(unit: Unit, tmp_path: Path) -> None:
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER, restartOnCrash=True) as sidecar:
+        sidecar.ask("POST", "/api/ollama/start")
+        unit.ctl("kill", "--signal=KILL", UNIT)
+        assert "SIGKILL" in sidecar.until_state("failed")["reason"]
+        assert unit.show("ActiveState") == "failed"
+    unit.write("Restart=always", "RestartSec=0.1", "ExecStartPre=/bin/sh -c 'test ! -e /run/broken'")
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        assert sidecar.ask("POST", "/api/ollama/start")["success"]
+        unit.booted.run("touch", "/run/broken")
+        try:
+            unit.ctl("kill", "--signal=KILL", UNIT)
+            assert "systemd has given up" in sidecar.until_state("failed", 30)["reason"]
+        finally:
+            unit.booted.run("rm", "/run/broken")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "way_out"),
+    [
+        (["mask", UNIT], "is masked", "unmask"),
+        (["missing"], "systemd has no", "list-unit-files"),
+        (["broken"], "cannot use", "systemctl status"),
+        (["elsewhere"], "listens at http://127.0.0.1:1", "systemctl edit ollama.service"),
+    ],
+)
+def test_what_cannot_be_started_is_said_with_the_way_out(
+    unit: Unit, tmp_path: Path, prepare: list[str], words: str, way_out: str
+) -> None:
+    if prepare == ["broken"]:
+        unit.booted.write(unit.place, "[Service]\nType=simple\n")
+        unit.ctl("daemon-reload")
+    elif prepare == ["elsewhere"]:
+        unit.write(port=1)
+    else:
+        unit.booted.run("rm", unit.place)
+        unit.ctl("daemon-reload")
+        if prepare != ["missing"]:
+            unit.ctl(*prepare)
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        answer = sidecar.ask("POST", "/api/ollama/start")
+        assert words in answer["detail"], answer
+        assert way_out in answer["action"]
+        assert sidecar.status()["state"] in ("stopped", "failed")
+
+
+def test_a_unit_that_is_edited_meanwhile_is_told_of(unit: Unit, tmp_path: Path) -> None:
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        sidecar.ask("POST", "/api/ollama/start")
+        assert sidecar.status()["reason"] is None
+        time.sleep(1.1)  # systemd compares times of files by the second
+        unit.edit("Nice=1")
+        told = sidecar.until("/api/ollama/status", lambda now: now["reason"] is not None)
+        assert "daemon-reload" in told["reason"]
+        unit.ctl("daemon-reload")
+        sidecar.until("/api/ollama/status", lambda now: now["reason"] is None)
+        assert sidecar.ask("POST", "/api/ollama/restart")["success"]
+
+
+def test_systemd_and_its_bus_may_begin_anew_meanwhile(unit: Unit, tmp_path: Path) -> None:
+    unit.write("Restart=on-failure", "RestartSec=1")
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        pid = sidecar.ask("POST", "/api/ollama/start")["pid"]
+        unit.ctl("daemon-reexec")
+        assert sidecar.until_state("running")["pid"] == pid
+        unit.ctl("kill", "--signal=KILL", UNIT)
+        # Signals may be lost around a new beginning, and then only the count of restarts tells of the crash.
+        sidecar.until("/api/ollama/status", lambda now: now["state"] == "running" and now["restarts"] == 1)
+        # The bus hangs: nothing of ours does.
+        bus = unit.booted.run("pgrep", "-x", "dbus-daemon").split()[0]
+        unit.booted.run("kill", "-STOP", bus)
+        try:
+            told = sidecar.until("/api/ollama/status", lambda now: now["reason"] is not None, 40)
+            assert "does not answer" in told["reason"]
+            assert told["running"]
+            assert "does not answer" in sidecar.ask("POST", "/api/ollama/stop")["detail"]
+        finally:
+            unit.booted.run("kill", "-CONT", bus)
+        # It ends: a socket unit starts another one.
+        unit.booted.run("kill", "-KILL", bus)
+        unit.booted.call("systemctl", "restart", "dbus.socket", "dbus.service")
+        sidecar.until_state("running", 30)
+        stopped = sidecar.until(
+            "/api/ollama/status",
+            lambda now: now["state"] == "stopped" or sidecar.ask("POST", "/api/ollama/stop")["success"],
+            40,
+        )
+        assert stopped
+        assert unit.show("ActiveState") == "inactive"
+
+
+def test_a_user_without_rights_is_refused_in_words(unit: Unit, booted: Booted, tmp_path: Path) -> None:
+    ada(booted)
+    root = tmp_path / "ada"
+    root.mkdir()
+    booted.run("chmod", "a+x", *tmp_path.parents[:-2], tmp_path)
+    sidecar = Serviced(booted, root, unit.url, user=USER, owner=OWNER)
+    booted.run("chown", "-R", USER, root)
+    with sidecar:
+        unit.ctl("start", UNIT)
+        sidecar.until_state("running")
+        told = sidecar.until("/api/ollama/status", lambda now: now["reason"] is not None)
+        assert "systemd-journal" in told["reason"]
+        answer = sidecar.ask("POST", "/api/ollama/stop")
+        assert "administrator" in answer["detail"], answer
+        assert "polkit" in answer["action"]
+        assert unit.show("ActiveState") == "active"
+
+
+def test_a_service_of_the_users_own_systemd(booted: Booted, tmp_path: Path) -> None:
+    ada(booted)
+    root = tmp_path / "ada"
+    root.mkdir()
+    booted.run("chmod", "a+x", *tmp_path.parents[:-2], tmp_path)
+    unit = Unit(booted, root, "--user", user=USER)
+    sidecar = Serviced(booted, root, unit.url, user=USER, owner=f"systemd-user:{UNIT}")
+    booted.run("chown", "-R", USER, root)
+    unit.write("Restart=always", "RestartSec=1")
+    booted.run("chown", "-R", USER, f"/home/{USER}/.config")
+    unit.ctl("daemon-reload")
+    with sidecar:
+        assert sidecar.until_state("stopped")
+        assert sidecar.ask("POST", "/api/ollama/start")["success"]
+        unit.ctl("kill", "--signal=KILL", UNIT)
+        sidecar.until_state("backoff")
+        sidecar.until_state("running")
+        assert sidecar.ask("POST", "/api/ollama/stop")["success"]
+        assert unit.show("ActiveState") == "inactive"
+
+
+def test_what_the_settings_name_no_longer_is_let_go_and_offered(unit: Unit, tmp_path: Path) -> None:
+    unit.ctl("start", UNIT)
+    with Serviced(unit.booted, tmp_path, unit.url) as sidecar:
+        external = sidecar.until_state("external")
+        assert (external["offer"], external["managedByApp"]) == (OWNER, False)
+        changed = sidecar.ask("PUT", "/api/ollama/settings", {"changes": {"owner": external["offer"]}})
+        assert "settings" in changed, changed
+        assert sidecar.until_state("running")["managedByApp"]
+        sidecar.ask("PUT", "/api/ollama/settings", {"changes": {"owner": None}})
+        external = sidecar.until_state("external")
+        assert (external["controlledBy"], external["wanted"]) == ("process", "down")
+        assert not sidecar.ask("POST", "/api/ollama/stop")["success"]
+        assert unit.show("ActiveState") == "active"
+
+
+def ada(booted: Booted) -> None:
+    """Have that user, with a systemd of her own."""
+    if booted.call("id", USER).returncode != 0:
+        booted.user_manager(USER, UID)
+    cache = require(ollama).executable
+    for folder in [*cache.parents][:-1]:
+        booted.call("chmod", "a+x", folder)
