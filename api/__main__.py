@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--port", type=_port, help="port, 0 for any free one (default: settings, 5006)")
     default = on_one_line(str(default_root())).replace("%", "%%")
     options.add_argument(
-        "--data-dir", type=Path, help=f"the folder that holds AuraData (default: $AURA_DATA_PATH, else {default})"
+        "--data-dir", type=_folder, help=f"the folder that holds AuraData (default: $AURA_DATA_PATH, else {default})"
     )
     options.add_argument(
         "--service",
@@ -102,6 +102,13 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         # It quotes what was typed.
         super().error(on_one_line(message))
+
+
+def _folder(text: str) -> Path:
+    if text:
+        return Path(text)
+    # Of an unset variable of a shell's; pathlib takes it for the folder one is in.
+    raise argparse.ArgumentTypeError("it is empty; give a value, or leave it out")
 
 
 def _host(text: str) -> str:

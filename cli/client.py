@@ -29,6 +29,7 @@ SILENCE_SECONDS = 40.0
 """After such a silence of a stream, in which two comments should have come, the sidecar hangs."""
 _CONNECT_SECONDS = 5.0
 _WAKE_SECONDS = 0.2
+_WATCH_SECONDS = 5.0
 
 
 class NoSidecar(Exception):
@@ -47,7 +48,7 @@ class NoSidecar(Exception):
 class Failed(Exception):
     """The sidecar refused or failed, or does not answer. `message` and `action` are its own words where it has any.
 
-    `body` is the whole answer, None without one; `status` its HTTP status, `code` the stable code of the failure.
+    `body` is the whole answer, None if that is no JSON object; `status` its HTTP status, `code` the stable code of the failure.
     """
 
     def __init__(
@@ -117,16 +118,15 @@ class Client:
     ) -> Answer:
         """One call; `path` begins with a slash, and `body` is sent as JSON. Each silence may take `seconds`.
 
-        Raises NoSidecar if nobody listens there, and Failed for an error or no answer.
+        Where `seconds` is long, a sidecar that hangs meanwhile is found within some 10 s. Raises NoSidecar if nobody
+        listens there, and Failed for an error, no answer, or one that is no JSON object.
         """
-        connection = self._connect(seconds)
+        connection = self._connect(seconds, self._watch() if seconds > CALL_SECONDS else None)
         try:
             response = self._ask(connection, method, path, body, headers)
             content = response.read()
         except TimeoutError:
-            raise Failed(
-                f"The sidecar at {self.url} does not answer.", "See its log, AuraData/logs/sidecar.log, or restart it."
-            ) from None
+            raise self._silent() from None
         except (OSError, http.client.HTTPException) as error:
             raise Failed(f"The sidecar at {self.url} broke the call off: {_why(error)}.") from None
         finally:
@@ -134,6 +134,8 @@ class Client:
         value = _decoded(content)
         if response.status >= 400:
             raise _failure(response.status, content, value)
+        if not isinstance(value, dict):
+            raise Failed(f"The sidecar at {self.url} answered with what is no JSON object.")
         return Answer(response.status, content, value, response.headers)
 
     def get(self, path: str, *, seconds: float = CALL_SECONDS) -> Answer:
@@ -159,21 +161,49 @@ class Client:
         has come was given, and then each 0.2 s while nothing comes; it may raise. The sidecar sends a comment each
         15 s, so a silence of `seconds` means that it hangs. Raises as `call`, also when the connection breaks.
         """
-        connection = self._connect(seconds, on_wait)
+        connection = self._connect(CALL_SECONDS, on_wait)
+        plain = connection.sock
         try:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
             response = self._ask(connection, "GET", path, None, headers)
             if response.status >= 400:
                 content = response.read()
                 raise _failure(response.status, content, _decoded(content))
+            # It is opened at once; only what happens may take its time.
+            plain.seconds = seconds
             yield ServerEvent(last_id or "", OPEN, "")
             yield from server_events(response)
         except TimeoutError:
-            raise Failed(f"The sidecar at {self.url} is silent.", "See its log, AuraData/logs/sidecar.log.") from None
+            raise self._silent() from None
         except (OSError, http.client.HTTPException) as error:
             raise Failed(f"The sidecar at {self.url} broke the stream off: {_why(error)}.") from None
         finally:
             connection.close()
+
+    def _silent(self) -> Failed:
+        return Failed(
+            f"The sidecar at {self.url} does not answer.", "See its log, AuraData/logs/sidecar.log, or restart it."
+        )
+
+    def _watch(self) -> Callable[[], None]:
+        """What raises Failed if the sidecar hangs. It looks after each _WATCH_SECONDS, however often it is called."""
+        due = time.monotonic() + _WATCH_SECONDS
+
+        def look() -> None:
+            nonlocal due
+            if time.monotonic() < due:
+                return
+            try:
+                self.get("/healthz", seconds=_WATCH_SECONDS)
+            except NoSidecar:
+                # It takes no new calls: the call under way is answered, or breaks.
+                pass
+            except Failed as error:
+                if error.status is None:
+                    raise
+            due = time.monotonic() + _WATCH_SECONDS
+
+        return look
 
     def _connect(self, seconds: float, on_wait: Callable[[], None] | None = None) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
@@ -211,12 +241,12 @@ class _Socket(socket.socket):
 
     def __init__(self, plain: socket.socket, seconds: float, on_wait: Callable[[], None] | None) -> None:
         super().__init__(plain.family, plain.type, plain.proto, fileno=plain.detach())
-        self._seconds = seconds
+        self.seconds = seconds
         self._on_wait = on_wait
 
     def recv_into(self, *arguments: Any) -> int:
         """As socket's. Raises TimeoutError, and what `on_wait` raises."""
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self.seconds
         wait = 0.0
         while not select.select([self], [], [], wait)[0]:
             if time.monotonic() >= deadline:
@@ -243,7 +273,7 @@ def _decoded(content: bytes) -> Any:
 
 def _failure(status: int, content: bytes, value: Any) -> Failed:
     if not isinstance(value, dict) or not isinstance(value.get("message"), str):
-        return Failed(f"The sidecar answered with HTTP status {status}.", status=status, body=content)
+        return Failed(f"The sidecar answered with HTTP status {status}.", status=status)
     action, code = value.get("action"), value.get("code")
     return Failed(
         value["message"],
@@ -259,5 +289,5 @@ def _why(error: Exception) -> str:
 
 
 def escaped(name: str) -> str:
-    """`name` as one segment of a path, such as a model's name."""
-    return quote(name, safe="")
+    """`name` as one segment of a path, such as a model's name. What UTF-8 lacks is spelt out."""
+    return quote(name, safe="", errors="backslashreplace")

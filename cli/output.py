@@ -70,7 +70,7 @@ def document(body: bytes) -> None:
         raw.write(body.rstrip(b"\n") + b"\n")
         raw.flush()
     except OSError as error:
-        raise _lost(error) from None
+        raise lost(error) from None
 
 
 def as_json(value: Any) -> None:
@@ -219,16 +219,16 @@ def _write(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
     except OSError as error:
-        raise _lost(error) from None
+        raise lost(error) from None
 
 
 def _flush(stream: TextIO) -> None:
     try:
         stream.flush()
     except OSError as error:
-        raise _lost(error) from None
+        raise lost(error) from None
 
 
-def _lost(error: OSError) -> Exception:
+def lost(error: OSError) -> Exception:
     """What to raise for an error of a write. Windows says EINVAL of a pipe that nobody reads."""
     return ReaderGone() if error.errno in (errno.EPIPE, errno.EINVAL) else error

@@ -38,6 +38,17 @@ class Parser(argparse.ArgumentParser):
         super().error(on_one_line(message))
 
 
+def given(text: str) -> str:
+    """`text` as it is. Refuses an empty one: an unset variable of the shell's means nobody, and not all."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; give a value, or leave it out")
+    return text
+
+
+def _folder(text: str) -> Path:
+    return Path(given(text))
+
+
 def module_of(command: Command) -> CommandModule:
     """The module that carries the command out."""
     return cast("CommandModule", import_module(f"cli.commands.{command.name}"))
@@ -63,10 +74,10 @@ def whole_parser(commands: Sequence[Command]) -> Parser:
 def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
     module_of(command).add_options(parser)
     common = parser.add_argument_group("common options")
-    common.add_argument("--data-dir", type=Path, metavar="FOLDER", help="the folder that holds AuraData")
+    common.add_argument("--data-dir", type=_folder, metavar="FOLDER", help="the folder that holds AuraData")
     if command.name == RUN:
         return
-    common.add_argument("--instance", metavar="ID", help="which Ollama, if there are several (default: default)")
+    common.add_argument("--instance", type=given, metavar="ID", help="which Ollama, if there are several (default: default)")
     common.add_argument("--json", action="store_true", help="print the sidecar's JSON, for programs")
 
 

@@ -33,6 +33,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
         return exits.DONE
     except OSError as error:
         output.let_go()
+        # argparse prints by itself.
+        if isinstance(output.lost(error), ReaderGone):
+            return exits.DONE
         output.complain(f"the output cannot be written: {error.strerror or error}.")
         return exits.FAILED
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from cli import exits, output
 from cli.client import Failed, escaped
 from cli.common import client_of
 from cli.moments import since
-from cli.parser import Misused
+from cli.parser import Misused, given
 from core.text import on_one_line
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _PENDING = ("queued", "running")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What to do."""
     parser.add_argument("action", nargs="?", choices=("list", "cancel"), default="list", help="(default: list)")
-    parser.add_argument("job", nargs="?", metavar="JOB", help="for cancel: the id of a job, or the model that it pulls")
+    parser.add_argument("job", nargs="?", type=given, metavar="JOB", help="for cancel: the id of a job, or the model that it pulls")
 
 
 def run(options: argparse.Namespace) -> int:

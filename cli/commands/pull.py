@@ -13,6 +13,7 @@ from cli import exits, output
 from cli.ask import can_ask, confirmed
 from cli.client import Failed, NoSidecar, escaped
 from cli.common import client_of, route
+from cli.parser import given
 from cli.progress import progress_of
 from cli.server_events import END
 from core.text import on_one_line
@@ -29,7 +30,7 @@ _ASK_SECONDS = 30.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which one."""
-    parser.add_argument("name", metavar="NAME", help="[host[:port]/][namespace/]model[:tag], such as llama3.2:3b")
+    parser.add_argument("name", type=given, metavar="NAME", help="[host[:port]/][namespace/]model[:tag], such as llama3.2:3b")
 
 
 def run(options: argparse.Namespace) -> int:

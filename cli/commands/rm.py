@@ -8,7 +8,7 @@ from cli import exits, output
 from cli.ask import can_ask, confirmed
 from cli.client import Failed, escaped
 from cli.common import client_of, route
-from cli.parser import Misused
+from cli.parser import Misused, given
 from core.text import on_one_line
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _IN_USE = "model_in_use"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which ones, and what is not asked."""
-    parser.add_argument("names", nargs="+", metavar="NAME", help="a model, as `aura-ollama models` calls it")
+    parser.add_argument("names", nargs="+", type=given, metavar="NAME", help="a model, as `aura-ollama models` calls it")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("--force", action="store_true", help="also if it is in memory, from which it is taken first")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cli import exits, output
 from cli.client import Failed
 from cli.common import client_of
-from cli.parser import Misused
+from cli.parser import Misused, given
 from core.text import in_sentences, on_one_line
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="get",
         help="get: print all, or the one that is named (default); set: change it; reset: back to its default",
     )
-    parser.add_argument("key", nargs="?", metavar="KEY", help="its name in the settings file, such as readyTimeout")
+    parser.add_argument("key", nargs="?", type=given, metavar="KEY", help="its name in the settings file, such as readyTimeout")
     parser.add_argument(
         "value", nargs="?", metavar="VALUE", help="the new value; lists by commas or as JSON, objects as JSON"
     )

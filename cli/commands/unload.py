@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cli import exits, output
 from cli.client import escaped
 from cli.common import client_of, route
+from cli.parser import given
 from core.text import on_one_line
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _ANSWER_SECONDS = 30.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which one."""
-    parser.add_argument("name", metavar="NAME", help="a model, as `aura-ollama ps` calls it")
+    parser.add_argument("name", type=given, metavar="NAME", help="a model, as `aura-ollama ps` calls it")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -43,6 +43,35 @@ def test_a_reader_that_has_gone_is_no_error(shared: Sidecar, arguments: list[str
     assert (done.returncode, done.stderr) == (exits.DONE, b"")
 
 
+def test_a_help_text_that_nobody_reads_is_no_error() -> None:
+    """argparse prints it, and unbuffered that fails at once."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [*PROGRAM, "logs", "--help"],
+            cwd=CHECKOUT,
+            env=environment({"PYTHONUNBUFFERED": "1"}),
+            stdout=write,
+            stderr=subprocess.PIPE,
+            timeout=DEADLINE,
+            check=False,
+            creationflags=NO_WINDOW,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (exits.DONE, b"")
+
+
+@tied.posix("arguments in the C locale")
+def test_an_argument_that_the_locale_lacks_is_told_in_words(shared: Sidecar) -> None:
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for arguments in (["pull", "ü"], ["status", "--instance", "ü"], ["unload", "ü"]):
+        said = aura(*arguments, data=shared.root, env=env)
+        assert (said.code, said.out) == (exits.FAILED, "")
+        assert "Traceback" not in said.err
+
+
 def test_signs_that_the_encoding_lacks_are_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "Müller – 数据"
     folder.mkdir()

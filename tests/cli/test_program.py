@@ -66,6 +66,27 @@ def test_an_unknown_option_is_a_usage_error() -> None:
     assert "--quick" in said.err
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["rm", "--yes", ""],
+        ["pull", ""],
+        ["load", ""],
+        ["unload", ""],
+        ["jobs", "cancel", ""],
+        ["settings", "get", ""],
+        ["status", "--instance", ""],
+        ["status", "--data-dir", ""],
+        ["--headless", "--port", "0", "--data-dir", ""],
+    ],
+)
+def test_what_is_empty_is_a_usage_error(line: list[str]) -> None:
+    """As that of an unset variable of a shell's, which must mean neither all nor the folder one is in."""
+    said = aura(*line)
+    assert (said.code, said.out) == (exits.USAGE, "")
+    assert "it is empty; give a value, or leave it out" in said.err
+
+
 def test_start_restart_and_stop_do_so_and_say_it(stopped: Sidecar) -> None:
     def state() -> object:
         return call("GET", f"{stopped.url}/api/ollama/status").json["state"]

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,8 +29,8 @@ pytestmark = pytest.mark.timeout(90)
 
 
 @contextmanager
-def stranger() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that is no sidecar, and what was sent to it."""
+def stranger(answer: bytes = b"") -> Iterator[tuple[str, list[bytes]]]:
+    """A server that is no sidecar and says that, and what was sent to it."""
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -41,6 +42,7 @@ def stranger() -> Iterator[tuple[str, list[bytes]]]:
                     return
                 with connection:
                     heard.append(connection.recv(4096))
+                    connection.sendall(answer)
 
         thread = threading.Thread(target=listen)
         thread.start()
@@ -147,6 +149,30 @@ def test_a_sidecar_that_answers_with_no_http_is_a_failure_in_words(tmp_path: Pat
         assert f"The sidecar at {url} broke the call off" in said.err
         assert "Traceback" not in said.err
         assert heard
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"502 Bad Gateway"])
+@pytest.mark.parametrize("body", [b"<p>oops</p>", b"[]", b"7"])
+def test_an_answer_that_is_no_json_object_is_a_failure_in_words(
+    status: bytes, body: bytes, tmp_path: Path
+) -> None:
+    with stranger(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)) as (url, _):
+        leave_note(tmp_path, url, os.getpid(), birth(os.getpid()))
+        said = aura("status", "--json", data=tmp_path)
+    assert (said.code, said.json["success"]) == (exits.FAILED, False)
+    assert said.json["message"] in said.err
+    assert "Traceback" not in said.err
+
+
+def test_a_sidecar_that_hangs_is_told_whatever_is_waited_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        leave_note(tmp_path, url, os.getpid(), birth(os.getpid()))
+        commands = (["start"], ["load", "tiny"], ["rm", "tiny", "--yes"], ["events"], ["events", "-f"])
+        # Each would wait half a minute, or 12 minutes, for the answer itself.
+        for said in threads.map(lambda words: aura(*words, data=tmp_path), commands):
+            assert (said.code, said.out) == (exits.FAILED, "")
+            assert f"The sidecar at {url} does not answer." in said.err
 
 
 def test_a_note_that_is_damaged_counts_as_none(tmp_path: Path) -> None:
