@@ -40,7 +40,7 @@ class NoSidecar(Exception):
         super().__init__(message)
         self.message = message
         # Started without its name, a sidecar would serve the usual folder.
-        folder = "" if paths == Paths.find() else f' --data-dir "{paths.root}"'
+        folder = paths.option
         headless = f"`aura-ollama run --headless{folder}`"
         self.action = f"Start it with `aura-ollama{folder}`, or with {headless} where there is no desktop."
 
@@ -48,7 +48,8 @@ class NoSidecar(Exception):
 class Failed(Exception):
     """The sidecar refused or failed, or does not answer. `message` and `action` are its own words where it has any.
 
-    `body` is the whole answer, None if that is no JSON object; `status` its HTTP status, `code` the stable code of the failure.
+    `body` is the whole answer, None if that is no JSON object; `status` its HTTP status, `code` the stable code of the
+    failure.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Client:
         Where `seconds` is long, a sidecar that hangs meanwhile is found within some 10 s. Raises NoSidecar if nobody
         listens there, and Failed for an error, no answer, or one that is no JSON object.
         """
-        connection = self._connect(seconds, self._watch() if seconds > CALL_SECONDS else None)
+        connection, _ = self._connect(seconds, self._watch() if seconds > CALL_SECONDS else None)
         try:
             response = self._ask(connection, method, path, body, headers)
             content = response.read()
@@ -161,8 +162,7 @@ class Client:
         has come was given, and then each 0.2 s while nothing comes; it may raise. The sidecar sends a comment each
         15 s, so a silence of `seconds` means that it hangs. Raises as `call`, also when the connection breaks.
         """
-        connection = self._connect(CALL_SECONDS, on_wait)
-        plain = connection.sock
+        connection, own = self._connect(CALL_SECONDS, on_wait)
         try:
             headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
             response = self._ask(connection, "GET", path, None, headers)
@@ -170,7 +170,7 @@ class Client:
                 content = response.read()
                 raise _failure(response.status, content, _decoded(content))
             # It is opened at once; only what happens may take its time.
-            plain.seconds = seconds
+            own.seconds = seconds
             yield ServerEvent(last_id or "", OPEN, "")
             yield from server_events(response)
         except TimeoutError:
@@ -205,7 +205,9 @@ class Client:
 
         return look
 
-    def _connect(self, seconds: float, on_wait: Callable[[], None] | None = None) -> http.client.HTTPConnection:
+    def _connect(
+        self, seconds: float, on_wait: Callable[[], None] | None = None
+    ) -> tuple[http.client.HTTPConnection, _Socket]:
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
         try:
@@ -214,8 +216,8 @@ class Client:
             raise Failed(f"The sidecar at {self.url} takes no calls.", "End it, and start it anew.") from None
         except OSError as error:
             raise NoSidecar(f"No sidecar answers at {self.url}: {_why(error)}.", self._paths) from None
-        connection.sock = _Socket(plain, seconds, on_wait)
-        return connection
+        connection.sock = own = _Socket(plain, seconds, on_wait)
+        return connection, own
 
     def _ask(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.client import Client, escaped
+from cli.client import Client, Failed, escaped
 from core.settings.paths import DEFAULT_INSTANCE, Paths
 
 if TYPE_CHECKING:
@@ -17,8 +17,14 @@ def paths_of(options: argparse.Namespace) -> Paths:
 
 
 def client_of(options: argparse.Namespace) -> Client:
-    """The sidecar that serves it. Raises NoSidecar or Failed."""
-    return Client.find(paths_of(options))
+    """The sidecar that serves it. Raises NoSidecar, and Failed if it has no such instance as `--instance` names."""
+    client = Client.find(paths_of(options))
+    if options.instance not in (None, DEFAULT_INSTANCE):
+        known = [each["id"] for each in client.get("/api/ollama/instances").json["instances"]]
+        if options.instance not in known:
+            message = f"There is no instance {options.instance!r}."
+            raise Failed(message, f"Use one of {', '.join(known)}.", code="no_such_instance")
+    return client
 
 
 def route(options: argparse.Namespace, tail: str) -> str:

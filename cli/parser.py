@@ -77,7 +77,9 @@ def _fill(parser: argparse.ArgumentParser, command: Command) -> None:
     common.add_argument("--data-dir", type=_folder, metavar="FOLDER", help="the folder that holds AuraData")
     if command.name == RUN:
         return
-    common.add_argument("--instance", type=given, metavar="ID", help="which Ollama, if there are several (default: default)")
+    common.add_argument(
+        "--instance", type=given, metavar="ID", help="which Ollama, if there are several (default: default)"
+    )
     common.add_argument("--json", action="store_true", help="print the sidecar's JSON, for programs")
 
 

@@ -8,8 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from cli import exits, output
-from cli.client import Client
-from cli.common import paths_of
+from cli.common import client_of, paths_of
 from cli.following import following
 from cli.moments import stamp
 from cli.server_events import END, PLACE
@@ -18,6 +17,7 @@ from core.text import on_one_line, size_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cli.client import Client
     from cli.server_events import ServerEvent
 
 TYPES = ("status", "models", "job", "settings", "log", "metrics")
@@ -47,12 +47,13 @@ def run(options: argparse.Namespace) -> int:
     """Print one a line. Raises NoSidecar or Failed, but not once events are followed."""
     types = f"types={options.types}" if options.types else ""
     events: Iterator[ServerEvent]
+    client = client_of(options)
     if options.follow:
         events = following(
             paths_of(options), f"{_PATH}?{types}", None, _away, meanwhile="Waiting until it is back; Ctrl-C ends this."
         )
     else:
-        events = _history(Client.find(paths_of(options)), types)
+        events = _history(client, types)
     for event in events:
         body = event.body
         if options.instance not in (None, body.get("instance") or options.instance):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli import exits, output
-from cli.client import Failed
 from cli.common import client_of
 
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ def run(options: argparse.Namespace) -> int:
     """List the instances that the settings name, or the one that `--instance` names."""
     answer = client_of(options).get("/api/ollama/instances")
     found = [each for each in answer.json["instances"] if options.instance in (None, each["id"])]
-    if options.instance and not found:
-        known = ", ".join(each["id"] for each in answer.json["instances"])
-        raise Failed(f"There is no instance {options.instance!r}.", f"Use one of {known}.", code="no_such_instance")
     if options.json:
         output.document(answer.body) if options.instance is None else output.as_json({"instances": found})
         return exits.DONE

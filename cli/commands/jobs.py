@@ -24,7 +24,9 @@ _PENDING = ("queued", "running")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What to do."""
     parser.add_argument("action", nargs="?", choices=("list", "cancel"), default="list", help="(default: list)")
-    parser.add_argument("job", nargs="?", type=given, metavar="JOB", help="for cancel: the id of a job, or the model that it pulls")
+    parser.add_argument(
+        "job", nargs="?", type=given, metavar="JOB", help="for cancel: the id of a job, or the model that it pulls"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cli import exits, output
-from cli.client import Failed
 from cli.common import client_of
 from cli.words import UNKNOWN, local_time, span
 from core.text import on_one_line, size_text
@@ -22,9 +21,6 @@ def run(options: argparse.Namespace) -> int:
     """Print what is so now, and the requests since the sidecar's start."""
     answer = client_of(options).get("/api/ollama/metrics")
     found = [each for each in answer.json["instances"] if options.instance in (None, each["id"])]
-    if options.instance and not found:
-        known = ", ".join(each["id"] for each in answer.json["instances"])
-        raise Failed(f"There is no instance {options.instance!r}.", f"Use one of {known}.", code="no_such_instance")
     if options.json:
         output.document(answer.body)
         return exits.DONE

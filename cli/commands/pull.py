@@ -30,7 +30,9 @@ _ASK_SECONDS = 30.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which one."""
-    parser.add_argument("name", type=given, metavar="NAME", help="[host[:port]/][namespace/]model[:tag], such as llama3.2:3b")
+    parser.add_argument(
+        "name", type=given, metavar="NAME", help="[host[:port]/][namespace/]model[:tag], such as llama3.2:3b"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

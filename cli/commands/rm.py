@@ -20,7 +20,9 @@ _IN_USE = "model_in_use"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Which ones, and what is not asked."""
-    parser.add_argument("names", nargs="+", type=given, metavar="NAME", help="a model, as `aura-ollama models` calls it")
+    parser.add_argument(
+        "names", nargs="+", type=given, metavar="NAME", help="a model, as `aura-ollama models` calls it"
+    )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument("--force", action="store_true", help="also if it is in memory, from which it is taken first")
 

@@ -30,7 +30,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="get",
         help="get: print all, or the one that is named (default); set: change it; reset: back to its default",
     )
-    parser.add_argument("key", nargs="?", type=given, metavar="KEY", help="its name in the settings file, such as readyTimeout")
+    parser.add_argument(
+        "key", nargs="?", type=given, metavar="KEY", help="its name in the settings file, such as readyTimeout"
+    )
     parser.add_argument(
         "value", nargs="?", metavar="VALUE", help="the new value; lists by commas or as JSON, objects as JSON"
     )

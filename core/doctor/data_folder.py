@@ -112,7 +112,7 @@ async def disk(case: Case) -> Iterable[Finding]:
 async def logs(case: Case) -> Iterable[Finding]:
     """The logs of each instance are within their cap."""
     own = (await case.settings()).sidecar
-    top = case.paths.logs
+    top, option = case.paths.logs, case.paths.option
 
     def look() -> list[Finding]:
         folders = [top]
@@ -125,7 +125,9 @@ async def logs(case: Case) -> Iterable[Finding]:
                 message = (
                     f"{place} holds {size_text(total)} of log; `logTotalBytes` allows {size_text(own.log_total_bytes)}."
                 )
-                way_out = "The next start deletes the oldest: aura-ollama restart. Or raise `logTotalBytes`."
+                way_out = (
+                    f"Raise `logTotalBytes`, or have the next start delete the oldest: aura-ollama restart{option}"
+                )
                 found.append(Finding("log_over_cap", Severity.WARNING, "The log is over its cap", message, way_out))
         return found
 

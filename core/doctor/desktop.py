@@ -65,7 +65,7 @@ async def gpu(case: Case) -> Iterable[Finding]:
         raise NotChecked("no log of a start here tells what Ollama computes on")
     if libraries == {b"cpu"}:
         message = f"There is {best.name}, but the Ollama that was started here last computes on the processor alone."
-        way_out = f"Its log says why: aura-ollama logs. What it needs is told at {_GPU_PAGE}"
+        way_out = f"What it needs is told at {_GPU_PAGE} and its log says why: aura-ollama logs{case.paths.option}"
         found.append(
             Finding("gpu_not_used", Severity.WARNING, "Ollama does not use the graphics card", message, way_out)
         )

@@ -44,7 +44,7 @@ async def named(case: Case) -> Iterable[Finding]:
                     Severity.BROKEN,
                     "Model not installed",
                     f"`{key}` is {text}, which is not installed.",
-                    f"Pull it with: aura-ollama pull {name}",
+                    f"Pull it with: aura-ollama pull {name}{case.paths.option}",
                 )
             )
     return found
@@ -88,8 +88,8 @@ async def folder(case: Case) -> Iterable[Finding]:
             "The disk of the models is full" if is_full else "There is no room for another model",
             f"The disk that holds {place} has {size_text(free)} free; the smallest of the recommended models takes "
             f"{size_text(least)}.",
-            "Make room there, delete a model (aura-ollama rm NAME), or set OLLAMA_MODELS in `env` of "
-            "ollama-sidecar.json to a folder on another disk.",
+            f"Make room there, delete a model (aura-ollama rm NAME{case.paths.option}), or set OLLAMA_MODELS in `env` "
+            "of ollama-sidecar.json to a folder on another disk.",
         )
     ]
 

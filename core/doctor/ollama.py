@@ -19,10 +19,6 @@ from core.text import in_sentences
 from core.threads.single_flight import within
 
 DEFAULT_PORT = 11434
-_INSTALL = (
-    "Install Ollama (https://ollama.com/download), or say where it is: "
-    "aura-ollama settings set ollamaExecutablePath PATH"
-)
 _UPDATE = "Update Ollama: https://ollama.com/download"
 # The release that brought /api/ps, without which nobody can tell what is in memory:
 # https://github.com/ollama/ollama/releases/tag/v0.1.38
@@ -42,14 +38,14 @@ async def executable(case: Case) -> Iterable[Finding]:
         is_served = await case.is_answering() and isinstance(found, PathNotConfigured)
         # An Ollama that somebody else runs does, until it is to be started here.
         severity = Severity.WARNING if is_served else Severity.BROKEN
-        way_out = in_sentences(found.action, _INSTALL) if found.action else _INSTALL
+        way_out = in_sentences(found.action, _install(case)) if found.action else _install(case)
         return [Finding(found.code, severity, found.title, found.message, way_out)]
     try:
         await case.installed_version.get()
     except OSError as error:
         why = await within(_SEARCH_SECONDS, "program", lambda: why_not(found)) or error.strerror or str(error)
         message = f"Ollama path {found} cannot be run: {why}"
-        return [Finding("path_invalid", Severity.BROKEN, "Ollama path is invalid", message, _INSTALL)]
+        return [Finding("path_invalid", Severity.BROKEN, "Ollama path is invalid", message, _install(case))]
     return []
 
 
@@ -95,7 +91,7 @@ async def port(case: Case) -> Iterable[Finding]:
         if listener and listener.offer == (await case.settings()).sidecar.owner:
             return []
         error = preflight.already_running(listener)
-        way_out = in_sentences(error.action or "", _control(listener.offer if listener else None)).strip() or None
+        way_out = in_sentences(error.action or "", _control(case, listener.offer if listener else None)).strip() or None
         return [replace(Finding.of(error, Severity.WARNING), action=way_out)]
     if listener and listener.is_ollama:
         return [Finding.of(preflight.already_running(listener, is_hanging=True))]
@@ -121,12 +117,19 @@ async def rivals(case: Case) -> Iterable[Finding]:
             Severity.WARNING,
             "Something else starts an Ollama too",
             f"{starter.name[0].upper()}{starter.name[1:]} starts an Ollama by itself, and takes port {endpoint.port}.",
-            in_sentences(f"{starter.way_out}. Or set another port in ollamaUrl.", _control(starter.owner)),
+            in_sentences(f"{starter.way_out}. Or set another port in ollamaUrl.", _control(case, starter.owner)),
         )
         for starter in await within(_SEARCH_SECONDS, "starters", starters)
         if starter.owner != chosen
     ]
 
 
-def _control(owner: str | None) -> str | None:
-    return f"Or have aura-ollama control it: aura-ollama settings set owner {owner}" if owner else None
+def _install(case: Case) -> str:
+    command = f"aura-ollama settings set ollamaExecutablePath PATH{case.paths.option}"
+    return f"Install Ollama (https://ollama.com/download), or say where it is: {command}"
+
+
+def _control(case: Case, owner: str | None) -> str | None:
+    if owner is None:
+        return None
+    return f"Or have aura-ollama control it: aura-ollama settings set owner {owner}{case.paths.option}"

@@ -47,7 +47,8 @@ async def secret(case: Case) -> Iterable[Finding]:
                     Severity.WARNING,
                     "The token is not used",
                     message,
-                    "A new one takes its place when the sidecar reads it; or make one: aura-ollama --rotate-token",
+                    "A new one takes its place when the sidecar reads it; or make one: "
+                    f"aura-ollama --rotate-token{case.paths.option}",
                 )
             ]
         way_out = WAYS_OUT.get(error.errno or 0) or f"Make {case.paths.run / 'token'} yours and readable, or delete it."

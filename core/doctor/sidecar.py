@@ -12,10 +12,8 @@ from core.endpoint import Endpoint, bracketed
 from core.ollama.listener import find_listener
 from core.threads.single_flight import within
 
-START = "Start it with: aura-ollama (or, without a desktop: aura-ollama run --headless)"
 _TABLE_SECONDS = 2.0
 _FAILED = ("failed", "backoff")
-_LOGS = "See its last words: aura-ollama logs -n 50"
 
 
 async def runs(case: Case) -> Iterable[Finding]:
@@ -29,7 +27,7 @@ async def runs(case: Case) -> Iterable[Finding]:
                     Severity.WARNING,
                     "The sidecar does not run",
                     f"No sidecar serves {case.paths.data}, so Aura cannot start or stop Ollama.",
-                    START,
+                    _start(case),
                 )
             ]
         case Presence.DEAD:
@@ -39,7 +37,7 @@ async def runs(case: Case) -> Iterable[Finding]:
                     Severity.BROKEN,
                     "The sidecar has died",
                     f"The sidecar that served {case.paths.data} (pid {seen.pid}, {seen.url}) was killed or crashed.",
-                    f"{START}. Its log may say why: {case.paths.logs.parent / 'sidecar.log'}",
+                    f"{_start(case)}. Its log may say why: {case.paths.logs.parent / 'sidecar.log'}",
                 )
             ]
         case Presence.SILENT:
@@ -49,7 +47,7 @@ async def runs(case: Case) -> Iterable[Finding]:
                     Severity.BROKEN,
                     "The sidecar does not answer",
                     f"The sidecar at {seen.url} (pid {seen.pid}) lives and does not answer: {seen.why}",
-                    f"End process {seen.pid}, and start it anew. Ollama goes on meanwhile. {START}",
+                    f"End process {seen.pid}, and start it anew. Ollama goes on meanwhile. {_start(case)}",
                 )
             ]
         case Presence.ANSWERS:
@@ -69,6 +67,12 @@ async def runs(case: Case) -> Iterable[Finding]:
     return []
 
 
+def _start(case: Case) -> str:
+    # Started without its name, a sidecar would serve the usual folder.
+    folder = case.paths.option
+    return f"Start it with: aura-ollama{folder} (or, without a desktop: aura-ollama run --headless{folder})"
+
+
 async def ollama_state(case: Case) -> Iterable[Finding]:
     """The sidecar has not given Ollama up."""
     seen = await case.sidecar.get()
@@ -80,8 +84,9 @@ async def ollama_state(case: Case) -> Iterable[Finding]:
     if seen.status.state not in _FAILED:
         return []
     why = seen.status.reason or seen.status.error or "it does not say why"
+    logs = f"See its last words: aura-ollama logs -n 50{case.paths.option}"
     return [
-        Finding("ollama_failed", Severity.BROKEN, "Ollama could not be kept running", why, seen.status.action or _LOGS)
+        Finding("ollama_failed", Severity.BROKEN, "Ollama could not be kept running", why, seen.status.action or logs)
     ]
 
 

@@ -67,6 +67,11 @@ class Paths:
         return cls(Path(root).absolute())
 
     @property
+    def option(self) -> str:
+        """What a command to be typed has to name this folder by: ` --data-dir "…"`; empty for the usual folder."""
+        return "" if self == Paths.find() else f' --data-dir "{self.root}"'
+
+    @property
     def data(self) -> Path:
         return self.root / "AuraData"
 

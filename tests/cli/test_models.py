@@ -45,11 +45,7 @@ def test_what_is_loaded_is_told_and_unloaded(loaded: Sidecar) -> None:
     assert headers.split() == ["NAME", "SIZE", "VRAM", "UNTIL", "CONTEXT", "INSTANCE"]
     assert re.fullmatch(r"tiny:latest +[\d.]+ [KM]B +0 B +in \d+ minutes( +\d+)? +default", row)
     assert aura("ps", "--json", data=loaded.root).json["models"][0]["name"] == "tiny:latest"
-    assert aura("ps", "--json", "--instance", "other", data=loaded.root).json == {
-        "models": [],
-        "count": 0,
-        "error": None,
-    }
+    assert aura("ps", "--json", "--instance", "default", data=loaded.root).json["count"] == 1
     gone = aura("unload", "tiny", data=loaded.root)
     assert (gone.code, gone.out) == (exits.DONE, "Model 'tiny' unloaded successfully.\n")
     none = aura("ps", data=loaded.root)
@@ -103,10 +99,21 @@ def test_without_a_sidecar_each_says_how_to_start_one(command: str, tmp_path: Pa
     assert "aura-ollama run --headless" in said.err
 
 
-@pytest.mark.parametrize("command", ["models", "logs", "logs -f", "load x", "unload x", "rm -y x", "pull x"])
+@pytest.mark.parametrize("command", ["logs", "logs -f"])
 def test_what_is_done_for_the_default_instance_alone_is_told(running: Sidecar, command: str) -> None:
     said = aura(*command.split(), "--instance", "other", data=running.root)
     assert (said.code, said.out) == (exits.FAILED, "")
     assert "The sidecar cannot do this for the instance other, only for default. Leave --instance out" in said.err
-    if command == "models":
-        assert aura(command, "--instance", "default", data=running.root).code == exits.DONE
+
+
+@pytest.mark.parametrize(
+    "command", ["models", "load x", "unload x", "rm -y x", "pull x", "ps", "jobs", "events", "events -f", "settings"]
+)
+def test_an_instance_that_is_not_there_is_told_and_not_waited_for(running: Sidecar, command: str) -> None:
+    said = aura(*command.split(), "--instance", "other", data=running.root)
+    assert (said.code, said.out) == (exits.FAILED, "")
+    assert said.err == "aura-ollama: There is no instance 'other'. Use one of default.\n"
+
+
+def test_the_default_instance_may_be_named(running: Sidecar) -> None:
+    assert aura("models", "--instance", "default", data=running.root).code == exits.DONE

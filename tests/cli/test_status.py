@@ -153,9 +153,7 @@ def test_a_sidecar_that_answers_with_no_http_is_a_failure_in_words(tmp_path: Pat
 
 @pytest.mark.parametrize("status", [b"200 OK", b"502 Bad Gateway"])
 @pytest.mark.parametrize("body", [b"<p>oops</p>", b"[]", b"7"])
-def test_an_answer_that_is_no_json_object_is_a_failure_in_words(
-    status: bytes, body: bytes, tmp_path: Path
-) -> None:
+def test_an_answer_that_is_no_json_object_is_a_failure_in_words(status: bytes, body: bytes, tmp_path: Path) -> None:
     with stranger(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)) as (url, _):
         leave_note(tmp_path, url, os.getpid(), birth(os.getpid()))
         said = aura("status", "--json", data=tmp_path)

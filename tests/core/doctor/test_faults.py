@@ -192,7 +192,7 @@ async def test_a_model_of_the_settings_that_is_not_installed(patient: Patient, o
         patient.set_own(canary={"model": "tiny"})
         found = only(await patient.examined("the models of the settings"))
         assert (found.code, found.severity) == ("model_not_installed", Severity.BROKEN)
-        assert found.action == "Pull it with: aura-ollama pull nosuch:3b"
+        assert found.action == f"Pull it with: aura-ollama pull nosuch:3b{patient.paths.option}"
         patient.set(ollamaModel="tiny:latest")
         assert (await patient.examined("the models of the settings")).findings == ()
         patient.set(ollamaModel="a b")
@@ -291,6 +291,8 @@ async def test_no_sidecar(patient: Patient) -> None:
     """It may be meant, so that nothing is broken."""
     found = only(await patient.examined("the sidecar", "the state of Ollama"))
     assert (found.code, found.severity) == ("sidecar_not_running", Severity.WARNING)
+    # Without the folder a sidecar would serve another one.
+    assert f'aura-ollama run --headless --data-dir "{patient.root}"' in (found.action or "")
 
 
 @pytest.mark.timeout(60)  # A sidecar starts.
