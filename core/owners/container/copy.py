@@ -59,6 +59,7 @@ class LineCopy:
             await self._closing.run(_DISK_SECONDS)
 
     async def _follow(self, at: Engine, container: Container) -> None:
+        self._copy.conceal(container.environment)
         cursor = await self._opening.run(_DISK_SECONDS)
         async with aclosing(lines.follow(at, container, cursor)) as portions:
             async for self._portion in portions:

@@ -118,6 +118,11 @@ class Container(msgspec.Struct, frozen=True, rename="pascal"):
         """Whether its Ollama listens on this machine itself, with nothing between."""
         return self.host_config.network_mode == _HOST_NETWORK
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of its first process."""
+        return {name: value for name, _, value in (line.partition("=") for line in self.config.env or ())}
+
     def listens_at(self) -> list[Endpoint] | None:
         """Where on this machine its Ollama can be reached; empty if nowhere, None if its settings do not tell.
 
@@ -141,7 +146,7 @@ class Container(msgspec.Struct, frozen=True, rename="pascal"):
 
     def _own_endpoint(self) -> Endpoint | None:
         """Where Ollama listens inside of it, by OLLAMA_HOST; None if that cannot be understood."""
-        text = _environment(self.config.env).get("OLLAMA_HOST", "")
+        text = self.environment.get("OLLAMA_HOST", "")
         try:
             return Endpoint.parse(text or f"http://127.0.0.1:{OLLAMA_PORT}")
         except ConfigError:
@@ -193,10 +198,6 @@ def places_in_words(container: Container) -> str:
     """Where its Ollama can be reached, for people."""
     found = container.listens_at() or []
     return " and ".join(f"{bracketed(place.host)}:{place.port}" for place in found) or "no port of this machine"
-
-
-def _environment(lines: list[str] | None) -> dict[str, str]:
-    return {name: value for name, _, value in (line.partition("=") for line in lines or ())}
 
 
 def _covers(place: str, wanted: str) -> bool:

@@ -130,6 +130,22 @@ async def test_a_running_container_is_found_and_what_it_prints_is_copied_once(tm
     assert all(line.startswith("[ERR] 20") for line in lines if "Listening on" in line)
 
 
+async def test_secrets_in_its_variables_are_starred_in_the_copy(tmp_path: Path, engine: Engine) -> None:
+    port = free_port()
+    # Ollama prints its variables when it begins.
+    proxy = {"HTTPS_PROXY": "http://somebody:aSecretOfMine@127.0.0.1:9", "OLLAMA_ORIGINS": "http://kept.example"}
+    engine.run("ollama", port, env=proxy | {"MY_API_KEY": "http://kept.example"})
+    owner = owner_in(tmp_path)
+    async with attended(owner) as told:
+        await until(lambda: told.runs)
+        await until(lambda: any("server config" in line for line in owner.logs("default").tail(100)))
+    lines = await asyncio.to_thread(owner.logs("default").tail, 100)
+    config = next(line for line in lines if "server config" in line)
+    assert "aSecretOfMine" not in config
+    assert "kept.example" not in config
+    assert "***" in config
+
+
 async def test_a_crash_that_the_engine_mends_is_told_as_such(tmp_path: Path, engine: Engine) -> None:
     port = free_port()
     engine.run("ollama", port, policy="always")
