@@ -1,12 +1,15 @@
 """NVIDIA's processors, by the driver's own library (NVML), through nvidia-ml-py. Linux and Windows.
 
-The 3 MB of the binding are loaded when it is asked for the first time. A machine without the driver's library has no
+The binding takes 15 MB of memory, so it is imported only where the driver's library is. A machine without that has no
 such processor. Source: https://docs.nvidia.com/deploy/nvml-api/
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import os
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import TypeVar
@@ -44,6 +47,8 @@ class Nvidia:
 
     def _opened(self) -> ModuleType | None:
         if self._nvml is None:
+            if not _has_library():
+                return None
             import pynvml
 
             try:
@@ -58,6 +63,21 @@ class Nvidia:
         nvml, self._nvml = self._nvml, None
         if nvml is not None:
             _told(nvml, nvml.nvmlShutdown)
+
+
+def _has_library() -> bool:
+    """Whether the driver's library is where the binding looks for it."""
+    if sys.platform == "win32":
+        places = (
+            os.path.join(os.environ.get("WINDIR", "C:/Windows"), "System32/nvml.dll"),
+            os.path.join(os.environ.get("PROGRAMFILES", "C:/Program Files"), "NVIDIA Corporation/NVSMI/nvml.dll"),
+        )
+        return any(map(os.path.exists, places))
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _gpu(nvml: ModuleType, index: int, handle: object) -> Gpu:

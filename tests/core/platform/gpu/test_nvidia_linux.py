@@ -61,6 +61,12 @@ def test_no_driver_is_no_card_and_no_error(library: Path, has_library: bool) -> 
     assert _read(library if has_library else None, "init") == ([[], []], "")
 
 
+def test_without_a_driver_its_binding_is_not_imported() -> None:
+    look = "import sys; from core.platform.gpu.nvidia import Nvidia; Nvidia().read(); print('pynvml' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == "False\n"
+
+
 def test_a_driver_that_fails_is_told_once(library: Path) -> None:
     """A card that fell off the bus: none are listed, one line is logged."""
     told, logged = _read(library, "lost")
