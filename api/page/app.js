@@ -1,7 +1,7 @@
 // Wires the page: what the sidecar tells goes into the store, and each module shows its part of it.
 
-import { call, onRefused } from "./api.js";
-import { element, write } from "./dom.js";
+import { UNREACHABLE, call, onRefused } from "./api.js";
+import { element, tell, write } from "./dom.js";
 import { showInstances } from "./instances.js";
 import { showJobs } from "./jobs.js";
 import { logView } from "./log.js";
@@ -22,8 +22,13 @@ const SETTLE_MS = 100;
 
 const section = (name) => document.querySelector(`#${name} .body`);
 
-/** A function that has the store know what `path` answers, one look at a time, and once more if asked meanwhile. */
-function looker(key, path) {
+/**
+ * A function that has the store know what `path` answers, one look at a time, and once more if asked meanwhile. What
+ * goes wrong is told at the top of the section `place`, but for what the banner tells for all of them.
+ */
+function looker(key, path, place) {
+    const problem = element("p", { class: "problem", role: "status", hidden: true });
+    document.querySelector(`#${place} > h2`).after(problem);
     let looking = false;
     let again = false;
     return async function look() {
@@ -35,9 +40,11 @@ function looker(key, path) {
                 await new Promise((resolve) => { setTimeout(resolve, SETTLE_MS); });
                 again = false;
                 store.set(key, await call("GET", path));
+                tell(problem, "");
             }
-        } catch (problem) {
-            store.set(`${key} problem`, problem);
+        } catch (error) {
+            const isForAll = error.code === UNREACHABLE.code || error.asksForToken;
+            tell(problem, isForAll ? "" : error.words);
         } finally {
             looking = false;
         }
@@ -45,26 +52,22 @@ function looker(key, path) {
 }
 
 const look = {
-    models: looker("models", "/api/ollama/models"),
-    loaded: looker("loaded", "/api/ollama/models/loaded"),
-    recommended: looker("recommended", "/api/ollama/models/recommended"),
-    jobs: looker("jobs", "/api/ollama/jobs"),
-    instances: looker("instances", "/api/ollama/instances"),
-    settings: looker("settings", "/api/ollama/settings"),
-    metrics: looker("metrics", "/api/ollama/metrics"),
-    sidecar: looker("sidecar", "/healthz"),
+    models: looker("models", "/api/ollama/models", "models"),
+    loaded: looker("loaded", "/api/ollama/models/loaded", "models"),
+    recommended: looker("recommended", "/api/ollama/models/recommended", "models"),
+    jobs: looker("jobs", "/api/ollama/jobs", "models"),
+    instances: looker("instances", "/api/ollama/instances", "instances"),
+    settings: looker("settings", "/api/ollama/settings", "settings"),
+    metrics: looker("metrics", "/api/ollama/metrics", "plots"),
+    sidecar: looker("sidecar", "/healthz", "status"),
 };
 
 function takeEvents(charts) {
-    let epoch = null;
     return (name, data) => {
         const event = JSON.parse(data);
         switch (name) {
+            // Another run of the sidecar, or the same one after a while in which a look may have failed.
             case "hello":
-                // Another run of the sidecar: nothing that was known need hold.
-                if (event.epoch !== epoch) for (const one of Object.values(look)) one();
-                epoch = event.epoch;
-                break;
             case "gap":
                 for (const one of Object.values(look)) one();
                 break;
@@ -72,6 +75,7 @@ function takeEvents(charts) {
                 if (event.instance === INSTANCE) store.set("status", event);
                 look.instances();
                 look.models();
+                look.loaded();
                 break;
             case "models":
                 look.models();
@@ -93,15 +97,13 @@ function takeEvents(charts) {
 /** Tell in the banner whether the sidecar is there. Nothing is told while it is. */
 function showConnection(state, problem) {
     const banner = document.querySelector("#connection");
-    store.set("connection", state);
-    if (state === "open") banner.replaceChildren();
-    else if (state === "lost") banner.replaceChildren(element("p", { class: "problem" }, LOST));
-    else {
-        const enter = element("button", { type: "button", onclick: () => askForToken(problem) }, "Enter the token…");
-        if (!banner.querySelector("button")) {
-            banner.replaceChildren(element("p", { class: "problem" }, problem.words), problem.asksForToken ? enter : "");
-        }
-    }
+    if (store.get("connection") !== state) store.set("connection", state);
+    const words = { open: "", lost: LOST, refused: problem?.words }[state];
+    // Each attempt to come back ends here; a screen reader is to tell it once.
+    if ((banner.querySelector("p")?.textContent ?? "") === words) return;
+    const enter = element("button", { type: "button", onclick: () => askForToken(problem) }, "Enter the token…");
+    const told = words ? [element("p", { class: "problem" }, words)] : [];
+    banner.replaceChildren(...told, ...(problem?.asksForToken ? [enter] : []));
 }
 
 /** Read the log only while it is in view: a browser has few connections for one server. */
@@ -121,6 +123,7 @@ async function begin() {
     showInstances(section("instances"));
     showSettings(section("settings"), look.settings);
     const charts = plots(section("plots"));
+    store.on("connection", (state) => charts.follow(state === "open"));
     store.on("metrics", (body) => charts.history(body, INSTANCE));
     store.on("sidecar", (body) => write(document.querySelector("#version"), body.version));
     onRefused((problem) => askForToken(problem, { once: true }));

@@ -1,7 +1,7 @@
 // Every Ollama that the sidecar looks after, with what is known of each.
 
 import { element, keyed, set, tell, write } from "./dom.js";
-import { store } from "./state.js";
+import { absence, store } from "./state.js";
 import { permit, wishes } from "./status.js";
 
 const FACTS = [
@@ -48,12 +48,12 @@ function makeRow(one) {
 
 function updateRow(row, one, hasButtons) {
     const { buttons, values, headline, actions } = row.parts;
-    const isThere = store.get("connection") === "open";
-    write(headline, one.headline);
+    const away = absence();
+    write(headline, away ?? one.headline);
     actions.hidden = !hasButtons;
-    permit(buttons, isThere ? one : null);
+    permit(buttons, away ? null : one);
     FACTS.forEach(([, name], index) => {
-        const value = one[name];
+        const value = away ? null : one[name];
         tell(values[index], value === null || value === undefined ? "" : String(value));
         values[index].parentElement.hidden = values[index].hidden;
     });

@@ -2,7 +2,7 @@
 
 import { call, modelPath } from "./api.js";
 import { allow, announce, button, element, keyed, tell, write } from "./dom.js";
-import { store } from "./state.js";
+import { obstacle, store } from "./state.js";
 
 const UNDER_WAY = ["queued", "running"];
 const HEADINGS = { done: "Downloaded", failed: "The download failed", cancelled: "The download was cancelled" };
@@ -69,10 +69,9 @@ function pullForm() {
     });
     const hint = "A name from ollama.com/library, or hf.co/USER/MODEL.";
     store.on(["status", "connection"], () => {
-        const status = store.get("status");
-        const isUp = store.get("connection") === "open" && status?.running === true;
-        allow(submit, isUp, "Ollama is not running.");
-        write(why, isUp ? hint : "Models can be pulled while Ollama runs.");
+        const inTheWay = obstacle();
+        allow(submit, inTheWay === null, inTheWay);
+        write(why, inTheWay === null ? hint : "Models can be pulled while Ollama runs.");
     });
     store.on("recommended", (body) => {
         names.replaceChildren(...body.models.map((model) =>

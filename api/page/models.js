@@ -4,7 +4,7 @@ import { call, modelPath } from "./api.js";
 import { askAbout } from "./ask.js";
 import { allow, announce, button, element, keyed, set, tell, write } from "./dom.js";
 import { pull } from "./jobs.js";
-import { store } from "./state.js";
+import { obstacle, store } from "./state.js";
 import { agoText } from "./words.js";
 
 /** Add the lists to the section of models. `look` has functions that have the store know anew. */
@@ -21,19 +21,19 @@ export function showModels(host, look) {
         const body = store.get("models");
         if (!body) return;
         const loaded = new Map((store.get("loaded")?.models ?? []).map((model) => [model.name, model]));
-        const status = store.get("status");
-        const isUp = store.get("connection") === "open" && status?.running === true;
+        const inTheWay = obstacle();
+        const isUp = inTheWay === null;
         tell(trouble, body.error && isUp ? body.error : body.models.length ? "" : isUp
             ? "None is installed yet. Pull one: the smallest of the recommended is a good first one."
             : "Which are installed is known while Ollama runs.");
         const models = [...body.models].sort((one, other) => loaded.has(other.name) - loaded.has(one.name));
         keyed(list, models, (model) => model.name, (model) => makeRow(model, look), (row, model) => {
-            updateRow(row, model, loaded.get(model.name), isUp);
+            updateRow(row, model, isUp ? loaded.get(model.name) : undefined, inTheWay);
         }, title);
         const missing = (store.get("recommended")?.models ?? []).filter((model) =>
             !body.models.some((there) => there.name === model.name));
         keyed(offered, missing, (model) => model.name, makeOffer, (row) => {
-            allow(row.querySelector("button"), isUp, "Ollama is not running.");
+            allow(row.querySelector("button"), isUp, inTheWay);
         }, title);
         offers.hidden = missing.length === 0;
     }
@@ -98,7 +98,7 @@ function makeRow(model, look) {
     return row;
 }
 
-function updateRow(row, model, loaded, isUp) {
+function updateRow(row, model, loaded, inTheWay) {
     const { memory, ask, remove, told, loaded: inMemory } = row.parts;
     row.model = model;
     row.isLoaded = Boolean(loaded);
@@ -108,7 +108,7 @@ function updateRow(row, model, loaded, isUp) {
     tell(inMemory, loaded && loadedText(loaded));
     write(memory, loaded ? "Unload" : "Load");
     set(memory, "aria-label", `${loaded ? "Unload" : "Load"} ${model.name}`);
-    for (const each of [memory, ask, remove]) allow(each, isUp, "Ollama is not running.");
+    for (const each of [memory, ask, remove]) allow(each, inTheWay === null, inTheWay);
 }
 
 function loadedText(loaded) {

@@ -23,7 +23,8 @@ const PLOTS = [
 
 /**
  * Build the plots inside `host`. Returns `history(body, instance)`, which takes the body of GET /api/ollama/metrics;
- * `sample(data)`, which takes the data of an event `metrics` and ignores those of other instances; and `clear()`.
+ * `sample(data)`, which takes the data of an event `metrics` and ignores those of other instances;
+ * `follow(isThere)`, which says whether there is anybody who tells what is so now; and `clear()`.
  */
 export function plots(host) {
     const all = PLOTS.map((kind) => new Plot(kind));
@@ -31,6 +32,7 @@ export function plots(host) {
     let points = [];
     let counted = null;
     let of = null;
+    let isThere = true;
     let frame = 0;
 
     function draw() {
@@ -38,7 +40,7 @@ export function plots(host) {
             frame = 0;
             const now = points.at(-1)?.at ?? 0;
             points = points.filter(({ at }) => at > now - KEPT_SECONDS);
-            for (const plot of all) plot.draw(points, now);
+            for (const plot of all) plot.draw(points, now, isThere);
         });
     }
 
@@ -68,12 +70,17 @@ export function plots(host) {
         draw();
     }
 
+    function follow(value) {
+        isThere = value;
+        draw();
+    }
+
     function clear() {
         [points, counted, of] = [[], null, null];
         draw();
     }
 
-    return { history, sample, clear };
+    return { history, sample, follow, clear };
 }
 
 class Plot {
@@ -100,11 +107,11 @@ class Plot {
             this.picture,
             element("div", { class: "plot-time", "aria-hidden": "true" }, ...moments),
         );
-        this.draw([], 0);
+        this.draw([], 0, false);
     }
 
-    /** Draw the points, oldest first, up to the moment `now`. */
-    draw(points, now) {
+    /** Draw the points, oldest first, up to the moment `now`. The newest value is told only if somebody is there who tells it. */
+    draw(points, now, isThere) {
         const { key, text, title, least, base, asDots } = this.kind;
         const values = points.map((point) => point[key]).filter((value) => value !== null);
         const [lowest, highest] = values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [
@@ -118,7 +125,8 @@ class Plot {
         this.labels.forEach((label, index) => {
             label.textContent = text(top * (1 - index / 2));
         });
-        const newest = points.at(-1)?.[key] ?? (asDots ? values.at(-1) : null) ?? null;
+        const last = points.at(-1)?.[key] ?? (asDots ? values.at(-1) : null) ?? null;
+        const newest = isThere ? last : null;
         this.newest.textContent = newest === null ? "not known" : text(newest);
         this.picture.setAttribute(
             "aria-label",

@@ -56,34 +56,40 @@ function makeRow(one, look) {
     const isNumber = ["whole", "number"].includes(one.kind);
     const field = element("input", {
         id,
-        type: isSwitch ? "checkbox" : isNumber ? "number" : "text",
-        min: isNumber ? one.least : null,
-        max: isNumber ? one.most : null,
-        step: isNumber ? (one.kind === "whole" ? 1 : "any") : null,
+        // A field of type "number" has no value at all while what is in it is no number; the API is to judge that.
+        type: isSwitch ? "checkbox" : "text",
+        inputmode: one.kind === "whole" ? "numeric" : isNumber ? "decimal" : null,
         spellcheck: "false",
         autocomplete: "off",
-        "aria-describedby": `${id}-told`,
+        "aria-describedby": `${id}-told ${id}-wrong`,
     });
     const told = element("p", { id: `${id}-told`, class: "detail" });
-    const problem = element("p", { class: "problem", role: "status", hidden: true });
+    const problem = element("p", { id: `${id}-wrong`, class: "problem", role: "status", hidden: true });
     const row = element("li", { class: "row setting" });
 
     async function change(value) {
         tell(problem, "");
         try {
             const body = await call("PUT", PATH, { changes: { [one.key]: value } });
-            row.isDirty = false;
+            // What has been typed meanwhile is not saved.
+            if (value === null || isSwitch || entered() === value) row.isDirty = false;
             store.set("settings", body);
             announce(`${one.key} is saved.`);
         } catch (error) {
             // A switch shows what is in force, whatever was clicked.
             if (isSwitch) row.isDirty = false;
             look();
+            if (!isSwitch) set(field, "aria-invalid", "true");
             tell(problem, error.words);
         }
     }
 
-    const entered = () => (isSwitch ? field.checked : isNumber && field.value !== "" ? Number(field.value) : field.value || null);
+    function entered() {
+        const text = field.value.trim();
+        if (isSwitch) return field.checked;
+        return isNumber && text !== "" && Number.isFinite(Number(text)) ? Number(text) : text || null;
+    }
+
     const save = button("Save", () => change(entered()), { "aria-label": `Save ${one.key}` });
     const reset = button("Default", () => change(null), { "aria-label": `Set ${one.key} to its default` });
     field.addEventListener("input", () => {

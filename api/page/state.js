@@ -23,3 +23,19 @@ export const store = {
         if (first !== undefined) listener(first);
     },
 };
+
+/** Why nothing is known of the sidecar at present, null if it is there. What it told before need not hold any more. */
+export function absence() {
+    const words = {
+        open: null,
+        lost: "The sidecar does not answer.",
+        refused: "The sidecar refuses the calls of this page.",
+    };
+    const connection = store.get("connection");
+    return connection in words ? words[connection] : "The sidecar has not answered yet.";
+}
+
+/** Why nothing can be asked of the Ollama at present, null if it can. */
+export function obstacle() {
+    return absence() ?? (store.get("status")?.running ? null : "Ollama is not running.");
+}

@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { allow, button, element, tell, write } from "./dom.js";
-import { store } from "./state.js";
+import { absence, store } from "./state.js";
 
 const GET_OLLAMA = "https://ollama.com/download";
 const BUSY = ["unknown", "starting", "stopping", "backoff"];
@@ -51,23 +51,23 @@ export function showStatus(host) {
         actions,
         problem,
     );
-    for (const each of Object.values(buttons)) allow(each, false, "The sidecar does not answer.");
+    for (const each of Object.values(buttons)) allow(each, false, absence());
     store.on(["status", "connection"], () => {
         const status = store.get("status");
+        const isThere = absence() === null;
+        write(headline, isThere && status ? status.headline : store.get("connection") === "refused" ? absence() : "Connecting to the sidecar…");
+        document.title = `${headline.textContent} – Aura Ollama`;
+        permit(buttons, isThere ? status : null);
         if (!status) return;
-        const isThere = store.get("connection") === "open";
         const image = `/page/${isThere ? lookOf(status) : "busy"}.png`;
         if (look.getAttribute("src") !== image) {
             look.src = image;
             document.querySelector("#favicon").href = image;
         }
-        write(headline, isThere ? status.headline : "Connecting to the sidecar…");
-        document.title = `${headline.textContent} – Aura Ollama`;
         tell(detail, isThere && status.detail);
         tell(action, isThere && status.action);
         tell(wrong, isThere && status.settingsError && `Settings: ${status.settingsError}`);
-        get.hidden = status.state !== "not_installed";
-        permit(buttons, isThere ? status : null);
+        get.hidden = !isThere || status.state !== "not_installed";
     });
 }
 
@@ -91,7 +91,7 @@ export function wishes(path, problem) {
 export function permit(buttons, status) {
     const why = status && obstacles(status);
     for (const [wish, each] of Object.entries(buttons)) {
-        allow(each, Boolean(why) && why[wish] === null, why ? why[wish] : "The sidecar does not answer.");
+        allow(each, Boolean(why) && why[wish] === null, why ? why[wish] : absence());
     }
     const isBack = status?.state === "backoff";
     write(buttons.start, isBack ? "Start Ollama now" : "Start Ollama");

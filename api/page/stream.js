@@ -8,6 +8,8 @@ const RETRY_MS = 1000;
 const SLOW_RETRY_MS = 5000;
 // The sidecar sends a comment each 15 s.
 const SILENT_MS = 40_000;
+// A sidecar that is at work begins an answer at once.
+const BEGIN_MS = 10_000;
 
 const readers = new Set();
 
@@ -75,19 +77,19 @@ class Reader {
     /** One connection, until it ends. Throws whatever ends it. */
     async read() {
         this.abort = new AbortController();
+        let silence = setTimeout(() => this.abort.abort(), BEGIN_MS);
         const place = this.lastId ? { "Last-Event-ID": this.lastId } : {};
-        const response = await fetch(this.path, {
-            headers: { ...headers(), ...place, Accept: "text/event-stream" },
-            cache: "no-store",
-            credentials: "omit",
-            signal: this.abort.signal,
-        });
-        if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
-        this.onState("open");
-        const parts = response.body.pipeThrough(new TextDecoderStream()).getReader();
-        let rest = "";
-        let silence = 0;
         try {
+            const response = await fetch(this.path, {
+                headers: { ...headers(), ...place, Accept: "text/event-stream" },
+                cache: "no-store",
+                credentials: "omit",
+                signal: this.abort.signal,
+            });
+            if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
+            this.onState("open");
+            const parts = response.body.pipeThrough(new TextDecoderStream()).getReader();
+            let rest = "";
             for (;;) {
                 clearTimeout(silence);
                 silence = setTimeout(() => this.abort.abort(), SILENT_MS);
