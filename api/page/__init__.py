@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,10 +28,15 @@ class File:
 
 
 def _read() -> Mapping[str, File]:
-    paths = [path for path in sorted(Path(__file__).parent.iterdir()) if path.suffix in _TYPES]
-    found = {path.name: File(path.read_bytes(), _TYPES[path.suffix]) for path in paths}
+    # As resources: the program may lie in an archive, where they are no files.
+    found = {
+        entry.name: File(entry.read_bytes(), media_type)
+        for entry in sorted(resources.files(__name__).iterdir(), key=lambda entry: entry.name)
+        if (media_type := _TYPES.get(Path(entry.name).suffix))
+    }
     for look in (*icons.LOOKS, icons.APP):
-        found[f"{look}.png"] = File(icons.path(look, _ICON_PIXELS).read_bytes(), _TYPES[".png"])
+        picture = resources.files(icons) / icons.path(look, _ICON_PIXELS).name
+        found[f"{look}.png"] = File(picture.read_bytes(), _TYPES[".png"])
     return MappingProxyType(found)
 
 

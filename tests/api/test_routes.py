@@ -335,7 +335,7 @@ async def test_one_that_never_answers_is_a_500_at_ready_timeout_and_its_tree_is_
     async with serving(rig) as served:
         starting = asyncio.create_task(post(served, "/api/ollama/start"))
         await _until(served, state="starting")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             while (await get(served, "/api/ollama/status"))[1]["pid"] is None:
                 await asyncio.sleep(0.01)
         family = rig.family()
