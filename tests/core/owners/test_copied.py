@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from core.logs.tail import tail
 from core.owners.copied import Line, LogCopy
 from core.settings.paths import Paths
+from tests import tied
 
 CAPS = {"segment_bytes": 1 << 16, "segments_per_start": 8, "starts": 20, "total_bytes": 1 << 20}
 
@@ -107,7 +107,7 @@ def test_lines_are_cleaned_redacted_and_without_our_own_calls(paths: Paths) -> N
     assert shown(paths) == ["key ***", "two", r"lines\x07"]
 
 
-@pytest.mark.skipif(not hasattr(os, "symlink") or os.name == "nt", reason="a file cannot stand where a folder must")
+@tied.posix("a folder there cannot be renamed while a file in it is open")
 def test_a_batch_that_the_disk_refuses_is_given_again(paths: Paths) -> None:
     copy = copy_of(paths)
     copy.write(numbered(1), "c1", "run 1")
