@@ -32,7 +32,7 @@ collect_ignore_glob = [f"*_{name}.py" for name in ("linux", "windows") if not sy
 # All of it drives a browser, which is Linux's, and so does what its conftest.py imports.
 collect_ignore = [] if sys.platform == "linux" else ["page"]
 
-# A shell without job control has what it starts in the background ignore Ctrl-C, and all that the tests start inherits it.
+# What a shell without job control starts in the background ignores Ctrl-C, and so does all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
