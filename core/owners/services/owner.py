@@ -84,9 +84,15 @@ class ServiceOwner:
         """Copy what the service prints, as long as it is attended to."""
         copy = FileCopy(LogCopy(self._paths, instance, self.text, terms.caps))
         told: str | None = None
+        run = ""
         try:
             while True:
-                run = self._seen.run if self._seen else ""
+                if self._seen is None:
+                    # Lines have a log for each run, and which one it is nobody has asked yet.
+                    await asyncio.sleep(_COPY_SECONDS)
+                    continue
+                # What a run has printed may come after its service is no longer loaded, when it has no name.
+                run = self._seen.run or run
                 try:
                     paths = await self._ask(self.manager.output)
                     await within(self.manager.seconds, "log", partial(copy.copy, paths, run))
