@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
@@ -16,12 +15,12 @@ import psutil
 
 from core.errors import WAYS_OUT as WAYS_OUT
 from core.errors import StopFailed
+from core.owners.alike import family, set_within
 from core.owners.exit import Exit
 from core.owners.logs import FolderLogs
 from core.owners.run_record import RunRecord
 from core.owners.tree_end import TreeEnd, cannot_be_ended
 from core.platform import ask_shim, birth, kill
-from core.platform.usage import descendants
 from core.settings.owner import PROCESS
 
 _STOP_MARGIN_SECONDS = 6.0
@@ -130,9 +129,7 @@ class Managed:
 
     async def gone(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for `ended` to return; False if it does not."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._has_ended.wait(), timeout)
-        return self._has_ended.is_set()
+        return await set_within(self._has_ended, timeout)
 
     def owns(self, pid: int) -> bool:
         """Whether `pid` is our Ollama or one of its descendants. Reads the process table: call it in a thread."""
@@ -144,12 +141,7 @@ class Managed:
 
     def usage(self) -> tuple[int, ...]:
         """Contract: `Running.usage`."""
-        try:
-            if birth(self.record.pid) != self.record.birth:
-                return ()
-            return self.record.pid, *descendants(self.record.pid)
-        except OSError:
-            return ()
+        return family(self.record.pid, self.record.birth)
 
     def let_go(self) -> None:
         """Leave the shim and its Ollama running, for a later sidecar to adopt."""

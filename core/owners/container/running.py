@@ -17,6 +17,7 @@ import psutil
 
 from core.endpoint import Endpoint, bracketed
 from core.errors import StopFailed
+from core.owners.alike import family, set_within
 from core.owners.container.engine import Engine, EngineFault, NoSuchContainer
 from core.owners.container.facts import OLLAMA_PORT, Container
 from core.owners.container.lines import seconds_of
@@ -25,7 +26,6 @@ from core.owners.logs import Logs
 from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.platform.owner import container_of
-from core.platform.usage import descendants
 from core.shim.record import STOPPED
 
 log = logging.getLogger(__name__)
@@ -205,9 +205,7 @@ class ContainerRun:
 
     async def gone_within(self, timeout: float) -> bool:
         """Contract: `Running.gone_within`."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._has_ended.wait(), timeout)
-        return self._has_ended.is_set()
+        return await set_within(self._has_ended, timeout)
 
     def owns(self, pid: int) -> bool:
         """Contract: `Running.owns`. The helper that holds a published port counts: it is the engine's, for this one."""
@@ -226,10 +224,7 @@ class ContainerRun:
 
     def usage(self) -> Sequence[int]:
         """Contract: `Running.usage`. None for a container on another kernel."""
-        with suppress(OSError):
-            if self._birth is not None and birth(self.pid) == self._birth:
-                return self.pid, *descendants(self.pid)
-        return ()
+        return family(self.pid, self._birth)
 
     def let_go(self) -> None:
         """Contract: `Running.let_go`. Nothing holds it."""

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import psutil
 
 from core.errors import StopFailed
+from core.owners.alike import family, set_within
 from core.owners.exit import Exit, Sequel
 from core.owners.logs import Logs
 from core.owners.services.manager import Manager, Seen, ServiceFailed
 from core.owners.tree_end import wait_end
 from core.platform import birth
-from core.platform.usage import descendants
 from core.shim.record import STOPPED
 from core.threads.single_flight import within
 
@@ -123,9 +122,7 @@ class ServiceRun:
 
     async def gone_within(self, timeout: float) -> bool:
         """Contract: `Running.gone_within`."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._has_ended.wait(), timeout)
-        return self._has_ended.is_set()
+        return await set_within(self._has_ended, timeout)
 
     def owns(self, pid: int) -> bool:
         """Contract: `Running.owns`. A service may run Ollama through a wrapper of any kind."""
@@ -136,10 +133,7 @@ class ServiceRun:
 
     def usage(self) -> Sequence[int]:
         """Contract: `Running.usage`."""
-        with suppress(OSError):
-            if self._birth is not None and birth(self.pid) == self._birth:
-                return self.pid, *descendants(self.pid)
-        return ()
+        return family(self.pid, self._birth)
 
     def let_go(self) -> None:
         """Contract: `Running.let_go`. Nothing holds it."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from core.errors import StopFailed
+from core.owners.alike import set_within
 from core.owners.exit import Exit
 from core.owners.logs import Logs
 from core.owners.systemd.unit import Unit
@@ -96,9 +97,7 @@ class Service:
 
     async def gone_within(self, timeout: float) -> bool:
         """Contract: `Running.gone_within`."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._has_ended.wait(), timeout)
-        return self._has_ended.is_set()
+        return await set_within(self._has_ended, timeout)
 
     def owns(self, pid: int) -> bool:
         """Contract: `Running.owns`. By the control group of the unit."""
