@@ -142,7 +142,8 @@ class News(Protocol):
     async def found(self, running: Running) -> None:
         """An Ollama of the instance runs, and we did not start it: somebody else did, or its owner after a crash.
 
-        Returns once it is taken over, or is not because another one is managed.
+        Returns once it is taken over, or is not because another one is managed. The next run of the service that is
+        managed waits for the end of this one.
         """
 
     def gave_up(self, why: str | None) -> None:

@@ -51,6 +51,8 @@ class Machine:
         self._watching: asyncio.Task[None] | None = None
         self._is_restarted_by_owner = False
         """In `backoff`: its owner starts it again, and no task of ours does."""
+        self._next: messages.Adopted | None = None
+        """The next run of the service that is managed, found before the end of this one was known."""
 
     def begin(self, managed: Running | None, observation: Observation) -> None:
         """Take over what an earlier sidecar left, if anything, and apply the first observation."""
@@ -100,6 +102,7 @@ class Machine:
         """Have the owner in force attend to its Ollama, from the beginning: it tells again of one that runs."""
         if self._attending:
             self._attending.cancel()
+        self._next = None
         if self._owner is not None and not self.is_closing:
             self._attending = self._create_task(self._tasks.attend(self._owner, self._terms))
 
@@ -218,6 +221,13 @@ class Machine:
         self._now.answer([wish.done], preflight.nothing_to_stop(self._now.status))
 
     def _on_adopted(self, news: messages.Adopted) -> None:
+        managed = self.managed
+        if managed and managed.is_lasting and managed.owner == news.managed.owner and managed.pid != news.managed.pid:
+            # Its owner has been quicker than the news of the end. It is taken over once that is known.
+            if self._next:
+                self._next.resolve()
+            self._next = news
+            return
         # A start that makes a process tells of it itself.
         is_free = self.managed is None and not self._is_starting_process
         if is_free and self._now.status.state not in (State.UNKNOWN, State.STOPPING) and not self.is_closing:
@@ -368,6 +378,9 @@ class Machine:
             self._stopped()
         else:
             self._crashed(news)
+        following, self._next = self._next, None
+        if following:
+            self._on_adopted(following)
 
     def _stopped(self) -> None:
         self._drop_attempt()
@@ -446,6 +459,11 @@ class Machine:
         if epoch != self.refresher.epoch:
             # Ollama was let go, so this says nothing about the one that is somebody else's from now on.
             self.refresher.observe()
+            return
+        status = self._now.status
+        is_owner_s_turn = self._is_restarted_by_owner and status.state is State.BACKOFF and not status.owner_problem
+        if is_owner_s_turn and interpret.interpret(status, observation).state is State.EXTERNAL:
+            # What answers is very likely the one that its owner has started again, and the owner tells that itself.
             return
         self._now.apply(observation)
         if self._now.status.state is State.EXTERNAL and not self._attempt:

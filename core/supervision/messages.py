@@ -47,7 +47,8 @@ class Close:
 class Adopted:
     """That Ollama is ours: it could not be identified at first, or its owner has started it without us.
 
-    `done` is set once it is adopted, or is not, because another one is managed.
+    `done` is set once it is adopted, or is not, because another one is managed. The next run of a managed service is
+    adopted once the end of this one is known.
     """
 
     managed: Running
