@@ -22,8 +22,8 @@ from tests.beds import BedMissing
 from tests.beds.browser import driven
 from tests.beds.require import require
 from tests.beds.server import models_dir
-from tests.beds.systemd import Booted, is_inside
-from tests.rig import reaped
+from tests.beds.systemd import Booted
+from tests.rig import below_us, reaped
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -92,10 +92,7 @@ def nothing_survives() -> Iterator[None]:
 
 def _left(threads: set[threading.Thread], processes: set[psutil.Process]) -> list[object]:
     found: list[object] = [thread for thread in threading.enumerate() if thread not in threads and thread.is_alive()]
-    for process in psutil.Process().children(recursive=True):
-        if process not in processes and not reaped(process) and not is_inside(process):
-            found.append(process)
-    return found
+    return found + [process for process in below_us() if process not in processes and not reaped(process)]
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ from core.supervision.state import State, Status
 from core.supervision.supervisor import Supervisor
 from tests import tied
 from tests.beds.server import copy_models, ollama_environment
+from tests.beds.systemd import is_inside
 from tests.beds.wire import call, free_port, listens
 
 DEADLINE = tied.seconds(8.0)
@@ -176,3 +177,8 @@ def reaped(process: psutil.Process) -> bool:
     except (psutil.NoSuchProcess, ChildProcessError):
         pass
     return True
+
+
+def below_us() -> list[psutil.Process]:
+    """Every process below this one, but for those of a system that a session's tests share."""
+    return [process for process in psutil.Process().children(recursive=True) if not is_inside(process)]

@@ -18,7 +18,7 @@ from core.owners.run_record import RunRecord, record_path
 from core.settings.paths import Paths
 from tests.beds.sidecar import Sidecar
 from tests.beds.wire import Answer, JsonObject, call, free_port
-from tests.rig import lives, reaped
+from tests.rig import below_us, lives, reaped
 
 DEADLINE = 10.0
 
@@ -116,7 +116,7 @@ class Place:
     def processes(self) -> list[psutil.Process]:
         """Everything alive below this test but the sidecar itself, wherever it hangs in the tree of processes."""
         own = {self._sidecar.process.pid} if self._sidecar else set()
-        found = [process for process in psutil.Process().children(recursive=True) if process.pid not in own]
+        found = [process for process in below_us() if process.pid not in own]
         return [process for process in found if not reaped(process) and lives(process)]
 
     def see_all_gone(self) -> None:

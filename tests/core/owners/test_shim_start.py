@@ -6,7 +6,6 @@ import asyncio
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ from core.owners.shim_start import Plan, start_shim
 from core.settings.paths import Paths
 from tests import fake_ollama, tied
 from tests.beds.wire import free_port, listens
+from tests.rig import below_us, reaped
 
 DEADLINE = tied.seconds(8.0)
 
@@ -47,14 +47,11 @@ def open_files() -> int:
 
 
 async def all_gone(plan: Plan) -> bool:
-    """Whether, in good time, no child of ours is left and nobody listens."""
+    """Whether, in good time, no process below this one is left and nobody listens."""
     deadline = time.monotonic() + DEADLINE
-    while psutil.Process().children(recursive=True) or listens(plan.port):
+    while any(not reaped(process) for process in below_us()) or listens(plan.port):
         if time.monotonic() > deadline:
             return False
-        for child in psutil.Process().children():
-            with suppress(psutil.Error):
-                child.wait(0)
         await asyncio.sleep(0.01)
     return True
 
