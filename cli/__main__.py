@@ -10,21 +10,25 @@ import sys
 
 def main() -> int:
     """Run what the command line says. The exit code."""
-    from cli import table
-
     try:
+        from core import interrupt
+
+        interrupt.leave_at_once()
+        from cli import table
+
         name, arguments = table.split(sys.argv[1:])
         if name not in (None, table.RUN):
             from cli import program
 
             return program.run(name, arguments)
+        from tray.program import start
+
+        return start.main(
+            arguments, prog="aura-ollama" if name is None else f"aura-ollama {name}", epilog=table.overview
+        )
     except KeyboardInterrupt:
-        from cli import exits
-
-        return exits.INTERRUPTED
-    from tray.program import start
-
-    return start.main(arguments, prog="aura-ollama" if name is None else f"aura-ollama {name}", epilog=table.overview)
+        # `cli.exits` may be what was being imported.
+        return 130
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from core import interrupt
+
 DONE = 0
 FAILED = 1
 """The sidecar refused, or something went wrong: the words are on stderr."""
@@ -10,5 +12,5 @@ USAGE = 2
 NO_SIDECAR = 3
 NOT_RUNNING = 4
 """Of `status` alone: the sidecar answers, and no Ollama runs."""
-INTERRUPTED = 130
-"""By Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+INTERRUPTED = interrupt.INTERRUPTED
+"""By Ctrl-C."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
@@ -27,15 +28,20 @@ class CommandModule(Protocol):
 
 
 class Misused(Exception):
-    """The arguments are each fine, and make no sense together. The message is for people, as argparse's are."""
+    """The command line is not understood: an argument will not do, or they make no sense together. For people."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, whose errors are fit for a terminal: they quote what was typed."""
+    """argparse's, which leaves it to the caller to print what is wrong."""
 
     def error(self, message: str) -> NoReturn:
-        """As argparse does."""
-        super().error(on_one_line(message))
+        """Raises Misused."""
+        raise Misused(message)
+
+    def complain(self, message: str) -> None:
+        """Print the usage and the message to stderr, as argparse does. It may quote what was typed."""
+        with contextlib.suppress(SystemExit):
+            super().error(on_one_line(message))
 
 
 def given(text: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from cli import exits, output
 from cli.client import Failed, NoSidecar
 from cli.output import ReaderGone
 from cli.table import COMMANDS
+from core import interrupt
 from core.settings.paths import DEFAULT_INSTANCE
+from core.text import on_one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -40,13 +41,15 @@ def run(name: str, arguments: Sequence[str]) -> int:
         return exits.FAILED
     except KeyboardInterrupt:
         return exits.INTERRUPTED
+    finally:
+        interrupt.leave_at_once()
     return code
 
 
 def _outcome(name: str, arguments: Sequence[str]) -> int:
     command = next((command for command in COMMANDS if command.name == name), None)
     if command is None:
-        return _unknown(name)
+        return _unknown(name, arguments)
     from cli.parser import Misused, module_of, parser_of
 
     parser = parser_of(command)
@@ -54,8 +57,10 @@ def _outcome(name: str, arguments: Sequence[str]) -> int:
         options = parser.parse_args(arguments)
         return _carried_out(module_of(command), options)
     except Misused as error:
-        with contextlib.suppress(SystemExit):
-            parser.error(str(error))
+        if _wants_json(arguments):
+            help_text = f"`aura-ollama {name} --help` tells what it takes."
+            output.as_json(own_problem("usage", on_one_line(str(error)), help_text))
+        parser.complain(str(error))
         return exits.USAGE
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exits.USAGE
@@ -63,6 +68,8 @@ def _outcome(name: str, arguments: Sequence[str]) -> int:
 
 def _carried_out(module: CommandModule, options: argparse.Namespace) -> int:
     try:
+        # From here on a command may make something of Ctrl-C.
+        interrupt.raise_again()
         return module.run(options)
     except NoSidecar as error:
         if options.json:
@@ -89,14 +96,20 @@ def own_problem(code: str, message: str, action: str | None) -> dict[str, object
     return {"success": False, "code": code, "message": message, "action": action}
 
 
-def _unknown(name: str) -> int:
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether `--json` is among arguments that are not understood."""
+    return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+
+
+def _unknown(name: str, arguments: Sequence[str]) -> int:
     import difflib
 
     names = [command.name for command in COMMANDS]
     near = difflib.get_close_matches(name, names, n=1)
     shown = name if len(name) <= _MOST_SHOWN else name[:_MOST_SHOWN] + "…"
-    output.complain(
-        f"{shown!r} is no command.",
-        f"Did you mean `aura-ollama {near[0]}`?" if near else "`aura-ollama --help` lists all commands.",
-    )
+    message = f"{shown!r} is no command."
+    action = f"Did you mean `aura-ollama {near[0]}`?" if near else "`aura-ollama --help` lists all commands."
+    if _wants_json(arguments):
+        output.as_json(own_problem("usage", message, action))
+    output.complain(message, action)
     return exits.USAGE

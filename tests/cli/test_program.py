@@ -69,6 +69,32 @@ def test_an_unknown_option_is_a_usage_error() -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        ["status", "--json", "--quick"],
+        ["--json", "statsu"],
+        ["statsu", "--json"],
+        ["settings", "set", "--json"],
+        ["pull", "--json", ""],
+        ["logs", "--json", "-n", "x\x1b[31m"],
+    ],
+)
+def test_a_usage_error_is_a_problem_in_json_too(line: list[str]) -> None:
+    said, plain = aura(*line), aura(*(word for word in line if word != "--json"))
+    assert (said.code, plain.code, plain.out) == (exits.USAGE, exits.USAGE, "")
+    assert said.err == plain.err
+    assert said.json["code"] == "usage"
+    assert said.json["success"] is False
+    assert said.json["message"].removesuffix(".") in said.err
+    assert "--help" in said.json["action"] or "Did you mean" in said.json["action"]
+
+
+def test_what_follows_two_dashes_is_no_option() -> None:
+    said = aura("statsu", "--", "--json")
+    assert (said.code, said.out) == (exits.USAGE, "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
         ["rm", "--yes", ""],
         ["pull", ""],
         ["load", ""],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from core import interrupt
 from core.shim import __main__
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ def main(
 
     The help text calls the program `prog`, and ends with what `epilog` returns.
     """
+    interrupt.leave_at_once()
     if arguments is None:
         arguments = sys.argv[1:]
     code = __main__.run(arguments)
