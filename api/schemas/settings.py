@@ -15,7 +15,8 @@ from core.settings.reader import Reading
 class SettingBody(msgspec.Struct, frozen=True, rename="camel"):
     """One setting: `value` is in force. `expected` says in words what is accepted; `least` and `most` are of numbers.
 
-    `kind` is text, switch, whole, number, list or object. With `needs_token` only a call with the token changes it.
+    `kind` is text, switch, whole, number, list or object. A change `takes_effect` at_once, or at the next start of
+    Ollama (ollama_start) or of the sidecar (sidecar_start). With `needs_token` only a call with the token changes it.
     """
 
     key: str
@@ -26,6 +27,7 @@ class SettingBody(msgspec.Struct, frozen=True, rename="camel"):
     least: float | None
     most: float | None
     expected: str
+    takes_effect: str
     needs_token: bool
 
 
@@ -56,6 +58,7 @@ def settings_body(reading: Reading, needs_token: Callable[[str], bool]) -> Setti
         [
             SettingBody(
                 *(each.key, each.file, each.value, each.default, each.kind, each.least, each.most, each.expected),
+                each.takes_effect,
                 needs_token(each.key),
             )
             for each in listed(reading.settings)

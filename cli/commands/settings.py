@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from cli.client import Client
 
 _ROUTE = "/api/ollama/settings"
+_LATER = {
+    "ollama_start": "It takes effect when Ollama is started anew; `aura-ollama restart` does that.",
+    "sidecar_start": "It takes effect when the sidecar is started anew; its options --host and --port go first.",
+}
 _SWITCHES = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
 
@@ -59,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
         return exits.DONE
     now = _named(answer.json["settings"], options.key)
     output.line(on_one_line(f"{options.key} is {_text(now['value'])}{_note(now)}."))
+    if now["value"] != setting["value"] and (later := _LATER.get(now["takesEffect"])):
+        output.line(later)
     return exits.DONE
 
 

@@ -12,6 +12,7 @@ from core.doctor.finding import Finding, Severity
 from core.endpoint import Endpoint
 from core.errors import WAYS_OUT, ConfigError, os_error_in_words
 from core.settings import owner
+from core.settings.schema import exposure
 
 _OUR_HOSTS = ("127.0.0.1", "localhost")
 _PROXIES = ("http", "all")
@@ -29,6 +30,16 @@ async def files(case: Case) -> Iterable[Finding]:
         found.append(Finding.of(error))
     if elsewhere := owner.not_here(reading.settings.sidecar.owner):
         found.append(Finding.of(elsewhere))
+    if exposed := exposure(reading.settings.sidecar):
+        found.append(
+            Finding(
+                "host_needs_token",
+                Severity.BROKEN,
+                "The sidecar would be open to other machines",
+                f"{exposed.message}: the sidecar does not start like this.",
+                f"{exposed.action} Both are in {case.paths.sidecar}.",
+            )
+        )
     return found
 
 

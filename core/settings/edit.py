@@ -80,11 +80,18 @@ def _edited(path: Path, text: str, kind: type[msgspec.Struct], changes: Mapping[
         raise BadSetting(f"a value cannot be written as JSON: {error}") from None
     after = settings_file.parse(path, edited)
     try:
-        schema.convert(kind, after.values)
+        settings = schema.convert(kind, after.values)
     except Fault as fault:
         if fault.keys[0] in changes:
             raise BadSetting(fault.message, action=fault.action) from None
         raise located(path, before, fault) from None
+    # A file that exposes the sidecar already is no reason against a change of something else.
+    if (
+        isinstance(settings, SidecarSettings)
+        and not changes.keys().isdisjoint(("host", "requireToken"))
+        and (exposed := schema.exposure(settings))
+    ):
+        raise BadSetting(exposed.message, action=exposed.action)
     if before.others(changes) != after.others(changes):
         raise ConfigError(f"{path} cannot be changed without touching other keys", action="Change it in an editor.")
     return edited

@@ -25,7 +25,8 @@ class Listed:
     """One setting. `key` is its name in the file named `file`; `value` and `default` are as JSON has them.
 
     `kind` is text, switch, whole (number), number, list or object; `least` and `most` are the limits of numbers, None
-    where there is none. `expected` says in words what is accepted.
+    where there is none. `expected` says in words what is accepted. `takes_effect` is at_once, ollama_start (when an
+    Ollama is started) or sidecar_start (when the sidecar is).
     """
 
     key: str
@@ -36,6 +37,7 @@ class Listed:
     least: float | None
     most: float | None
     expected: str
+    takes_effect: str
 
 
 def listed(settings: Settings) -> list[Listed]:
@@ -74,8 +76,15 @@ def _listed(defaults: msgspec.Struct, values: object, file: str) -> list[Listed]
         default = msgspec.to_builtins(getattr(defaults, field.name))
         kind, least, most = _kind(inspect.type_info(field.type))
         expected = field.type.__metadata__[0].description
-        found.append(Listed(field.encode_name, file, value, default, kind, least, most, expected))
+        effect = _takes_effect(field.encode_name)
+        found.append(Listed(field.encode_name, file, value, default, kind, least, most, expected, effect))
     return found
+
+
+def _takes_effect(key: str) -> str:
+    if key in schema.AT_OUR_START:
+        return "sidecar_start"
+    return "ollama_start" if key in schema.AT_OLLAMAS_START else "at_once"
 
 
 def _shown(key: str, value: Any) -> Any:

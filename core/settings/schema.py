@@ -105,6 +105,25 @@ _KINDS = {str: "text", bool: "truth value", int: "number", float: "number", list
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
+AT_OLLAMAS_START = frozenset(
+    {
+        "env",
+        "logSegmentBytes",
+        "logSegmentsPerStart",
+        "logStarts",
+        "logTotalBytes",
+        "ollamaExecutablePath",
+        "ollamaGpuAutoDetect",
+        "ollamaGpuEnabled",
+        "ollamaNumCtx",
+        "ollamaNumGpu",
+    }
+)
+"""What an Ollama is given when it is started: one that runs keeps what it was given."""
+AT_OUR_START = frozenset({"host", "port"})
+"""What is read once, when the sidecar begins to serve. Options of its command line go before it."""
+
+
 class Fault(Exception):
     """A value that will not do: where it is (such as `env`, `OLLAMA_HOST`), what is wrong, and the way out."""
 
@@ -140,6 +159,17 @@ def convert(kind: type[_T], found: Mapping[str, object]) -> _T:
             "Raise `logTotalBytes` or lower `logSegmentBytes`.",
         )
     return settings
+
+
+def exposure(settings: SidecarSettings) -> Fault | None:
+    """Why a sidecar with these settings would refuse to serve: other machines could reach it without a token."""
+    if settings.require_token or not is_ip_address(settings.host) or ipaddress.ip_address(settings.host).is_loopback:
+        return None
+    return Fault(
+        ("host",),
+        f"`host` is {_shown(settings.host)}, where other machines can reach the sidecar, but `requireToken` is false",
+        "Have `requireToken` be true, and then set `host`; or keep `host` at 127.0.0.1.",
+    )
 
 
 def _check_type(name: str, value: object, kind: Any, *keys: str) -> None:

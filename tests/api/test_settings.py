@@ -58,7 +58,16 @@ def test_it_tells_each_setting_with_its_default_and_its_limits(place: Place) -> 
             "least": 0.0,
             "most": 600.0,
             "expected": "a number of seconds above 0, up to 600",
+            "takesEffect": "at_once",
             "needsToken": False,
+        }
+        effects = {key: by_key[key]["takesEffect"] for key in ("host", "port", "requireToken", "env", "ollamaNumCtx")}
+        assert effects == {
+            "host": "sidecar_start",
+            "port": "sidecar_start",
+            "requireToken": "at_once",
+            "env": "ollama_start",
+            "ollamaNumCtx": "ollama_start",
         }
         kinds = {
             key: by_key[key]["kind"] for key in ("ollamaUrl", "ollamaModel", "port", "stopOnQuit", "env", "canary")
@@ -118,6 +127,7 @@ def test_other_bytes_of_auras_file_stay(place: Place) -> None:
         ({"logTotalBytes": 65536}, ("logTotalBytes", "logSegmentBytes")),
         ({"ollamaUrl": "http://a b"}, ("ollamaUrl", "a b", "127.0.0.1:11434")),
         ({"env": {"OLLAMA_HOST": "x"}}, ("OLLAMA_HOST", "ollamaUrl")),
+        ({"host": "0.0.0.0"}, ("host", "0.0.0.0", "requireToken")),
     ],
 )
 def test_a_value_that_will_not_do_is_named_and_nothing_changes(

@@ -45,11 +45,26 @@ def test_one_is_set_got_and_reset(shared: Sidecar) -> None:
             assert aura("settings", "get", key, data=shared.root).out == f"{shown}\n"
             assert json.loads(shown) == own(shared)[key]
         reset = aura("settings", "reset", key, data=shared.root)
-        assert reset.out.endswith(", its default.\n")
+        assert ", its default.\n" in reset.out
 
 
 def test_a_negative_number_is_no_option(shared: Sidecar) -> None:
     assert aura("settings", "set", "ollamaNumGpu", "-1", data=shared.root).code == exits.DONE
+
+
+def test_what_takes_effect_later_is_told_and_a_host_that_exposes_is_refused(shared: Sidecar) -> None:
+    said = aura("settings", "set", "port", "5099", data=shared.root)
+    assert (said.code, said.err) == (exits.DONE, "")
+    assert "takes effect when the sidecar is started anew" in said.out
+    said = aura("settings", "set", "ollamaNumCtx", "8192", data=shared.root)
+    assert "takes effect when Ollama is started anew" in said.out
+    assert "takes effect" not in aura("settings", "set", "readyTimeout", "11", data=shared.root).out
+    before = own(shared)
+    refused = aura("settings", "set", "host", "0.0.0.0", data=shared.root)
+    assert (refused.code, refused.out) == (exits.FAILED, "")
+    for words in ("`host`", "0.0.0.0", "`requireToken`", "127.0.0.1"):
+        assert words in refused.err
+    assert own(shared) == before
 
 
 def test_what_the_token_guards_is_changed_too(shared: Sidecar) -> None:

@@ -130,6 +130,17 @@ async def test_a_value_that_is_no_address(patient: Patient) -> None:
     assert "verysecret" not in found.message
 
 
+async def test_a_host_that_others_reach_without_a_token(patient: Patient) -> None:
+    patient.set_own(host="0.0.0.0")
+    found = only(await patient.examined("the settings"))
+    assert (found.code, found.severity) == ("host_needs_token", Severity.BROKEN)
+    for words in ("`host`", "0.0.0.0", "`requireToken`"):
+        assert words in found.message
+    assert str(patient.paths.sidecar) in (found.action or "")
+    patient.set_own(host="0.0.0.0", requireToken=True)
+    assert codes(await patient.examined("the settings")) == []
+
+
 async def test_an_owner_of_another_system(patient: Patient) -> None:
     patient.set_own(owner="launchd:com.ollama.ollama" if sys.platform != "darwin" else "systemd:ollama.service")
     found = only(await patient.examined("the settings"))

@@ -17,7 +17,7 @@ import msgspec
 import platformdirs
 import pytest
 
-from core.errors import ConfigError
+from core.errors import BadSetting, ConfigError
 from core.logs.segments import Caps
 from core.settings.edit import create_sidecar, write_settings, write_sidecar
 from core.settings.paths import Paths
@@ -729,6 +729,9 @@ def test_null_is_written_as_null_and_means_the_default(paths: Paths) -> None:
         ({"env": {"A": "\ud800"}}, "`env.A` holds a NUL or a half character"),
         ({"allowedOrigins": ["*"]}, '`allowedOrigins[0]` is "*", but must be one exact origin'),
         ({"logTotalBytes": 1 << 16}, "`logTotalBytes` is 65536, but one segment"),
+        ({"host": "0.0.0.0"}, '`host` is "0.0.0.0", where other machines can reach the sidecar, but `requireToken` is'),
+        ({"host": "::"}, '`host` is "::", where other machines'),
+        ({"host": "192.0.2.1", "requireToken": False}, '`host` is "192.0.2.1", where'),
         ({"prot": 1}, "`prot` is no setting for ollama-sidecar.json"),
     ],
 )
@@ -747,6 +750,22 @@ def test_url_without_sense_is_never_written(paths: Paths) -> None:
     with pytest.raises(ConfigError, match="only http"):
         write_settings(paths, {"ollamaUrl": "ftp://h"})
     assert not paths.settings.exists()
+
+
+def test_the_sidecar_is_never_opened_to_other_machines_without_the_token(paths: Paths) -> None:
+    """Neither by `host` nor by `requireToken`; both may be changed at once, and nothing else is held up."""
+    write_sidecar(paths, {"host": "127.0.0.2", "requireToken": False})
+    write_sidecar(paths, {"host": "0.0.0.0", "requireToken": True})
+    before = paths.sidecar.read_text()
+    for changes in ({"requireToken": False}, {"requireToken": None}):
+        with pytest.raises(BadSetting, match=r"`requireToken` is false") as caught:
+            write_sidecar(paths, changes)
+        assert "127.0.0.1" in str(caught.value.action)
+    assert paths.sidecar.read_text() == before
+    write_sidecar(paths, {"requireToken": False, "host": None})
+    paths.sidecar.write_text('{"host": "0.0.0.0"}')
+    write_sidecar(paths, {"readyTimeout": 5})
+    write_sidecar(paths, {"host": "::1"})
 
 
 def test_change_that_heals_a_value_is_taken_and_another_is_not(paths: Paths) -> None:
