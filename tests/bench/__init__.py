@@ -1,0 +1,1 @@
+"""Tests of what is in `bench/` and more than a measurement."""
