@@ -21,17 +21,24 @@ export function obstacles(status) {
     const isUp = ["running", "external"].includes(status.state);
     const startless = {
         unknown: "It is not known yet whether Ollama runs.",
-        not_installed: "Ollama is not installed.",
+        not_installed: status.settingsError ? "The settings cannot be used." : "Ollama is not installed.",
         starting: "Ollama is starting already.",
         running: "Ollama is running already.",
         external: "Ollama is running already.",
     };
     const stopless = status.state === "external" ? "This Ollama was not started here." : "Ollama is not running.";
     return {
-        start: startless[status.state] ?? (status.state === "stopped" && status.owner ? "Its port is held." : null),
+        start: startless[status.state] ?? stoppedFor(status),
         stop: ["running", "starting", "backoff"].includes(status.state) ? null : stopless,
         restart: status.state === "running" ? null : isUp ? stopless : "Ollama is not running.",
     };
+}
+
+/** Why a stopped one cannot be started. */
+function stoppedFor(status) {
+    if (status.state !== "stopped") return null;
+    if (!status.startable) return "It can only be started over there.";
+    return status.owner ? "Its port is held." : null;
 }
 
 /** Fill the section of the state. */
@@ -66,8 +73,9 @@ export function showStatus(host) {
         }
         tell(detail, isThere && status.detail);
         tell(action, isThere && status.action);
-        tell(wrong, isThere && status.settingsError && `Settings: ${status.settingsError}`);
-        get.hidden = !isThere || status.state !== "not_installed";
+        const isTold = status.settingsError === status.detail;
+        tell(wrong, isThere && !isTold && status.settingsError && `Settings: ${status.settingsError}`);
+        get.hidden = !isThere || status.state !== "not_installed" || Boolean(status.settingsError);
     });
 }
 

@@ -35,6 +35,7 @@ class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
     base_url: str
     owner: str | None
     offer: str | None
+    startable: bool
     controlled_by: str
     reason: str | None
     settings_error: str | None
@@ -90,6 +91,7 @@ def status_body(status: Status) -> StatusBody:
         base_url=status.url,
         owner=status.owner,
         offer=status.offer,
+        startable=status.is_startable,
         controlled_by=status.controlled_by,
         reason=_reason(status),
         settings_error=status.settings_problem,

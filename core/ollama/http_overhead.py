@@ -30,13 +30,15 @@ class LeanConnector(aiohttp.TCPConnector):
     """A connector that gives up an answer, and its connection, with `TooMuchOverhead`, and that reads a little at once.
 
     `keepalive_timeout` and `resolver` are those of aiohttp's own. `body_per_byte` is how many bytes of a body one byte
-    around it needs: fewer for a stream of short lines, each of which is a chunk of its own.
+    around it needs: fewer for a stream of short lines, each of which is a chunk of its own. Any number of connections
+    is made at once: with aiohttp's limit of 100, calls that a server leaves without an answer would hold up all others,
+    which then look as if it did not answer them either. How many calls are under way is limited where they come in.
     """
 
     def __init__(
         self, *, resolver: AbstractResolver, keepalive_timeout: float, body_per_byte: int = BODY_PER_BYTE
     ) -> None:
-        super().__init__(resolver=resolver, keepalive_timeout=keepalive_timeout, socket_factory=_small_socket)
+        super().__init__(limit=0, resolver=resolver, keepalive_timeout=keepalive_timeout, socket_factory=_small_socket)
         self._factory = functools.partial(_Handler, body_per_byte, loop=self._loop)  # type: ignore[assignment] # mypy: partial is invariant
 
 

@@ -67,6 +67,7 @@ def common(observation: Observation) -> dict[str, Any]:
         "path_problem": str(executable) if isinstance(executable, PathInvalid) else None,
         "settings_problem": str(problem) if problem else None,
         "wanted_url": observation.setup.url if not isinstance(endpoint, CoreError) else None,
+        "is_startable": not isinstance(endpoint, Endpoint) or endpoint.is_manageable,
         "meant_url": endpoint.suggestion if isinstance(endpoint, Endpoint) and not is_answered else None,
     }
 
@@ -131,7 +132,8 @@ def _resting(status: Status, observation: Observation, always: dict[str, Any]) -
     nobody = always | NOBODY | holder | {"url": observation.url, "error": probe.error, "cause": _cause(observation)}
     if status.state in (State.BACKOFF, State.FAILED):
         return Interpretation(nobody, status.state)
-    has_program = observation.setup.install_path or observation.setup.owner != PROCESS
+    # For one that is elsewhere no program is needed here.
+    has_program = observation.setup.install_path or observation.setup.owner != PROCESS or not always["is_startable"]
     return Interpretation(nobody, State.STOPPED if has_program else State.NOT_INSTALLED)
 
 

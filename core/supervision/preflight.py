@@ -35,6 +35,7 @@ from core.settings.paths import Paths
 from core.supervision.interpret import is_hanging_external
 from core.supervision.observer import Observation
 from core.supervision.state import State, Status
+from core.supervision.told import START_ELSEWHERE
 
 SAME_FAILURE_SECONDS = 10.0
 USE_EXISTING = "Ollama is already running externally. Use the existing instance."
@@ -91,9 +92,7 @@ def remote(endpoint: Endpoint) -> RemoteOllama:
     what = f"ollamaUrl is {endpoint.base_url}, which this machine cannot start an Ollama for."
     if meant := endpoint.suggestion:
         return NoOllamaAddress(what, action=write_instead(meant))
-    return RemoteOllama(
-        what, action="Start Ollama over there, or set ollamaUrl to a plain http address of this machine."
-    )
+    return RemoteOllama(what, action=START_ELSEWHERE)
 
 
 def why_not_managed(observation: Observation, managed: Running) -> CoreError | None:

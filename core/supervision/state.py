@@ -134,7 +134,8 @@ class Status:
     if none answers there.
 
     `owner` says whose the port is if it is not ours, `by_hand` how to stop it by hand, and `offer` what `owner` in the
-    settings would have to be for us to control it, None if nothing would do. `controlled_by` is the text of the owner
+    settings would have to be for us to control it, None if nothing would do. `is_startable` is False where the settings
+    want it at an address that this machine can start none for. `controlled_by` is the text of the owner
     that runs what is managed or, if nothing is, that a start would use; `owner_problem` says why that one cannot be
     asked.
 
@@ -151,6 +152,7 @@ class Status:
     owner: str | None = None
     by_hand: str | None = None
     offer: str | None = None
+    is_startable: bool = True
     controlled_by: str = PROCESS
     owner_problem: str | None = None
     version: str | None = None

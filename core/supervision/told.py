@@ -16,12 +16,18 @@ _HEADLINES = {
     State.STOPPING: "Ollama is stopping…",
     State.BACKOFF: "Ollama crashed and will be started again",
 }
+START_ELSEWHERE = "Start Ollama over there, or set ollamaUrl to a plain http address of this machine."
 _FAILURES = {"crashed": "Ollama crashed", "crash_loop": "Ollama keeps crashing"}
 
 
 def headline(status: Status) -> str:
     """The status in at most 50 UTF-16 units. `detail` has what more there is to say."""
     match status.state:
+        case State.NOT_INSTALLED if status.settings_problem:
+            # They may name the program.
+            return "The settings cannot be used"
+        case State.STOPPED if not status.is_startable:
+            return "No Ollama answers where the settings say"
         case State.NOT_INSTALLED if status.path_problem:
             return "Ollama was not found where the settings say"
         case State.FAILED:
@@ -49,8 +55,7 @@ def detail(status: Status) -> str | None:
     """What more there is to say about the state, of any length; None if the headline says all."""
     match status.state:
         case State.NOT_INSTALLED:
-            # None is needed here for one on another machine, which has a cause of its own.
-            return status.path_problem or status.cause
+            return status.settings_problem or status.path_problem or status.cause
         case State.STOPPED if status.meant_url:
             return f"ollamaUrl should be {status.meant_url}"
         case State.STOPPED if status.owner:
@@ -76,6 +81,8 @@ def way_out(status: Status) -> str | None:
         return status.by_hand or "Stop it where it was started."
     if status.state is State.STOPPED and status.meant_url:
         return write_instead(status.meant_url)
+    if status.state is State.STOPPED and not status.is_startable:
+        return START_ELSEWHERE
     if status.failure and detail(status) == status.failure.message:
         return status.failure.action
     return None

@@ -40,6 +40,7 @@ STATUS: Shape = {
     "baseUrl": TEXT,
     "owner": TEXT | {"NoneType"},
     "offer": TEXT | {"NoneType"},
+    "startable": TRUTH,
     "controlledBy": TEXT,
     "reason": TEXT | {"NoneType"},
     "settingsError": TEXT | {"NoneType"},

@@ -88,6 +88,22 @@ def test_each_state_offers_what_can_be_done_then_in_one_entry_that_changes(state
     ]
 
 
+@pytest.mark.parametrize(
+    ("told", "label"),
+    [
+        (status(State.NOT_INSTALLED, settings_problem="settings.json is torn"), "Start Ollama"),
+        (status(State.STOPPED, is_startable=False), "Start Ollama"),
+        (status(State.FAILED, is_startable=False), "Start Ollama (only over there)"),
+    ],
+)
+def test_ollama_is_not_offered_to_be_got_where_that_would_not_help(told: Status, label: str) -> None:
+    """Nobody knows what settings say that cannot be read, and one on another machine is not got for this one."""
+    items = view(facts(told)).items
+    assert [(item.label, item.enabled) for item in items if item.name == "power"] == [(label, False)]
+    # What is wrong with the settings is told once.
+    assert sum("torn" in item.label for item in items) == (1 if told.settings_problem else 0)
+
+
 @pytest.mark.parametrize("state", [State.STOPPED, State.STARTING, State.RUNNING, State.STOPPING, State.EXTERNAL])
 def test_where_nothing_is_wrong_there_are_few_entries_and_none_of_them_twice(state: State) -> None:
     items = shown(state).items
@@ -103,6 +119,8 @@ HEADLINES = {
     "Looking for Ollama…": status(State.UNKNOWN),
     "Ollama is not installed": status(State.NOT_INSTALLED),
     "Ollama was not found where the settings say": status(State.NOT_INSTALLED, path_problem="Path does not exist"),
+    "The settings cannot be used": status(State.NOT_INSTALLED, settings_problem="settings.json is torn"),
+    "No Ollama answers where the settings say": status(State.STOPPED, is_startable=False, cause="No such name."),
     "Ollama is not running": status(State.STOPPED, owner="nginx (pid 7)"),
     "Ollama is starting…": status(State.STARTING, pid=None, waits_for="It is looking for graphics cards."),
     "Ollama is stopping…": status(State.STOPPING),
@@ -130,7 +148,8 @@ def test_the_headline_is_a_few_words_and_bears_no_process_number(words: str) -> 
 
 DETAILS = {
     "Path does not exist": status(State.NOT_INSTALLED, path_problem="Path does not exist"),
-    "The name gpu-box is not known.": status(State.NOT_INSTALLED, cause="The name gpu-box is not known."),
+    "The name gpu-box is not known.": status(State.STOPPED, is_startable=False, cause="The name gpu-box is not known."),
+    "settings.json is torn": status(State.NOT_INSTALLED, settings_problem="settings.json is torn"),
     "Its port is held by nginx": status(State.STOPPED, owner="nginx (pid 7)"),
     "Its port is held by nginx (user bob)": status(State.STOPPED, owner="nginx (pid 7, user bob)"),
     "ollamaUrl should be http://127.0.0.1:11434": status(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.errors import Crashed, PortInUse, SpawnFailed
 from core.settings.owner import PROCESS, name_of
 from core.supervision.state import State, Status
-from core.supervision.told import headline
+from core.supervision.told import detail, headline
 from core.text import shorten
 from tray.menu.facts import Facts
 from tray.menu.items import LABEL_UNITS, SEPARATOR, TOOLTIP_UNITS, Act, Command, Item, find, note
@@ -95,7 +95,7 @@ def _told(facts: Facts) -> list[Item]:
     has_failed = status.state in {State.FAILED, State.BACKOFF} and isinstance(status.failure, SpawnFailed | Crashed)
     if has_failed and facts.has_logs:
         items.append(Item("failure", "What went wrong…", Command(Act.OPEN_FAILURE)))
-    if status.settings_problem:
+    if status.settings_problem and status.settings_problem != detail(status):
         label = shorten(f"Settings: {status.settings_problem}", LABEL_UNITS)
         items.append(Item("settings", label, Command(Act.TELL_SETTINGS_PROBLEM)))
     return items
@@ -105,10 +105,10 @@ def _wishes(status: Status) -> tuple[Item, ...]:
     """What can be asked of Ollama now: one entry that changes, and a second one where there are two ways to go on."""
     stop = Item("power", "Stop Ollama", Command(Act.STOP))
     match status.state:
-        case State.UNKNOWN:
-            return (_start(None, is_possible=False),)
-        case State.NOT_INSTALLED:
+        case State.NOT_INSTALLED if not status.settings_problem:
             return (Item("power", "Get Ollama…", Command(Act.GET_OLLAMA)),)
+        case State.UNKNOWN | State.NOT_INSTALLED:
+            return (_start(None, is_possible=False),)
         case State.STOPPED:
             # The line above says why not.
             return (_start(None, is_possible=_obstacle(status) is None),)
@@ -150,6 +150,8 @@ def _obstacle(status: Status) -> str | None:
     """Why a start would be refused, as far as that is known."""
     if status.meant_url:
         return "ollamaUrl is wrong"
+    if not status.is_startable:
+        return "only over there"
     return "its port is held" if status.owner else None
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.http.pool import MOST_CONNECTIONS
 from core.ollama import probe as ollama_probe
 from core.ollama.call import BadAnswer, CallFailed, Complaint, HttpStatus
 from core.ollama.client import Client
@@ -75,6 +76,20 @@ async def test_an_ollama_is_asked_for_one_thing_once_it_is_known() -> None:
         for _ in range(2):
             assert (await ollama_probe.probe(client)).answer is Answer.SOMETHING_ELSE
         assert server.paths == ["/api/version", "/", "/api/tags"] * 2
+
+
+async def test_calls_that_are_left_without_an_answer_hold_no_other_up() -> None:
+    """As many as may be under way in the sidecar at once."""
+    async with stranger({**OLLAMA, "/api/show": b""}) as server, Client(server.url, is_local=True) as client:
+        hanging = [asyncio.create_task(client.show("tiny", 30)) for _ in range(MOST_CONNECTIONS)]
+        while server.paths.count("/api/show") < MOST_CONNECTIONS:
+            assert not any(task.done() for task in hanging)
+            await asyncio.sleep(0)
+        assert (await ollama_probe.probe(client)).answer is Answer.OLLAMA
+        assert (await client.tags(5)).models == ()
+        for task in hanging:
+            task.cancel()
+        await asyncio.wait(hanging)
 
 
 @pytest.mark.parametrize("path", CALLS)

@@ -32,10 +32,11 @@ from core.errors import (
     StartTimedOut,
     Superseded,
 )
-from core.platform import GUARDED, birth
+from core.platform import GUARDED, birth, known_executables
 from core.settings.paths import Paths
 from core.supervision import readiness
 from core.supervision.state import State, Wish
+from core.supervision.told import detail, headline, way_out
 from tests import fake_ollama, tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require
@@ -494,6 +495,33 @@ async def test_a_remote_ollama_is_never_started(fake: Rig) -> None:
             with pytest.raises(RemoteOllama):
                 await supervisor.start()
             assert fake.starts == 0
+
+
+async def test_one_elsewhere_that_is_away_is_not_told_as_one_that_is_not_installed(fake: Rig) -> None:
+    """No program is needed here for it."""
+    fake.url = "https://127.0.0.1:1"
+    fake.configure(executable=fake.root / "nowhere" / fake.executable.name)
+    async with fake.supervising() as supervisor:
+        away = await until_state(supervisor, State.STOPPED)
+        assert not away.is_startable
+        assert headline(away) == "No Ollama answers where the settings say"
+        assert way_out(away)
+
+
+async def test_settings_that_cannot_be_read_are_not_told_as_an_ollama_that_is_not_installed(
+    fake: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(fake.root))
+    fake.configure(executable=fake.root / "nowhere" / fake.executable.name)
+    fake.paths.settings.write_text(fake.paths.settings.read_text() + "{")
+    if any(Path(place).exists() for place in known_executables()):
+        pytest.skip("this machine has an Ollama in a known place")
+    async with fake.supervising() as supervisor:
+        unknown = await until_state(supervisor, State.NOT_INSTALLED)
+        assert headline(unknown) == "The settings cannot be used"
+        assert detail(unknown) == unknown.settings_problem
+        with pytest.raises(ConfigError):
+            await supervisor.start()
 
 
 async def test_proxy_variables_are_ignored_for_loopback(real: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
