@@ -134,7 +134,7 @@ class App:
 
     def _note_memory(self) -> None:
         now = self._metrics.newest(DEFAULT_INSTANCE)
-        memory = size_text(now.tree.memory) if now and now.tree else None
+        memory = size_text(now.tree.memory) if now and now.tree and now.tree.memory is not None else None
         if memory != self._facts.memory:
             self._update(memory=memory)
 

@@ -86,7 +86,8 @@ def _processes(reports: tuple[Report, ...]) -> Iterator[Metric]:
     yield _gauge("process_open_files", "Open files of all of them.", ((one, tree.open_files) for one, tree in trees))
     started = ((one, tree.started_at) for one, tree in trees)
     yield _gauge("process_start_time_seconds", "Unix time of the start of ollama serve.", started)
-    yield _gauge("runners", "Model runners.", ((one, len(tree.runners)) for one, tree in trees))
+    known = ((one, None if tree.runners is None else len(tree.runners)) for one, tree in trees)
+    yield _gauge("runners", "Model runners.", known)
 
 
 def _models(reports: tuple[Report, ...]) -> Iterator[Metric]:

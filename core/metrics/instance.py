@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from core.metrics.history import History, Row
 from core.metrics.lifecycle import Lifecycle
 from core.metrics.log_count import LogCount
+from core.metrics.readings import ReadingMeter
 from core.metrics.tree import Runner, Tree, TreeMeter
 from core.metrics.weights import WeightsIndex
 from core.ollama.call import CallFailed
 from core.ollama.models import LoadedModel
 from core.owners.logs import Logs
 from core.platform.usage import descendants
+from core.supervision.shared_task import CreateTask
 from core.supervision.state import UP, State, Status
 from core.supervision.supervisor import Supervisor
 from core.threads.single_flight import SingleFlight
@@ -46,7 +48,8 @@ class RunnerNow:
 class Now:
     """One instance at one moment. What is not known is None, and never 0.
 
-    `tree` is None if no process of it is known, `loaded` if nobody has asked Ollama of late.
+    `tree` is None if neither its processes nor what its owner measures are known, `loaded` if nobody has asked Ollama
+    of late.
     """
 
     instance: str
@@ -73,7 +76,8 @@ class Now:
 class InstanceMeter:
     """Samples one instance when told to."""
 
-    def __init__(self, instance: str, supervisor: Supervisor, logs: Logs) -> None:
+    def __init__(self, instance: str, supervisor: Supervisor, logs: Logs, create_task: CreateTask) -> None:
+        """`create_task` runs a coroutine in the background."""
         self.history = History()
         self.lifecycle = Lifecycle()
         self.log_count = LogCount(logs)
@@ -81,6 +85,7 @@ class InstanceMeter:
         self._instance = instance
         self._supervisor = supervisor
         self._meter = TreeMeter()
+        self._readings = ReadingMeter(create_task)
         self._weights = WeightsIndex()
         self._pids: Callable[[], Sequence[int]] = tuple
         self._unnamed: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -111,7 +116,7 @@ class InstanceMeter:
             else:
                 self._loaded = None
         tree = measuring.result()
-        runners = await self._named(tree.runners) if tree else ()
+        runners = await self._named(tree.runners) if tree and tree.runners else ()
         total, seconds = self.log_count.counts.total, self.log_count.counts.seconds
         status = self._supervisor.current
         loaded = self._loaded if status.state in UP else None
@@ -135,6 +140,8 @@ class InstanceMeter:
         status, managed = self._supervisor.current, self._supervisor.managed
         pid = status.pid
         if managed is not None:
+            if told := await self._readings.newest(managed):
+                return told
             self._pids = managed.usage
         elif pid is not None and status.state is State.EXTERNAL:
             self._pids = lambda: (pid, *descendants(pid))

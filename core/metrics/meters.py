@@ -188,7 +188,9 @@ class Meters:
         for instance in self._fleet:
             if instance not in self._meters and self._tasks is not None:
                 supervisor = self._fleet[instance]
-                self._meters[instance] = InstanceMeter(instance, supervisor, self._logs_of(instance))
+                self._meters[instance] = InstanceMeter(
+                    instance, supervisor, self._logs_of(instance), self._tasks.create_task
+                )
                 canary = Canary(supervisor, self._fleet.settings)
                 self._canaries[instance] = canary, self._tasks.create_task(canary.run())
 

@@ -31,7 +31,7 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """All processes of one Ollama at one moment, which is Unix time.
+    """All processes of one Ollama at one moment, which is Unix time. What is not known is None.
 
     `cpu` is as in `Runner`; `cpu_seconds` only rises, also over the end of a process. `memory` is the sum of what is
     resident, in bytes: what processes share counts for each. `open_files` leaves out processes that do not tell, and is
@@ -40,13 +40,13 @@ class Tree:
 
     at: float
     started_at: float
-    processes: int
-    cpu_seconds: float
+    processes: int | None
+    cpu_seconds: float | None
     cpu: float | None
-    memory: int
-    threads: int
+    memory: int | None
+    threads: int | None
     open_files: int | None
-    runners: tuple[Runner, ...]
+    runners: tuple[Runner, ...] | None
 
 
 class TreeMeter:

@@ -143,6 +143,9 @@ class Managed:
         """Contract: `Running.usage`."""
         return family(self.record.pid, self.record.birth)
 
+    async def reading(self) -> None:
+        """Contract: `Running.reading`. Its processes can be seen."""
+
     def let_go(self) -> None:
         """Leave the shim and its Ollama running, for a later sidecar to adopt."""
         if self._popen and self._popen.returncode is None:

@@ -63,6 +63,20 @@ class Terms:
     url: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an owner measured of an Ollama whose processes cannot be seen from here. None: not known.
+
+    `started_at` is Unix time by the owner's clock, and names the run. `cpu_seconds` is what that run has used so far,
+    `memory` its bytes without what the system only caches of files.
+    """
+
+    started_at: float
+    cpu_seconds: float | None
+    memory: int | None
+    threads: int | None
+
+
 class Running(Protocol):
     """An Ollama that an owner has started or found. Belongs to the loop."""
 
@@ -130,6 +144,12 @@ class Running(Protocol):
         """The pids of this Ollama and its descendants; none once it has ended. Blocks: call it in a thread.
 
         For measuring what they use. Nothing may be signalled by a pid alone.
+        """
+
+    async def reading(self) -> Reading | None:
+        """What its owner has just measured, if its processes are on another kernel and `usage` has none of them.
+
+        None where `usage` has them, and where nothing is known. Takes some seconds at most, and raises nothing.
         """
 
     def let_go(self) -> None:

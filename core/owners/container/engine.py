@@ -21,8 +21,9 @@ import aiodocker
 import aiohttp
 
 from core.errors import os_error_in_words
-from core.owners.container import facts
+from core.owners.container import facts, stats
 from core.owners.container.facts import Container
+from core.owners.container.stats import Stats
 from core.platform.engines import LOCAL, PIPE, UNIX, has_socket, known_sockets
 from core.threads.single_flight import within
 
@@ -119,6 +120,19 @@ class Engine:
         """Have it ended: asked, and killed after `grace` seconds. Returns once it has; one that is down stays so."""
         async with self._asked(name, grace + CALL_SECONDS * 2) as docker:
             await docker.containers.container(name).stop(t=max(1, round(grace)))
+
+    async def stats(self, id: str) -> Stats:
+        """What a container takes now."""
+        async with self._asked(id, CALL_SECONDS) as docker:
+            # Without `one-shot` Docker waits for a second measurement, to tell a share of the processor.
+            answer = await self._get(docker, f"containers/{id}/stats", {"stream": "false", "one-shot": "true"})
+            async with answer:
+                # Podman does not always say that it is JSON.
+                told = json.loads(await answer.read())
+        try:
+            return stats.parse(told)
+        except facts.EngineAnswerOdd as odd:
+            raise EngineFault(f"{self.place} says something odd of what a container takes: {odd}.") from odd
 
     async def running(self) -> list[Container]:
         """All containers that run."""

@@ -23,6 +23,7 @@ from core.owners.container.facts import OLLAMA_PORT, Container
 from core.owners.container.lines import seconds_of
 from core.owners.exit import Exit, Sequel
 from core.owners.logs import Logs
+from core.owners.protocol import Reading
 from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.platform.owner import container_of
@@ -225,6 +226,17 @@ class ContainerRun:
     def usage(self) -> Sequence[int]:
         """Contract: `Running.usage`. None for a container on another kernel."""
         return family(self.pid, self._birth)
+
+    async def reading(self) -> Reading | None:
+        """Contract: `Running.reading`. The engine's own measurement, for a container on another kernel."""
+        if self._birth is not None:
+            return None
+        try:
+            taken = await self._engine.stats(self.container.id)
+        except EngineFault as fault:
+            log.debug("what container %s takes is not known: %s", self.container.name, fault)
+            return None
+        return taken.reading(self._began)
 
     def let_go(self) -> None:
         """Contract: `Running.let_go`. Nothing holds it."""

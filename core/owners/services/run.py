@@ -135,6 +135,9 @@ class ServiceRun:
         """Contract: `Running.usage`."""
         return family(self.pid, self._birth)
 
+    async def reading(self) -> None:
+        """Contract: `Running.reading`. Its processes can be seen."""
+
     def let_go(self) -> None:
         """Contract: `Running.let_go`. Nothing holds it."""
 

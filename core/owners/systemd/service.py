@@ -107,5 +107,8 @@ class Service:
         """Contract: `Running.usage`."""
         return members(self._unit.control_group) if not self._has_ended.is_set() else ()
 
+    async def reading(self) -> None:
+        """Contract: `Running.reading`. Its processes can be seen."""
+
     def let_go(self) -> None:
         """Contract: `Running.let_go`. Nothing ties it to us."""

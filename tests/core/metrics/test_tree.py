@@ -74,9 +74,10 @@ def test_the_tree_adds_up_and_its_time_only_rises(children: list[subprocess.Pope
     meter = TreeMeter()
     first = meter.measure([idle, busy])
     assert first is not None
+    assert first.cpu_seconds is not None
     deadline = time.monotonic() + tied.seconds(8.0)
     # However little of a core a busy machine leaves it.
-    while (second := meter.measure([idle, busy])) and second.cpu_seconds < first.cpu_seconds + 0.1:
+    while (second := meter.measure([idle, busy])) and (second.cpu_seconds or 0.0) < first.cpu_seconds + 0.1:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert second is not None
@@ -91,7 +92,7 @@ def test_the_tree_adds_up_and_its_time_only_rises(children: list[subprocess.Pope
     third = meter.measure([idle, busy])
     assert third is not None
     assert third.processes == 1
-    assert third.cpu_seconds >= second.cpu_seconds > first.cpu_seconds > 0
+    assert (third.cpu_seconds or 0.0) >= (second.cpu_seconds or 0.0) > first.cpu_seconds > 0
     children[0].kill()
     children[0].wait()
     assert meter.measure([idle, busy]) is None
