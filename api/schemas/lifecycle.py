@@ -18,6 +18,10 @@ class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
     `owner` says whose the port is if the Ollama there is not ours, and `offer` what the setting `owner` would have to
     be for us to control it. `controlled_by` is that setting as it is in force: `process`, `systemd:ollama.service`, ….
 
+    `health` is what a container's own health check found last, `starting`, `healthy` or `unhealthy`, null without one;
+    `owner_restarts` how often its owner started it again by itself since it was last started on purpose, null if that
+    is not told. `restarts` are those that the sidecar has seen.
+
     For people, in the tray's words: `headline` is the state in a few of them, `detail` what more there is to say about
     it, and `action` what can be done about that; both null if there is nothing.
     """
@@ -41,6 +45,8 @@ class StatusBody(msgspec.Struct, frozen=True, rename="camel"):
     settings_error: str | None
     adopted: bool
     restarts: int
+    health: str | None
+    owner_restarts: int | None
     age_ms: int
     headline: str
     detail: str | None
@@ -97,6 +103,8 @@ def status_body(status: Status) -> StatusBody:
         settings_error=status.settings_problem,
         adopted=status.adopted,
         restarts=status.restarts,
+        health=status.condition.health,
+        owner_restarts=status.condition.restarts,
         age_ms=max(0, round((time.monotonic() - status.seen_at) * 1000)),
         headline=told.headline(status),
         detail=told.detail(status),
@@ -120,10 +128,14 @@ def _reason(status: Status) -> str | None:
         return f"ollamaUrl is now {status.wanted_url}; Ollama runs at {status.url} until it is stopped."
     if status.owner_problem:
         return status.owner_problem
+    if status.state is State.RUNNING and status.condition.problem:
+        return status.condition.problem
     if status.is_running:
         return status.cause
     if status.meant_url:
         return f"No Ollama answers at {status.wanted_url}. {write_instead(status.meant_url)}"
     if status.owner:
         return f"The port is held by {status.owner}, which does not answer as an Ollama."
-    return status.settings_problem or status.path_problem or status.cause
+    # What another owner runs has a program of its own.
+    path_problem = status.path_problem if status.controlled_by == PROCESS else None
+    return status.settings_problem or path_problem or status.cause

@@ -54,7 +54,8 @@ def show(status: dict[str, Any]) -> None:
             ("Process", _process(status)),
             ("Model", status["model"]),
             ("Program", status["installPath"]),
-            ("Restarts", str(status["restarts"]) if status["restarts"] else None),
+            ("Health", status.get("health")),
+            ("Restarts", _restarts(status)),
             ("Why", in_sentences(reason, status.get("action")) if reason else status.get("action")),
             ("Settings", status["settingsError"] if status["settingsError"] != reason else None),
         ]
@@ -63,6 +64,14 @@ def show(status: dict[str, Any]) -> None:
 
 def _colour(state: str) -> tuple[str, ...]:
     return (_COLOURS[state],) if state in _COLOURS else ()
+
+
+def _restarts(status: dict[str, Any]) -> str | None:
+    by_owner = status.get("ownerRestarts")
+    told = [str(status["restarts"])] if status["restarts"] else []
+    if by_owner:
+        told.append(f"{by_owner} by its owner since it was last started on purpose")
+    return "; ".join(told) or None
 
 
 def _process(status: dict[str, Any]) -> str | None:

@@ -77,6 +77,22 @@ class Reading:
     threads: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What an owner itself tells of an Ollama that runs. None: it does not tell.
+
+    `health` is what its own check found last: `starting`, `healthy` or `unhealthy`; `problem` says why it is not
+    healthy. `restarts` is how often the owner has started it again by itself since it was last started on purpose.
+    """
+
+    health: str | None = None
+    problem: str | None = None
+    restarts: int | None = None
+
+
+UNTOLD = Condition()
+
+
 class Running(Protocol):
     """An Ollama that an owner has started or found. Belongs to the loop."""
 
@@ -168,6 +184,9 @@ class News(Protocol):
 
     def gave_up(self, why: str | None) -> None:
         """It is not started again after an end with `Sequel.RESTARTED`: `why`, None if somebody had it stopped."""
+
+    def condition(self, condition: Condition) -> None:
+        """What the owner tells of its Ollama, when that has changed; an empty one if it does not run."""
 
     def troubled(self, why: str | None) -> None:
         """The owner cannot be asked at present: `why` is a sentence. None: it can."""

@@ -12,7 +12,7 @@ from typing import assert_never
 
 from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
 from core.owners.exit import Sequel
-from core.owners.protocol import Running, Terms
+from core.owners.protocol import Condition, Running, Terms
 from core.shim.record import STOPPED
 from core.supervision import attempt, interpret, messages, preflight
 from core.supervision.attempt import Attempt
@@ -82,7 +82,7 @@ class Machine:
         if owner != self._owner:
             self._owner = owner
             self._attend()
-            self._now.change(owner_problem=None)
+            self._now.change(owner_problem=None, condition=Condition())
             if self._is_restarted_by_owner and status.state is State.BACKOFF:
                 # What the former owner does next is no longer our business.
                 self._is_restarted_by_owner = False
@@ -141,6 +141,9 @@ class Machine:
             case messages.Troubled():
                 if message.owner == self._owner:
                     self._now.change(owner_problem=message.why)
+            case messages.Told():
+                if message.owner == self._owner:
+                    self._now.change(condition=message.condition)
             case messages.GaveUp():
                 if self._is_restarted_by_owner and self._now.status.state is State.BACKOFF:
                     self._is_restarted_by_owner = False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from core.errors import CoreError
 from core.ollama.models import Model
 from core.owners.exit import Exit
-from core.owners.protocol import Running
+from core.owners.protocol import Condition, Running
 from core.supervision.attempt import Attempted, Progress
 from core.supervision.observer import Observation
 from core.supervision.state import Status
@@ -83,6 +83,14 @@ class Troubled:
 
     owner: str
     why: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What that owner tells of its Ollama that runs."""
+
+    owner: str
+    condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +167,7 @@ Message = (
     | Unstoppable
     | GaveUp
     | Troubled
+    | Told
     | CalledOff
     | Found
     | Judged

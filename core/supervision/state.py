@@ -56,6 +56,7 @@ from core.errors import CoreError
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.models import Model
 from core.owners.exit import Exit
+from core.owners.protocol import UNTOLD, Condition
 from core.settings.owner import PROCESS
 
 
@@ -137,7 +138,7 @@ class Status:
     settings would have to be for us to control it, None if nothing would do. `is_startable` is False where the settings
     want it at an address that this machine can start none for. `controlled_by` is the text of the owner
     that runs what is managed or, if nothing is, that a start would use; `owner_problem` says why that one cannot be
-    asked.
+    asked, and `condition` what it tells of an Ollama that runs.
 
     `models` and `loaded` are as last listed; `models_error` says why `models` could not be listed since. `install_path`
     is the executable that runs or that a start would run; `path_problem` says why the configured one cannot be used.
@@ -155,6 +156,7 @@ class Status:
     is_startable: bool = True
     controlled_by: str = PROCESS
     owner_problem: str | None = None
+    condition: Condition = UNTOLD
     version: str | None = None
     models: tuple[Model, ...] = ()
     models_error: str | None = None

@@ -23,7 +23,7 @@ from core.ollama.models import LoadedModel, Model, ModelList
 from core.ollama.probe import Answer, Probe, list_error_text
 from core.owners.kinds import Owners
 from core.owners.logs import logs_of
-from core.owners.protocol import Plan, Running, Terms
+from core.owners.protocol import Condition, Plan, Running, Terms
 from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.settings.owner import PROCESS
@@ -236,6 +236,9 @@ class _News:
 
     def gave_up(self, why: str | None) -> None:
         self.post(messages.GaveUp(self.owner, why))
+
+    def condition(self, condition: Condition) -> None:
+        self.post(messages.Told(self.owner, condition))
 
     def troubled(self, why: str | None) -> None:
         self.post(messages.Troubled(self.owner, why))

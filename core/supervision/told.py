@@ -72,7 +72,7 @@ def detail(status: Status) -> str | None:
         case State.RUNNING if status.failure and not status.stuck:
             return status.failure.message
         case State.UNKNOWN | State.RUNNING | State.STOPPING | State.EXTERNAL:
-            return status.stuck
+            return status.stuck or status.condition.problem
 
 
 def way_out(status: Status) -> str | None:

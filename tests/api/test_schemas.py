@@ -46,6 +46,8 @@ STATUS: Shape = {
     "settingsError": TEXT | {"NoneType"},
     "adopted": TRUTH,
     "restarts": WHOLE,
+    "health": TEXT | {"NoneType"},
+    "ownerRestarts": WHOLE | {"NoneType"},
     "ageMs": WHOLE,
     "headline": TEXT,
     "detail": TEXT | {"NoneType"},

@@ -13,23 +13,36 @@ import msgspec
 
 from core.endpoint import WILDCARDS, Endpoint, bracketed
 from core.errors import ConfigError
+from core.logs.redact import Redactor, secrets_of
 from core.owners.exit import Sequel
+from core.owners.protocol import Condition
+from core.text import shorten
 
 OLLAMA_PORT = 11434
 _HOST_NETWORK = "host"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # The first signal's number is added to this for a program that a signal ended, as a shell does.
 _SIGNAL_BASE = 128
+_HEALTHS = frozenset({"starting", "healthy", "unhealthy"})
+_MOST_SAID = 200
 
 
 class EngineAnswerOdd(ValueError):
     """The engine's answer has not the shape that its documentation gives."""
 
 
+class Finding(msgspec.Struct, frozen=True, rename="pascal"):
+    """One look of its own check, newest last, and what that printed."""
+
+    exit_code: int = 0
+    output: str = ""
+
+
 class Health(msgspec.Struct, frozen=True, rename="pascal"):
-    """What its own check found. `status` is `healthy`, `unhealthy`, `starting`, or empty without a check."""
+    """What its own check found. `status` is `healthy`, `unhealthy`, `starting`, or empty or `none` without a check."""
 
     status: str = ""
+    log: list[Finding] | None = None
 
 
 class State(msgspec.Struct, frozen=True, rename="pascal"):
@@ -177,6 +190,22 @@ class Container(msgspec.Struct, frozen=True, rename="pascal"):
         if was_asked or code == 0 or self.host_config.restart_policy.name in ("always", "unless-stopped"):
             return Sequel.STOPPED
         return Sequel.LEFT
+
+    @property
+    def condition(self) -> Condition:
+        """What the engine tells of it while it runs; an empty one else."""
+        if not self.runs:
+            return Condition()
+        health = self.state.health
+        if health is None or health.status not in _HEALTHS:
+            return Condition(restarts=self.restart_count)
+        problem = None
+        if health.status == "unhealthy":
+            last = next((look for look in reversed(health.log or ()) if look.exit_code), Finding())
+            said = shorten(" ".join(last.output.split()), _MOST_SAID) or f"exit code {last.exit_code}"
+            starred = Redactor(secrets_of(self.environment))(said.encode()).decode("utf-8", "replace")
+            problem = f"The health check of the container {self.name} fails: {starred}."
+        return Condition(health.status, problem, self.restart_count)
 
     @property
     def exit_code(self) -> int:

@@ -20,7 +20,7 @@ from core.owners.container.facts import Container, places_in_words
 from core.owners.container.running import ContainerRun, birth_of, how_to_publish
 from core.owners.copied import LogCopy
 from core.owners.logs import Logs, logs_of
-from core.owners.protocol import News, Plan, Terms
+from core.owners.protocol import Condition, News, Plan, Terms
 from core.settings.paths import Paths
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class ContainerOwner:
         pause = _RETRY_SECONDS
         told: tuple[str, str] | None = None
         is_awaited = False
+        condition = Condition()
         while True:
             try:
                 at, container = await self._located()
@@ -74,6 +75,9 @@ class ContainerOwner:
                         container = await at.inspect(self.name)
                         news.troubled(None)
                         pause = _RETRY_SECONDS
+                        if container.condition != condition:
+                            condition = container.condition
+                            news.condition(condition)
                         if container.runs and container.run != told:
                             told, is_awaited = container.run, True
                             await news.found(await self._run(at, container, instance, grace))

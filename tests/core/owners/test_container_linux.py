@@ -16,14 +16,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from api.schemas.lifecycle import status_body
 from core.endpoint import Endpoint
 from core.errors import SpawnFailed, StopFailed
 from core.ollama.listener import describe, find_listener
 from core.owners.container.owner import ContainerOwner
 from core.owners.exit import Sequel
-from core.owners.protocol import Plan, Running, Terms
+from core.owners.protocol import Condition, Plan, Running, Terms
 from core.settings.paths import Paths
 from core.supervision.state import State
+from core.supervision.supervisor import Supervisor
 from tests.beds.engines import ENGINES, BridgedDocker, Docker, Engine
 from tests.beds.require import require
 from tests.beds.wire import call, free_port
@@ -48,12 +50,16 @@ class Told:
     runs: list[Running] = field(default_factory=list)
     given_up: list[str | None] = field(default_factory=list)
     trouble: list[str | None] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
 
     async def found(self, running: Running) -> None:
         self.runs.append(running)
 
     def gave_up(self, why: str | None) -> None:
         self.given_up.append(why)
+
+    def condition(self, condition: Condition) -> None:
+        self.conditions.append(condition)
 
     def troubled(self, why: str | None) -> None:
         self.trouble.append(why)
@@ -176,6 +182,31 @@ async def test_a_crash_that_nobody_mends_leaves_it_down(tmp_path: Path, engine: 
     psutil.Process(running.pid).kill()
     exit = await asyncio.wait_for(ended, DEADLINE)
     assert (exit.code, exit.reason, exit.sequel) == (-9, "exited", Sequel.LEFT)
+
+
+async def test_its_health_and_its_restarts_by_the_engine_are_told(tmp_path: Path, engine: Engine) -> None:
+    rig = Rig(tmp_path, tmp_path / "no-ollama", owner="container:ollama")
+    # Docker looks by itself; Podman has systemd call for each look, and here the test does.
+    look = {"Test": ["CMD-SHELL", "[ ! -e /ill ] || { echo it is ill; exit 1; }"], "Interval": 10**9, "Retries": 1}
+    first = engine.run("ollama", rig.port, policy="always", config={"Healthcheck": look})
+
+    def has(supervisor: Supervisor, health: str | None, restarts: int | None) -> bool:
+        engine.look_at_health("ollama")
+        condition = supervisor.current.condition
+        return (condition.health, condition.restarts) == (health, restarts)
+
+    async with rig.supervising() as supervisor:
+        await until(has, supervisor, "healthy", 0)
+        Path(f"/proc/{first}/root/ill").touch()
+        await until(has, supervisor, "unhealthy", 0)
+        body = status_body(supervisor.current)
+        assert (body.health, body.owner_restarts) == ("unhealthy", 0)
+        assert body.detail == body.reason == "The health check of the container ollama fails: it is ill."
+        psutil.Process(first).kill()
+        await until(has, supervisor, "unhealthy", 1)
+        await supervisor.stop()
+        await until(has, supervisor, None, None)
+        assert status_body(supervisor.current).reason is None
 
 
 async def test_an_engine_that_gives_up_is_respected(tmp_path: Path, engine: Engine) -> None:

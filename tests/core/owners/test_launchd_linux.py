@@ -16,7 +16,7 @@ import pytest
 
 from core.errors import SpawnFailed
 from core.owners.exit import Sequel
-from core.owners.protocol import Plan, Running, Terms
+from core.owners.protocol import Condition, Plan, Running, Terms
 from core.owners.services import launchd
 from core.owners.services.owner import ServiceOwner
 from core.platform import launchd as platform
@@ -94,6 +94,9 @@ class Heard:
 
     def gave_up(self, why: str | None) -> None:
         self.given_up.put_nowait(why)
+
+    def condition(self, condition: Condition) -> None:
+        raise AssertionError(condition)
 
     def troubled(self, why: str | None) -> None:
         self.trouble = why
