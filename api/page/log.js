@@ -3,15 +3,19 @@
 // How it works: `lines` keeps the newest 10,000 as text. Each animation frame turns some of them into rows, for a few
 // milliseconds, so that a flood of lines never holds the page up. Rows are in chunks of 100; the browser lays out the
 // chunks that are near the view (`content-visibility` in log.css). A new search builds its rows beside those on the
-// screen, and takes their place once it is through. So the browser's own search, selection and screen readers have
+// screen, and takes their place once it is through. Where lines go before they got a row, as in a long pause, a note
+// takes their place. So the browser's own search, selection and screen readers have
 // real text to work with, and memory stays bounded.
 
-import { element, write } from "./dom.js";
+import { announce, element, write } from "./dom.js";
 
 const KEPT_LINES = 10_000;
 const FIRST_LINES = 2_000;
 const ROWS_IN_CHUNK = 100;
 const FRAME_MILLISECONDS = 6;
+// A search for one letter finds it in nearly every line, many times.
+const MARKS_IN_ROW = 20;
+const MOST_MARKS = 10_000;
 const LONGEST_SHOWN = 4_000;
 // So near to its end, in CSS pixels, the log counts as being there: sizes are fractions where a screen is scaled.
 const NEAR_END = 4;
@@ -64,8 +68,13 @@ class LogView {
     #lines = [];
     // Lines are numbered from the first that ever came; #dropped of them are gone, and #next gets its row next.
     #dropped = 0;
+    // #seen of them have had a row, and #missed went without one since.
     #next = 0;
+    #seen = 0;
+    #missed = 0;
+    #pausedAt = 0;
     #rows = 0;
+    #marks = 0;
     #matches = null;
     #streams = new Set([...Object.keys(STREAMS), NOTE]);
     #paused = false;
@@ -73,14 +82,14 @@ class LogView {
     #frame = 0;
     #scrolledTo = 0;
     #problem = "";
-    #found = "";
+    #isMarkedWhole = true;
 
     constructor(host) {
         this.search = element("input", { type: "search", placeholder: "Find in the log", "aria-label": "Find in the log" });
         this.pause = element("button", { type: "button", "aria-pressed": "false" }, "Pause");
         this.end = element("button", { type: "button" }, "Jump to the end");
-        // Told to screen readers: what the user's own doing has changed, and not each line.
-        this.told = element("p", { class: "log-told", role: "status" });
+        // A screen reader is told what the user's own doing has changed, and not each number that follows.
+        this.told = element("p", { class: "log-told" });
         this.body = this.target = element("div");
         this.list = element(
             "div",
@@ -101,16 +110,29 @@ class LogView {
     /** Add one line, on the screen with the next frame. */
     add(text, stream = PREFIX.exec(text)?.[1] ?? "OUT") {
         this.#lines.push({ text, stream });
-        if (this.#lines.length > KEPT_LINES * 1.1) {
-            this.#dropped += this.#lines.length - KEPT_LINES;
-            this.#lines.splice(0, this.#lines.length - KEPT_LINES);
-            this.#next = Math.max(this.#next, this.#dropped);
-        }
+        if (this.#lines.length > KEPT_LINES * 1.1) this.#drop(this.#lines.length - KEPT_LINES);
         this.#wake();
     }
 
+    /** Forget the oldest lines. If some have never been shown, the place of the oldest that stays tells how many. */
+    #drop(count) {
+        // The note of an earlier time goes as well, if nobody has seen it.
+        const before = this.#seen > this.#dropped ? 0 : this.#missed;
+        this.#dropped += count;
+        this.#lines.splice(0, count);
+        const unseen = this.#dropped - this.#seen;
+        this.#missed = 0;
+        if (unseen > 0) {
+            this.#missed = before + unseen;
+            const words = `${counted(this.#missed + 1, "line")} of the log came too fast, or in a pause, and are not shown.`;
+            this.#lines[0] = { text: words, stream: NOTE };
+            this.#seen = this.#dropped;
+        }
+        this.#next = Math.max(this.#next, this.#dropped);
+    }
+
     clear() {
-        [this.#lines, this.#dropped] = [[], 0];
+        [this.#lines, this.#dropped, this.#seen, this.#missed] = [[], 0, 0, 0];
         this.#rebuild();
         this.#setPaused(false);
         this.#jump();
@@ -119,13 +141,29 @@ class LogView {
     /** Tell how the stream does: "open", "lost" or "refused", with the problem if there is one. */
     say = (state, problem) => {
         const lost = "The log cannot be read at this moment; it goes on by itself.";
+        const before = this.#problem;
         this.#problem = state === "open" ? "" : (problem?.message ?? lost);
-        this.#tell();
+        this.#tell(this.#problem !== before);
     };
 
-    #tell() {
-        const words = this.#problem || (this.#paused ? "Paused. New lines wait." : this.#found);
+    #tell(isNews = false) {
+        const words = this.#problem || (this.#paused ? this.#waiting() : this.#found());
         write(this.told, words);
+        if (isNews && words) announce(words);
+    }
+
+    #waiting() {
+        const came = this.#dropped + this.#lines.length - this.#pausedAt;
+        if (!came) return "Paused. New lines wait.";
+        const kept = Math.min(came, this.#lines.length);
+        const lines = counted(came, "new line");
+        return kept < came ? `Paused. ${lines}; the newest ${number(kept)} wait.` : `Paused. ${lines}.`;
+    }
+
+    /** How many lines of those shown a search has found; nothing without a search, or while it is under way. */
+    #found() {
+        if (!this.#matches || this.target !== this.body) return "";
+        return `${counted(this.#rows, "line")} found${this.#isMarkedWhole ? "" : "; not every match is marked"}.`;
     }
 
     #filter(name, label) {
@@ -146,8 +184,9 @@ class LogView {
 
     #setPaused(paused) {
         this.#paused = paused;
+        this.#pausedAt = this.#dropped + this.#lines.length;
         this.pause.ariaPressed = String(paused);
-        this.#tell();
+        this.#tell(true);
         this.#wake();
     }
 
@@ -173,7 +212,7 @@ class LogView {
     /** Make all rows anew, in an element that takes the place of the shown one when it has them all. */
     #rebuild() {
         this.target = element("div");
-        [this.#next, this.#rows] = [this.#dropped, 0];
+        [this.#next, this.#rows, this.#marks, this.#isMarkedWhole] = [this.#dropped, 0, 0, true];
         this.#wake();
     }
 
@@ -187,7 +226,10 @@ class LogView {
     #work() {
         const isRebuilt = this.target !== this.body;
         // A pause holds new lines back; a search goes through those that are here.
-        if (this.#paused && !isRebuilt) return;
+        if (this.#paused && !isRebuilt) {
+            this.#tell();
+            return;
+        }
         const began = performance.now();
         const last = this.#dropped + this.#lines.length;
         while (this.#next < last && performance.now() - began < FRAME_MILLISECONDS) {
@@ -196,8 +238,10 @@ class LogView {
                 if (this.#fits(line)) this.#append(this.#row(line));
             }
         }
+        this.#seen = Math.max(this.#seen, this.#next);
         if (this.#next < last) this.#wake();
         else if (isRebuilt) this.#swap();
+        else this.#tell();
         if (this.#follows && this.target === this.body) this.#toEnd();
     }
 
@@ -205,9 +249,7 @@ class LogView {
         this.body.replaceWith(this.target);
         this.body = this.target;
         this.#follows = true;
-        const lines = this.#rows === 1 ? "1 line" : `${this.#rows.toLocaleString("en")} lines`;
-        this.#found = this.#matches ? `${lines} found.` : "";
-        this.#tell();
+        this.#tell(true);
     }
 
     #fits({ text, stream }) {
@@ -228,11 +270,18 @@ class LogView {
         // `matchAll` begins where `test` has ended.
         this.#matches.lastIndex = 0;
         let at = 0;
+        let marks = 0;
         for (const { 0: found, index } of shown.matchAll(this.#matches)) {
+            if (marks === MARKS_IN_ROW) {
+                this.#isMarkedWhole = false;
+                break;
+            }
+            marks += 1;
             row.append(shown.slice(at, index), element("mark", {}, found));
             at = index + found.length;
         }
         row.append(shown.slice(at));
+        this.#marks += marks;
         return row;
     }
 
@@ -245,9 +294,27 @@ class LogView {
         chunk.append(row);
         this.#rows += 1;
         const first = this.target.firstElementChild;
-        if (this.#rows - first.childElementCount >= KEPT_LINES) {
+        if (this.#rows - first.childElementCount >= KEPT_LINES * 1.1) {
             this.#rows -= first.childElementCount;
+            this.#marks -= first.getElementsByTagName("mark").length;
             first.remove();
         }
+        if (this.#marks > MOST_MARKS) this.#unmark();
     }
+
+    /** Take the marks out of the oldest chunk that has any. */
+    #unmark() {
+        this.#isMarkedWhole = false;
+        const chunk = this.target.querySelector("mark").closest(".log-chunk");
+        this.#marks -= chunk.getElementsByTagName("mark").length;
+        for (const row of chunk.children) row.replaceChildren(row.textContent);
+    }
+}
+
+function number(count) {
+    return count.toLocaleString("en");
+}
+
+function counted(count, what) {
+    return `${number(count)} ${what}${count === 1 ? "" : "s"}`;
 }
