@@ -1,0 +1,83 @@
+"""How many calls of `status` a second are answered, beside a bare aiohttp that answers the same JSON: pairs by turns.
+
+Run from the top of the checkout: `python -m bench.answers [--pairs 7] [--seconds 3]`. Needs wrk (Debian: wrk), which
+keeps 16 connections busy. Prints the rates, the slowest of a hundred (p99), and the medians of both ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.beds.ollama import ollama
+from tests.beds.sidecar import CHECKOUT, Sidecar
+from tests.beds.wire import call, free_port, listens
+
+LEAST_RATE = 0.8
+MOST_LATENCY = 1.5
+CONNECTIONS = 16
+BARE = """
+import sys
+from aiohttp import web
+
+BODY = sys.argv[2].encode()
+
+async def status(request):
+    return web.Response(body=BODY, content_type="application/json")
+
+app = web.Application()
+app.router.add_get("/api/ollama/status", status)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
+"""
+_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+def measured(url: str, seconds: float) -> tuple[float, float]:
+    """(calls a second, milliseconds within which 99 of 100 were answered). Raises AssertionError for any other answer."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", f"{url}/api/ollama/status"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Non-2xx" not in said, said
+    rate, late = re.search(r"Requests/sec:\s+([\d.]+)", said), re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
+    assert rate and late, said
+    return float(rate[1]), float(late[1]) * _UNITS[late[2]]
+
+
+def main() -> int:
+    """Print the medians. 1 if one of the two targets is missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.answers", description=__doc__.partition("\n")[0])
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
+    with TemporaryDirectory() as top:
+        root = Path(top)
+        with Sidecar(root, executable=ollama().executable, models=root / "models", ollama_port=free_port()) as sidecar:
+            assert call("POST", f"{sidecar.url}/api/ollama/start", timeout=60).status == 200
+            body = call("GET", f"{sidecar.url}/api/ollama/status").body.decode()
+            port = free_port()
+            bare = subprocess.Popen([sys.executable, "-c", BARE, str(port), body], cwd=CHECKOUT)
+            try:
+                while not listens(port):
+                    assert bare.poll() is None
+                pairs = [
+                    (measured(sidecar.url, options.seconds), measured(f"http://127.0.0.1:{port}", options.seconds))
+                    for _ in range(options.pairs)
+                ]
+            finally:
+                bare.terminate()
+                bare.wait()
+    for name, index in (("status", 0), ("bare aiohttp", 1)):
+        rate, late = (statistics.median(pair[index][figure] for pair in pairs) for figure in (0, 1))
+        print(f"{name}: {rate:.0f}/s, p99 {late:.2f} ms")
+    rate = statistics.median(ours[0] / theirs[0] for ours, theirs in pairs)
+    late = statistics.median(ours[1] / theirs[1] for ours, theirs in pairs)
+    print(f"ratio of rates {rate:.2f} (at least {LEAST_RATE}), of p99 {late:.2f} (at most {MOST_LATENCY})")
+    return 0 if rate >= LEAST_RATE and late <= MOST_LATENCY else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
