@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import nullcontext
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -32,41 +31,35 @@ def build(core: Sidecar, hooks: Hooks = HEADLESS) -> web.Application:
     calls = CallLog(log)
 
     @web.middleware
-    async def logged(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Log each call that changes something or fails, with the correlation id of its answer."""
+    async def surrounded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check, receive and handle; turn every exception into a problem answer; log what changes something or fails.
+
+        A logged line bears the correlation id of its answer.
+        """
         began = time.monotonic()
-        response = await handler(request)
-        identity = headers.identity(request)
+        try:
+            refusal = await access.refusal(request)
+            response = await received(request, handler) if refusal is None else refusal
+        except Exception as error:
+            response = explained(request, error)
         is_routine = request.method in READS and response.status < 400
         level = logging.DEBUG if is_routine else logging.INFO
-        took_ms = (time.monotonic() - began) * 1000
-        kind = f"answered with {response.status // 100}xx"
-        calls.write(
-            kind, level, "%s %s %d %.0f ms %s", request.method, _path(request), response.status, took_ms, identity
-        )
+        if log.isEnabledFor(level):
+            identity, took_ms = headers.identity(request), (time.monotonic() - began) * 1000
+            kind = f"answered with {response.status // 100}xx"
+            line = "%s %s %d %.0f ms %s"
+            calls.write(kind, level, line, request.method, _path(request), response.status, took_ms, identity)
         return response
 
-    @web.middleware
-    async def explained(request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turn every exception of a handler into a problem answer."""
-        try:
-            return await handler(request)
-        except Exception as error:
-            answer = explanation(error, request.path[:_MOST_PATH])
-            if answer is not None:
-                return answer
-            calls.write(
-                "ended by a fault", logging.ERROR, "%s %s failed", request.method, _path(request), exc_info=True
-            )
-            return problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
+    def explained(request: web.Request, error: Exception) -> web.StreamResponse:
+        """The answer to a call whose handler raised this."""
+        answer = explanation(error, request.path[:_MOST_PATH])
+        if answer is not None:
+            return answer
+        calls.write("ended by a fault", logging.ERROR, "%s %s failed", request.method, _path(request), exc_info=error)
+        return problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
 
-    @web.middleware
-    async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await access(request, handler)
-
-    app = web.Application(
-        middlewares=[logged, explained, checked, explained, received], client_max_size=MOST_BODY_BYTES
-    )
+    app = web.Application(middlewares=[surrounded], client_max_size=MOST_BODY_BYTES)
     routes = Routes(core, hooks)
     app.on_startup.append(access.prepare)
     app.on_response_prepare.append(headers.on_prepare)
@@ -79,15 +72,16 @@ def _path(request: web.Request) -> str:
     return ascii(request.path)[:_MOST_PATH]
 
 
-@web.middleware
 async def received(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Read the whole body, within its time limit, before the handler runs, and tell the connection what happens."""
-    connection = request.protocol if isinstance(request.protocol, Connection) else None
-    if connection:
-        connection.request_accepted()
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        raise TypeError("The server makes other connections than ours.")
+    connection.request_accepted()
     if refusal := expect.refuse(request):
         return refusal
-    if request.method not in READS:
+    is_change = request.method not in READS
+    if is_change:
         expect.invite(request)
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -97,8 +91,10 @@ async def received(request: web.Request, handler: Handler) -> web.StreamResponse
         except ConnectionError as error:
             # A caller that disconnects within its body is no fault of ours, and not logged as one.
             raise web.RequestPayloadError from error
-    with connection.at_work(is_change=request.method not in READS) if connection else nullcontext():
+    connection.begin_work(is_change=is_change)
+    try:
         response = await handler(request)
-    if connection:
-        connection.make_room(response.content_length or 0)
+    finally:
+        connection.end_work()
+    connection.make_room(response.content_length or 0)
     return response

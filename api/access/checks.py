@@ -16,10 +16,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from aiohttp import hdrs, web
 
 from api.access.throttle import Throttle
+from api.access.verdicts import Case, Verdicts
 from api.errors import problem
 from api.http import headers
 from api.openapi import is_open, is_private, needs_token
@@ -49,8 +51,6 @@ _FRESH_SECONDS = 0.25
 _TOKEN_SECONDS = 0.25
 _FIRST_TOKEN_SECONDS = 2.0
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class Proof(Enum):
     """Whether a request has the right token."""
@@ -77,15 +77,27 @@ class RequestContext:
         return self.own[1]
 
     @property
-    def names(self) -> set[str]:
-        """The hosts by which the caller may call us: those of loopback, and our address of this connection."""
-        address = f"[{self.own[0]}]" if ":" in self.own[0] else self.own[0]
-        return {"127.0.0.1", "localhost", "[::1]", address}
+    def hosts(self) -> frozenset[str]:
+        """What a Host header may say: the names by which the caller may call us, with our port."""
+        return _hosts(*self.own)
 
     @property
     def is_within_loopback(self) -> bool:
         """Whether both ends are loopback addresses, so that the call comes from this machine."""
-        return all(end[0] and ipaddress.ip_address(end[0]).is_loopback for end in (self.own, self.peer))
+        return _is_loopback(self.own[0]) and _is_loopback(self.peer[0])
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(address: str) -> bool:
+    return bool(address) and ipaddress.ip_address(address).is_loopback
+
+
+@lru_cache(maxsize=256)
+def _hosts(address: str, port: int) -> frozenset[str]:
+    """The names of loopback, and our address of this connection."""
+    names = {"127.0.0.1", "localhost", "[::1]", f"[{address}]" if ":" in address else address}
+    with_port = {f"{name}:{port}" for name in names}
+    return frozenset(with_port | names if port == 80 else with_port)
 
 
 Check = Callable[[web.Request, RequestContext], Awaitable[web.Response | None]]
@@ -106,11 +118,9 @@ def _refuse_for_token(context: RequestContext, code: str, message: str) -> web.R
 
 async def host(request: web.Request, context: RequestContext) -> web.Response | None:
     """Require exactly one Host header that is one of our names with our port, and a target that is a plain path."""
-    names = {f"{name}:{context.port}" for name in context.names}
-    if context.port == 80:
-        names |= context.names
     found = request.headers.getall(hdrs.HOST, [])
-    if len(found) == 1 and found[0] in names | _DEV_SERVER_HOSTS and request.raw_path.startswith("/"):
+    is_ours = len(found) == 1 and (found[0] in context.hosts or found[0] in _DEV_SERVER_HOSTS)
+    if is_ours and request.raw_path.startswith("/"):
         return None
     return _refuse(
         "host_refused", "The Host of this request is not this sidecar.", f"Use http://127.0.0.1:{context.port}."
@@ -122,8 +132,8 @@ def allowed_origin(request: web.Request, context: RequestContext) -> str | None:
     found = request.headers.getall(hdrs.ORIGIN, [])
     if len(found) != 1:
         return None
-    own = {f"http://{name}:{context.port}" for name in context.names}
-    is_known = found[0] in own or found[0] in _ALWAYS_ALLOWED or found[0] in context.settings.sidecar.allowed_origins
+    is_own = found[0].startswith("http://") and found[0].removeprefix("http://") in context.hosts
+    is_known = is_own or found[0] in _ALWAYS_ALLOWED or found[0] in context.settings.sidecar.allowed_origins
     may_be_null = found[0] == "null" and (context.proof is Proof.RIGHT or _announces_token(request))
     return found[0] if is_known or may_be_null else None
 
@@ -228,7 +238,7 @@ def _is_preflight(request: web.Request) -> bool:
 
 
 class AccessCheck:
-    """The middleware that runs `CHECKS` and answers preflights. One per application."""
+    """Runs `CHECKS` and answers preflights. One per application."""
 
     def __init__(self, paths: Paths, settings: SettingsReader, on_null_refused: Callable[[], None]) -> None:
         """`on_null_refused` is called when a page with `Origin: null` is refused for that."""
@@ -238,17 +248,27 @@ class AccessCheck:
         self._last_token: str | None = None
         self._throttle = Throttle()
         self._owner_lookup = asyncio.Lock()
+        self._verdicts = Verdicts()
 
     async def prepare(self, app: web.Application) -> None:
         """Read the token before the first request. For aiohttp's `on_startup`."""
         await self._read_token(_FIRST_TOKEN_SECONDS)
 
-    async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse, answer a preflight, or call the handler. Pages of an allowed Origin may read any of these answers."""
+    async def refusal(self, request: web.Request) -> web.StreamResponse | None:
+        """The answer to a call that is refused, or to a preflight; None if the call may be handled.
+
+        Pages of an allowed Origin may read any of these answers, and the handler's.
+        """
         # If the connection is closed there is no address, and nobody gets the answer.
         own, peer = (request.get_extra_info(name) or ("", 0) for name in ("sockname", "peername"))
         settings = (await self._settings.fresh(max_age=_FRESH_SECONDS)).settings
         proof = await self._proof(request)
+        passed = self._verdicts.under(settings)
+        case = Case.of(request, own[:2], peer[0]) if proof is Proof.NONE else None
+        if case in passed:
+            if (reader := passed[case]) is not None:
+                request[headers.READER] = reader
+            return None
         context = RequestContext(own[:2], peer[:2], settings, proof, self._throttle, self._owner_lookup)
         if proof is Proof.RIGHT:
             request[headers.HAS_TOKEN] = True
@@ -260,7 +280,10 @@ class AccessCheck:
                 return refusal
             if check is origin and (reader := allowed_origin(request, context)) is not None:
                 request[headers.READER] = reader
-        return _preflight(request) if is_preflight else await handler(request)
+        if is_preflight:
+            return _preflight(request)
+        self._verdicts.keep(case, request.get(headers.READER))
+        return None
 
     async def _proof(self, request: web.Request) -> Proof:
         offered = request.headers.getall(headers.TOKEN, [])

@@ -24,7 +24,7 @@ class CallLog:
         self._left_out: Counter[str] = Counter()
         self._window_ends = float("-inf")
 
-    def write(self, kind: str, level: int, line: str, *arguments: object, exc_info: bool = False) -> None:
+    def write(self, kind: str, level: int, line: str, *arguments: object, exc_info: Exception | None = None) -> None:
         """Write a line, or only count it. `kind` completes the sentence "3 more calls were …"."""
         if not self._log.isEnabledFor(level):
             return

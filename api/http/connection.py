@@ -79,7 +79,7 @@ class Connection(web.RequestHandler):
         super().pause_writing()
         self._may_write.clear()
         if not self.is_stream:
-            self._note_unread()
+            self._pool.owes(self)
 
     def resume_writing(self) -> None:
         """Called by the loop when the system's buffer has room again."""
@@ -92,18 +92,18 @@ class Connection(web.RequestHandler):
             self._has_asked = True
             self._pool.unwatch(self)
 
-    @contextmanager
-    def at_work(self, *, is_change: bool) -> Iterator[None]:
-        """While a handler works for this caller, it is closed only if the call changes nothing and the pool is full."""
+    def begin_work(self, *, is_change: bool) -> None:
+        """Note that a handler works for this caller: until `end_work` it is closed only if the pool is full and the
+        call changes nothing."""
         self._is_at_work, self._is_changing = True, is_change
-        try:
-            yield
-        finally:
-            self._is_at_work = self._is_changing = False
-            self._since = self._loop.time()
-            self._pool.touch(self)
-            # A stream may have unread bytes by now; any other answer is sent only after this.
-            self._pool.watch(self)
+
+    def end_work(self) -> None:
+        """Note that the handler has returned or raised."""
+        self._is_at_work = self._is_changing = False
+        self._since = self._loop.time()
+        self._pool.touch(self)
+        # A stream may have unread bytes by now; any other answer is sent only after this.
+        self._pool.watch(self)
 
     @contextmanager
     def streaming(self, on_lost: Callable[[], None]) -> Iterator[None]:
@@ -178,12 +178,8 @@ class Connection(web.RequestHandler):
         if isinstance(sent, web.Response):
             sent.body = None
         if self.unread_bytes:
-            self._note_unread()
+            self._pool.owes(self)
         return sent, is_reset
-
-    def _note_unread(self) -> None:
-        self._pool.make_room(0)
-        self._pool.watch(self)
 
     def handle_error(
         self,

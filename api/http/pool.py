@@ -26,6 +26,8 @@ class ConnectionPool:
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._members: dict[Connection, None] = {}
+        self._owing: set[Connection] = set()
+        """Those that may have left bytes of an answer unread; only they are asked how many."""
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_for: Connection | None = None
 
@@ -56,6 +58,7 @@ class ConnectionPool:
     def leave(self, connection: Connection) -> None:
         """Remove a closed connection."""
         self._members.pop(connection, None)
+        self._owing.discard(connection)
         self.unwatch(connection)
 
     def close(self) -> None:
@@ -92,12 +95,22 @@ class ConnectionPool:
         for connection in self._members:
             self.watch(connection)
 
+    def owes(self, connection: Connection) -> None:
+        """Note that this connection has not read all of its answer: its bytes count, and it has a deadline."""
+        if connection in self._members:
+            self._owing.add(connection)
+        self.make_room(0)
+        self.watch(connection)
+
     def make_room(self, size: int) -> None:
         """Close connections that leave answers unread until these, and `size` bytes more, are below MOST_UNREAD_BYTES.
 
         The one that was answered last has had the least time to read, and is closed last.
         """
-        unread = {each: each.unread_bytes for each in self._members if not each.is_stream}
+        if not self._owing:
+            return
+        self._owing = {each for each in self._owing if each.unread_bytes}
+        unread = {each: each.unread_bytes for each in self._members if each in self._owing and not each.is_stream}
         excess = sum(unread.values()) + size - MOST_UNREAD_BYTES
         for each, left in unread.items():
             if excess <= 0:

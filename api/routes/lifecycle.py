@@ -6,7 +6,7 @@ from aiohttp import web
 
 from api.http.body import json_answer
 from api.openapi import answers
-from api.schemas import StartedBody, StatusBody, StoppedBody, status_body
+from api.schemas import StartedBody, StatusBody, StatusView, StoppedBody
 from core.sidecar import Sidecar
 
 
@@ -15,6 +15,7 @@ class LifecycleRoutes:
 
     def __init__(self, core: Sidecar) -> None:
         self._supervisor = core.ollama
+        self._view = StatusView()
 
     def table(self) -> list[web.RouteDef]:
         """Their routes."""
@@ -28,7 +29,7 @@ class LifecycleRoutes:
     @answers(StatusBody)
     async def status(self, request: web.Request) -> web.Response:
         """What is, at most 250 ms old unless Ollama takes its time."""
-        return json_answer(status_body(await self._supervisor.status()))
+        return json_answer(self._view.body(await self._supervisor.status()))
 
     @answers(StartedBody, errors=(409, 500, 503))
     async def start(self, request: web.Request) -> web.Response:

@@ -105,11 +105,30 @@ def status_body(status: Status) -> StatusBody:
         restarts=status.restarts,
         health=status.condition.health,
         owner_restarts=status.condition.restarts,
-        age_ms=max(0, round((time.monotonic() - status.seen_at) * 1000)),
+        age_ms=_age_ms(status),
         headline=told.headline(status),
         detail=told.detail(status),
         action=told.way_out(status),
     )
+
+
+class StatusView:
+    """`status_body` for one who is asked much more often than there is a new snapshot."""
+
+    def __init__(self) -> None:
+        self._made_of: Status | None = None
+        self._made: StatusBody | None = None
+
+    def body(self, status: Status) -> StatusBody:
+        """The wire's view of a snapshot. Of the one of the last call only the age is told anew."""
+        if self._made is None or status is not self._made_of:
+            self._made_of, self._made = status, status_body(status)
+            return self._made
+        return msgspec.structs.replace(self._made, age_ms=_age_ms(status))
+
+
+def _age_ms(status: Status) -> int:
+    return max(0, round((time.monotonic() - status.seen_at) * 1000))
 
 
 def instance_body(instance: str, status: Status) -> InstanceBody:
