@@ -15,7 +15,7 @@ from tests.beds.cost import busy_seconds, wake_ups
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import OllamaServer
-from tests.beds.sidecar import Sidecar
+from tests.beds.sidecar import READY_DEADLINE, Sidecar
 from tests.beds.wire import call, free_port
 
 assert sys.platform == "linux"
@@ -48,7 +48,7 @@ def _sidecars(root: Path) -> Iterator[tuple[dict[str, int], Path]]:
         theirs = OllamaServer(root / "theirs", executable=executable, port=sidecars["external"].ollama_port)
         stack.enter_context(theirs)
         # A status may be 250 ms old, or older while its look takes longer than 300 ms.
-        deadline = time.monotonic() + SETTLE_SECONDS
+        deadline = time.monotonic() + READY_DEADLINE
         while (found := {state: _state(sidecar) for state, sidecar in sidecars.items()}) != {
             state: state for state in sidecars
         }:
