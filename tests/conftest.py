@@ -121,9 +121,9 @@ def browser() -> Iterator[Browser]:
     bed.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """A real systemd of its own, shared by all tests of the session; so is the folder that holds their `tmp_path`."""
+    """A real systemd of its own, shared by all tests of a module; so is the folder that holds their `tmp_path`."""
     bed = require(lambda: Booted(Path(__file__).parents[1], tmp_path_factory.getbasetemp()))
     require(bed.__enter__)
     yield bed
