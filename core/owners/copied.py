@@ -77,6 +77,11 @@ class LogCopy:
         """The path of the file that is written, None before the first line."""
         return self._file.path if self._file else None
 
+    @property
+    def cursor(self) -> str | None:
+        """The cursor of the last line that was copied, as far as `open` and `write` know; None if none was."""
+        return self._cursor
+
     def open(self) -> str | None:
         """The cursor after which the source is to go on, None if nothing of it has been copied. Raises OSError."""
         if self._is_open:

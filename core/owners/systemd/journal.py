@@ -1,7 +1,12 @@
-"""Copies what a unit prints from the journal into the instance's log, by `journalctl`, which follows it.
+"""Copies what a unit prints from the journal into the instance's log, by `journalctl`.
 
 It begins after the cursor of the last line that was copied, so that what was printed meanwhile is copied as well, and
 nothing twice (`core.owners.copied`). Only a unit that was never copied begins with its last 2000 lines.
+
+What is there already is copied first, and only then it is followed, because `journalctl --follow` alone loses lines:
+those of earlier boots, since version 251; and with `--lines` the first ones of a unit that had none before, since its
+place is then behind the end of the journal (sd_journal_seek_tail(3)). Following begins after the last line of this
+boot, or with its first one.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import threading
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
@@ -18,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from core.owners.copied import Line, LogCopy
+from core.platform.boot import boot_id
 from core.threads.single_flight import within
 
 log = logging.getLogger(__name__)
@@ -28,7 +35,14 @@ _MOST_LINES = 500
 # One entry with all its fields; journald takes 48 KiB of text, which JSON may make six times longer.
 _LONGEST_ENTRY = 1 << 20
 _RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 30.0
 _FOR_EVER = 1e9
+_UNREADABLE = (
+    "The log of {} may not be read by you. Have yourself added to the group `systemd-journal`, and log in anew."
+)
+_UNFOLLOWED = "The log of {} cannot be followed: {}"
+# systemd does not promise the form of a cursor. Where it is another one, the line counts as one of this boot.
+_BOOT = re.compile(r"(?:\A|;)b=([0-9a-f]{32})(?:;|\Z)")
 
 
 class Journal:
@@ -45,27 +59,49 @@ class Journal:
 
     async def run(self) -> None:
         """Copy until it is cancelled. journalctl is started again if it ends."""
+        pause = _RETRY_SECONDS
         try:
             while True:
+                before: str | None = None
                 try:
-                    await self._follow(await self._in_thread(self._copy.open))
+                    before = await self._in_thread(self._copy.open)
+                    await self._follow(before)
                 except OSError as error:
                     self.trouble = f"The log of {self._unit} cannot be copied: {error.strerror or error}."
                     log.debug("the journal of %s cannot be copied", self._unit, exc_info=True)
-                await asyncio.sleep(_RETRY_SECONDS)
+                has_copied = self._copy.cursor != before
+                pause = _RETRY_SECONDS if has_copied else min(2 * pause, _LONGEST_RETRY_SECONDS)
+                await asyncio.sleep(pause)
         finally:
             self._copy.close()
 
-    async def _follow(self, cursor: str | None) -> None:
-        if not self._is_user and not await asyncio.to_thread(_may_read_all):
-            # journalctl itself says nothing as long as the user has a journal of his own.
-            self.trouble = (
-                f"The log of {self._unit} may not be read by you. Have yourself added to the group `systemd-journal`, "
-                "and log in anew."
-            )
-        begin = ["--no-tail", f"--after-cursor={cursor}"] if cursor else [f"--lines={_FIRST_LINES}"]
+    async def _follow(self, before: str | None) -> None:
+        """Copy what comes after that cursor until journalctl ends."""
         which = f"--user-unit={self._unit}" if self._is_user else f"--unit={self._unit}"
-        command = ["journalctl", "--follow", "--output=json", "--all", "--no-pager", which, *begin]
+        begin = [f"--after-cursor={before}"] if before else [f"--lines={_FIRST_LINES}"]
+        code, has_complained = await self._copy_from(which, *begin)
+        if code != 0:
+            return
+        cursor = self._copy.cursor
+        if cursor == before and not has_complained:
+            self.trouble = await asyncio.to_thread(self._why_unreadable)
+        boot = _BOOT.search(cursor or "")
+        is_of_this = cursor and (boot is None or boot[1] == await asyncio.to_thread(boot_id))
+        await self._copy_from(
+            which, "--follow", "--boot", "--no-tail", *([f"--after-cursor={cursor}"] if is_of_this else [])
+        )
+
+    def _why_unreadable(self) -> str | None:
+        """Why no line may be seen, if none may: journalctl says nothing as long as the user has a journal of his own.
+
+        Blocks. With --user-unit journalctl looks for the user's id in all journals that may be read: his own, or the
+        system's, where journald keeps all in memory.
+        """
+        return None if self._is_user or _may_read_all() else _UNREADABLE.format(self._unit)
+
+    async def _copy_from(self, *arguments: str) -> tuple[int, bool]:
+        """Run journalctl, and copy what it prints. Returns its exit code, and whether it has complained."""
+        command = ["journalctl", "--output=json", "--all", "--no-pager", *arguments]
         child = await asyncio.create_subprocess_exec(
             *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, limit=_LONGEST_ENTRY
         )
@@ -75,18 +111,27 @@ class Journal:
             async with asyncio.TaskGroup() as tasks:
                 listening = tasks.create_task(self._listen(child.stderr))
                 await self._copy_all(child.stdout)
-                await listening
+            return await child.wait(), listening.result()
         finally:
             with suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
 
-    async def _listen(self, errors: asyncio.StreamReader) -> None:
-        """Note what journalctl says is wrong, as soon as it says so."""
+    async def _listen(self, errors: asyncio.StreamReader) -> bool:
+        """Note what journalctl says is wrong, as soon as it says so. Returns whether it has said anything of that."""
+        has_complained = False
         while said := (await errors.readline()).decode("utf-8", "replace").strip():
             log.debug("journalctl: %s", said)
             if not said.startswith(("Hint:", "--")):
-                self.trouble = self.trouble or f"The log of {self._unit} cannot be followed: {said}"
+                is_refused = "insufficient permissions" in said
+                words = (
+                    _UNREADABLE.format(self._unit)
+                    if is_refused
+                    else f"The log of {self._unit} cannot be followed: {said}"
+                )
+                self.trouble = self.trouble or words
+                has_complained = True
+        return has_complained
 
     async def _copy_all(self, entries: asyncio.StreamReader) -> None:
         """Copy batch by batch until journalctl ends."""
@@ -128,7 +173,7 @@ class Journal:
 
             await self._in_thread(write)
             del batch[:count]
-        self.trouble = None
+            self.trouble = None
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         """On a thread of its own, since the disk may hang; then everything here waits for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -286,11 +287,72 @@ def test_a_service_of_the_users_own_systemd(booted: Booted, tmp_path: Path) -> N
     with sidecar:
         assert sidecar.until_state("stopped")
         assert sidecar.ask("POST", "/api/ollama/start")["success"]
+        # The journal had no line of this unit when following began.
+        unit.chat("first")
+        lines = sidecar.until("/api/ollama/logs?maxLines=5000", lambda now: "first" in marks(now["logs"]))["logs"]
+        assert any("Listening on" in line for line in lines)
         unit.ctl("kill", "--signal=KILL", UNIT)
         sidecar.until_state("backoff")
-        sidecar.until_state("running")
-        assert sidecar.ask("POST", "/api/ollama/stop")["success"]
-        assert unit.show("ActiveState") == "inactive"
+        sidecar.until("/api/ollama/status", lambda now: now["running"])
+        unit.chat("again")
+        sidecar.until("/api/ollama/logs?maxLines=5000", lambda now: "again" in marks(now["logs"]))
+        usage = sidecar.until("/api/ollama/metrics", lambda answer: answer["instances"][0]["now"] is not None)
+        assert usage["instances"][0]["now"]["memoryBytes"] > 1e6, usage
+        # Quit leaves it.
+    assert unit.show("ActiveState") == "active"
+    # Where journald keeps all in memory there is no journal of her own.
+    booted.write("/etc/systemd/journald.conf.d/memory.conf", "[Journal]\nStorage=volatile\n")
+    booted.run("sh", "-c", "rm -rf /var/log/journal/*")
+    booted.run("systemctl", "restart", "systemd-journald.service")
+    try:
+        with sidecar:
+            sidecar.until_state("running")
+            told = sidecar.until("/api/ollama/status", lambda now: now["reason"] is not None)
+            assert "systemd-journal" in told["reason"]
+        booted.run("usermod", "--append", "--groups", "systemd-journal", USER)
+        with sidecar:
+            sidecar.until_state("running")
+            unit.chat("memory")
+            sidecar.until("/api/ollama/logs?maxLines=5000", lambda now: "memory" in marks(now["logs"]))
+            sidecar.until("/api/ollama/status", lambda now: now["reason"] is None)
+            assert sidecar.ask("POST", "/api/ollama/stop")["success"]
+            assert unit.show("ActiveState") == "inactive"
+    finally:
+        booted.run("gpasswd", "--delete", USER, "systemd-journal")
+        booted.run("rm", "/etc/systemd/journald.conf.d/memory.conf")
+        booted.run("systemctl", "restart", "systemd-journald.service")
+        booted.run("journalctl", "--flush")
+
+
+def test_lines_of_an_earlier_boot_are_copied_too(unit: Unit, booted: Booted, tmp_path: Path) -> None:
+    """Another id of the boot stands for a boot: journald, started again, gives it to all lines from then on."""
+    place = "/proc/sys/kernel/random/boot_id"
+    booted.write("/run/next-boot", f"{uuid.uuid4()}\n")
+    unit.ctl("start", UNIT)
+    with Serviced(booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        unit.chat("seen")
+        sidecar.until("/api/ollama/logs?maxLines=5000", lambda now: "seen" in marks(now["logs"]))
+    unit.chat("unseen")
+    booted.run("journalctl", "--sync")
+    # What is mounted there by systemd-nspawn is a file that is gone, over which nothing can be mounted.
+    booted.call("umount", place)
+    booted.run("mount", "--bind", "/run/next-boot", place)
+    try:
+        booted.run("systemctl", "restart", "systemd-journald.service")
+        unit.ctl("restart", UNIT)
+        sidecar, lines = Serviced(booted, tmp_path, unit.url, owner=OWNER), []
+        for marked in ("later", "last"):
+            with sidecar:
+                sidecar.until("/api/ollama/status", lambda now: now["running"])
+                unit.chat(marked)
+                lines = sidecar.until(
+                    "/api/ollama/logs?maxLines=5000", lambda now, marked=marked: marked in marks(now["logs"])
+                )["logs"]
+        assert marks(lines) == ["seen", "unseen", "later", "last"]
+        assert sum("Listening on" in line for line in lines) == 2
+    finally:
+        booted.run("umount", place)
+        booted.run("systemctl", "restart", "systemd-journald.service")
 
 
 def test_what_the_settings_name_no_longer_is_let_go_and_offered(unit: Unit, tmp_path: Path) -> None:
