@@ -18,6 +18,7 @@ from core.owners.copied import LogCopy
 from core.owners.logs import Logs, logs_of
 from core.owners.protocol import News, Plan, Running, Terms
 from core.owners.systemd.bus import CALL_SECONDS, MANAGER, MANAGER_PATH, Bus, BusTrouble, Refused, connected
+from core.owners.systemd.environment import EnvironmentFiles
 from core.owners.systemd.journal import Journal
 from core.owners.systemd.service import Service
 from core.owners.systemd.unit import Unit, look
@@ -52,7 +53,8 @@ class SystemdOwner:
         self._text = text
         self._name = name
         self._is_user = is_user
-        self._watch = Watch(name, is_user=is_user)
+        self._files = EnvironmentFiles()
+        self._watch = Watch(name, self._files, is_user=is_user)
         self._copying = threading.Lock()
         self._service: Service | None = None
 
@@ -105,6 +107,11 @@ class SystemdOwner:
             way_out = f"run `{unit.systemctl} daemon-reload`"
             return f"{self._name} was edited, and systemd still uses its former text: {way_out}."
         if unit.load == "loaded" and not unit.listens_at(url):
+            if unit.unread:
+                return (
+                    f"{self._name} takes variables from {unit.unread[0]}, which cannot be read here: whether it "
+                    f"listens at {url} is not known. {unit.how_to_move(url)}"
+                )
             return f"{self._name} listens at {unit.url()}, but ollamaUrl is {url}. {unit.how_to_move(url)}"
         return None
 
@@ -112,7 +119,7 @@ class SystemdOwner:
         """Contract: `Owner.check`."""
         try:
             async with connected(is_user=self._is_user) as bus:
-                self._refuse(await look(bus, self._name, is_user=self._is_user), plan)
+                self._refuse(await look(bus, self._name, self._files, is_user=self._is_user), plan)
         except (BusTrouble, Refused) as error:
             raise self._not_started(error) from error
 
@@ -120,7 +127,8 @@ class SystemdOwner:
         """Raise the error that says why it cannot be started for that plan, if it cannot."""
         if why := unit.why_not_startable():
             raise SpawnFailed(why[0], action=why[1])
-        if not unit.listens_at(plan.url):
+        # Of one whose variables cannot be read, only its answer tells where it listens.
+        if not unit.listens_at(plan.url) and not unit.unread:
             raise RunsElsewhere(
                 f"ollamaUrl is {plan.url}, but {self._name} listens at {unit.url()}.", action=unit.how_to_move(plan.url)
             )
@@ -129,7 +137,7 @@ class SystemdOwner:
         """Contract: `Owner.start`."""
         try:
             async with connected(is_user=self._is_user) as bus:
-                before = await look(bus, self._name, is_user=self._is_user)
+                before = await look(bus, self._name, self._files, is_user=self._is_user)
                 self._refuse(before, plan)
                 # While systemd waits before a restart of its own, a start would wait as well.
                 job = "RestartUnit" if before.is_restarting else "StartUnit"
@@ -139,7 +147,7 @@ class SystemdOwner:
                     with suppress(BusTrouble, Refused):
                         await self._ask(bus, "StopUnit", CALL_SECONDS)
                     raise
-                unit = await look(bus, self._name, is_user=self._is_user)
+                unit = await look(bus, self._name, self._files, is_user=self._is_user)
         except (BusTrouble, Refused) as error:
             raise self._not_started(error) from error
         if not unit.is_up:
@@ -157,7 +165,7 @@ class SystemdOwner:
         """Have systemd stop it. Raises StopFailed."""
         try:
             async with connected(is_user=self._is_user) as bus:
-                unit = await look(bus, self._name, is_user=self._is_user)
+                unit = await look(bus, self._name, self._files, is_user=self._is_user)
                 result = await self._run_job(bus, unit, "StopUnit", unit.stop_seconds + _MARGIN_SECONDS)
         except (BusTrouble, Refused) as error:
             raise self._error(StopFailed, "stopped", error) from error

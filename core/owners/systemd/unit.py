@@ -12,6 +12,7 @@ from core.endpoint import WILDCARDS, Endpoint
 from core.errors import ConfigError
 from core.owners.exit import Exit, Sequel
 from core.owners.systemd.bus import MANAGER, MANAGER_PATH, SYSTEMD, Bus
+from core.owners.systemd.environment import EnvironmentFiles
 from core.settings.schema import DEFAULT_URL
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
@@ -27,8 +28,8 @@ _PORT = re.compile(r":[0-9]+\Z")
 class Unit:
     """A service as it is now. `invocation` tells one start of it from any other; empty if it was never started.
 
-    `environment` is what systemd gives the program, as far as it tells: without `EnvironmentFile`, whose paths are in
-    `files`. `stop_seconds` is how long a stop of it may take.
+    `environment` is what systemd gives the program, as far as it is known: without the files in `unread`. Without those
+    in `missing` it cannot be started. `stop_seconds` is how long a stop of it may take.
     """
 
     name: str
@@ -47,7 +48,8 @@ class Unit:
     needs_reload: bool
     control_group: str
     environment: Mapping[str, str]
-    files: tuple[str, ...]
+    unread: tuple[str, ...]
+    missing: tuple[str, ...]
     stop_seconds: float
 
     @property
@@ -123,6 +125,11 @@ class Unit:
             )
         if self.load != "loaded":
             return f"systemd cannot use {self.name}: {self.load_error or self.load}.", f"See `{show}`."
+        if self.missing:
+            return (
+                f"{self.name} takes variables from {self.missing[0]}, which is not there.",
+                f"Make that file, or write `-` before its path in `{self.systemctl} edit --full {self.name}`.",
+            )
         return None
 
     def how_it_ended(self, invocation: str, restarts: int) -> Exit:
@@ -153,12 +160,13 @@ class Unit:
         return f"{self.name} failed ({self.result})."
 
 
-async def look(bus: Bus, name: str, *, is_user: bool) -> Unit:
+async def look(bus: Bus, name: str, files: EnvironmentFiles, *, is_user: bool) -> Unit:
     """The unit as it is now, also one that systemd does not have. Raises BusTrouble and Refused."""
     (path,) = await bus.call(MANAGER_PATH, MANAGER, "LoadUnit", "s", [name])
     unit = await _all(bus, path, f"{SYSTEMD}.Unit")
     service = await _all(bus, path, f"{SYSTEMD}.Service")
     (common,) = await bus.call(MANAGER_PATH, _PROPERTIES, "Get", "ss", [MANAGER, "Environment"])
+    variables = await files.read(service["EnvironmentFiles"])
     return Unit(
         name=name,
         is_user=is_user,
@@ -175,8 +183,9 @@ async def look(bus: Bus, name: str, *, is_user: bool) -> Unit:
         exit_status=service["ExecMainStatus"],
         needs_reload=unit["NeedDaemonReload"],
         control_group=service["ControlGroup"],
-        environment=_environment([*common.value, *service["Environment"]]),
-        files=tuple(path for path, _ in service["EnvironmentFiles"]),
+        environment=_environment([*common.value, *service["Environment"]]) | variables.found,
+        unread=variables.unread,
+        missing=variables.missing,
         stop_seconds=min(service["TimeoutStopUSec"] / 1e6, 600.0),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from core.owners.systemd.bus import BusTrouble, Refused, connected
+from core.owners.systemd.environment import EnvironmentFiles
 from core.owners.systemd.unit import Unit, look
 
 _LOOK_SECONDS = 10.0
@@ -20,12 +21,13 @@ _RETRY_SECONDS = 1.0
 class Watch:
     """The state of one unit, kept while `run` runs. Belongs to one loop."""
 
-    def __init__(self, name: str, *, is_user: bool) -> None:
+    def __init__(self, name: str, files: EnvironmentFiles, *, is_user: bool) -> None:
         self.unit: Unit | None = None
         """As last read; None before the first time."""
         self.trouble: str | None = None
         """Why it cannot be read at present; None if it can."""
         self._name = name
+        self._files = files
         self._is_user = is_user
         self._poked = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -61,14 +63,14 @@ class Watch:
 
     async def _follow(self) -> None:
         async with connected(is_user=self._is_user) as bus:
-            unit = await look(bus, self._name, is_user=self._is_user)
+            unit = await look(bus, self._name, self._files, is_user=self._is_user)
             await bus.subscribe(unit.path, lambda _: self.poke())
             ended = asyncio.create_task(bus.has_ended())
             ended.add_done_callback(lambda _: self.poke())
             try:
                 while not ended.done():
                     self._poked.clear()
-                    await self._tell(await look(bus, self._name, is_user=self._is_user), None)
+                    await self._tell(await look(bus, self._name, self._files, is_user=self._is_user), None)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_LOOK_SECONDS):
                             await self._poked.wait()

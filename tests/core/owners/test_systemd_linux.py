@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from core.owners.systemd.environment import parse
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import copy_models
@@ -208,6 +211,55 @@ def test_what_cannot_be_started_is_said_with_the_way_out(
         assert words in answer["detail"], answer
         assert way_out in answer["action"]
         assert sidecar.status()["state"] in ("stopped", "failed")
+
+
+ODD = """\
+# OLLAMA_HOST=commented
+; OTHER=commented \\
+CONTINUED=in the comment
+PLAIN=127.0.0.1:1
+BLANKS =  two words \t
+SINGLE=' kept \\n '
+DOUBLE=" kept \\"quoted\\" \\$HOME \\x "
+MIXED=a'b c'"d"\\ e
+JOINED='a' "b"  c "d"
+LONG=one\\
+two
+LINES="one
+two"
+EMPTY=
+no assignment
+PLAIN=127.0.0.1:2
+"""
+
+
+def test_files_of_variables_are_read_as_systemd_reads_them(booted: Booted) -> None:
+    booted.write("/etc/odd.env", ODD)
+    shown = booted.run(
+        *("systemd-run", "--wait", "--pipe", "--quiet", "--property=EnvironmentFile=/etc/odd.env"),
+        *(sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"),
+    )
+    given = json.loads(shown)
+    names = {"OLLAMA_HOST", "OTHER", *re.findall(r"^(\w+) *=", ODD, re.MULTILINE)}
+    assert parse(ODD) == {name: given[name] for name in names if name in given}
+    assert parse(ODD)["PLAIN"] == "127.0.0.1:2"
+
+
+def test_where_it_listens_may_stand_in_a_file(unit: Unit, booted: Booted, tmp_path: Path) -> None:
+    booted.write("/etc/ollama.env", f"OLLAMA_HOST=127.0.0.1:{unit.port}\n")
+    unit.write("EnvironmentFile=-/etc/nowhere.env", "EnvironmentFile=/etc/ollama.env", port=1)
+    with Serviced(booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        assert sidecar.ask("POST", "/api/ollama/start")["success"]
+        assert sidecar.until_state("running")["reason"] is None
+        assert sidecar.ask("POST", "/api/ollama/stop")["success"]
+        # A directory stands for what cannot be read: nothing is closed to root.
+        booted.run("sh", "-c", "rm /etc/ollama.env && mkdir /etc/ollama.env")
+        unit.ctl("daemon-reload")
+        told = sidecar.until("/api/ollama/status", lambda now: now["reason"] is not None)
+        assert "/etc/ollama.env, which cannot be read here" in told["reason"]
+        booted.run("rmdir", "/etc/ollama.env")
+        answer = sidecar.ask("POST", "/api/ollama/start")
+        assert "takes variables from /etc/ollama.env, which is not there" in answer["detail"], answer
 
 
 def test_a_unit_that_is_edited_meanwhile_is_told_of(unit: Unit, tmp_path: Path) -> None:
