@@ -1,7 +1,7 @@
 """A real systemd of its own: a system that boots over a view of this machine's root, and is thrown away.
 
-What is written inside lies in memory; the machine itself is not touched. Needs root, systemd-nspawn and dbus-daemon
-(Debian: systemd-container, dbus-user-session). `with Booted(...) as booted:` boots in 1 to 2 s.
+What is written inside lies in memory; the machine itself is not touched. Needs root, systemd-nspawn, dbus-daemon and
+polkitd (Debian: systemd-container, dbus-user-session, polkitd). `with Booted(...) as booted:` boots in 1 to 2 s.
 
 Its /tmp is empty and its pids are its own, so what talks to its bus runs inside. Its network is this machine's, so that
 a test outside reaches what listens inside. Its control groups lie below one of its own: two systems that shared them
@@ -26,7 +26,7 @@ from tests.beds import BedMissing
 
 BOOT_DEADLINE = 60.0
 OFF_DEADLINE = 20.0
-NEEDED = ("systemd-nspawn", "nsenter", "dbus-daemon", "journalctl")
+NEEDED = ("systemd-nspawn", "nsenter", "dbus-daemon", "journalctl", "pkttyagent")
 SYSTEMD = "org.freedesktop.systemd1"
 
 

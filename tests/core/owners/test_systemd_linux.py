@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,12 @@ from tests.beds.wire import call, free_port
 UNIT = "ollama.service"
 OWNER = f"systemd:{UNIT}"
 USER, UID = "ada", 4100
+RULE = f"""
+polkit.addRule(function(action, subject) {{
+    if (action.id == "org.freedesktop.systemd1.manage-units" && action.lookup("unit") == "{UNIT}")
+        return subject.user == "{USER}" ? polkit.Result.YES : polkit.Result.NOT_HANDLED;
+}});
+"""
 pytestmark = pytest.mark.timeout(120)  # the first test boots a system, and each waits for systemd's own delays
 
 
@@ -307,32 +316,68 @@ def test_systemd_and_its_bus_may_begin_anew_meanwhile(unit: Unit, tmp_path: Path
         assert unit.show("ActiveState") == "inactive"
 
 
-def test_a_user_without_rights_is_refused_in_words(unit: Unit, booted: Booted, tmp_path: Path) -> None:
-    ada(booted)
-    root = tmp_path / "ada"
-    root.mkdir()
-    booted.run("chmod", "a+x", *tmp_path.parents[:-2], tmp_path)
-    sidecar = Serviced(booted, root, unit.url, user=USER, owner=OWNER)
-    booted.run("chown", "-R", USER, root)
-    with sidecar:
+def test_a_user_without_rights_is_refused_in_words_and_allowed_by_a_rule(
+    unit: Unit, booted: Booted, tmp_path: Path
+) -> None:
+    rule = "/etc/polkit-1/rules.d/10-ada.rules"
+    with adas(booted, tmp_path, unit.url) as sidecar:
         unit.ctl("start", UNIT)
         sidecar.until_state("running")
         told = sidecar.until("/api/ollama/status", lambda now: now["reason"] is not None)
         assert "systemd-journal" in told["reason"]
+        # A real polkitd, and nobody whom it could ask.
         answer = sidecar.ask("POST", "/api/ollama/stop")
         assert "administrator" in answer["detail"], answer
         assert "polkit" in answer["action"]
         assert unit.show("ActiveState") == "active"
+        booted.write(rule, RULE)
+        booted.run("systemctl", "restart", "polkit.service")
+        try:
+            assert sidecar.ask("POST", "/api/ollama/stop")["success"]
+            assert unit.show("ActiveState") == "inactive"
+            assert sidecar.ask("POST", "/api/ollama/start")["success"]
+            assert unit.show("ActiveState") == "active"
+        finally:
+            booted.run("rm", rule)
+            booted.run("systemctl", "restart", "polkit.service")
+
+
+def test_polkit_may_ask_for_a_password_meanwhile(unit: Unit, booted: Booted, tmp_path: Path) -> None:
+    booted.run("sh", "-c", "echo root:sesame | chpasswd")
+    with adas(booted, tmp_path, unit.url) as sidecar:
+        sidecar.until_state("stopped")
+        (pid,) = booted.run("pgrep", "-f", f"[-]m api --data-dir {sidecar.paths.root}$").split()
+        # It asks on a terminal, as a desktop does in a window.
+        command = booted.command("script", "-qfec", f"pkttyagent --process {pid}", "/dev/null")
+        agent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert agent.stdin
+        assert agent.stdout
+        try:
+            deadline = time.monotonic() + 20
+            while f"unix-process:{pid}:" not in booted.run("journalctl", "--unit=polkit", "--output=cat"):
+                assert time.monotonic() < deadline
+            with ThreadPoolExecutor() as threads:
+                starting = threads.submit(sidecar.ask, "POST", "/api/ollama/start")
+                said = b""
+                while b"assword:" not in said:
+                    said += (part := os.read(agent.stdout.fileno(), 4096))
+                    assert part, said
+                assert b"required to start 'ollama.service'" in said
+                assert unit.show("ActiveState") == "inactive"
+                agent.stdin.write(b"sesame\n")
+                agent.stdin.flush()
+                assert starting.result()["success"]
+            assert unit.show("ActiveState") == "active"
+        finally:
+            booted.call("pkill", "-x", "pkttyagent")
+            agent.communicate(timeout=10)
 
 
 def test_a_service_of_the_users_own_systemd(booted: Booted, tmp_path: Path) -> None:
     ada(booted)
-    root = tmp_path / "ada"
-    root.mkdir()
-    booted.run("chmod", "a+x", *tmp_path.parents[:-2], tmp_path)
-    unit = Unit(booted, root, "--user", user=USER)
-    sidecar = Serviced(booted, root, unit.url, user=USER, owner=f"systemd-user:{UNIT}")
-    booted.run("chown", "-R", USER, root)
+    unit = Unit(booted, tmp_path / "ollama", "--user", user=USER)
+    sidecar = adas(booted, tmp_path, unit.url, f"systemd-user:{UNIT}")
+    booted.run("chown", "-R", USER, tmp_path / "ollama")
     unit.write("Restart=always", "RestartSec=1")
     booted.run("chown", "-R", USER, f"/home/{USER}/.config")
     unit.ctl("daemon-reload")
@@ -420,6 +465,17 @@ def test_what_the_settings_name_no_longer_is_let_go_and_offered(unit: Unit, tmp_
         assert (external["controlledBy"], external["wanted"]) == ("process", "down")
         assert not sidecar.ask("POST", "/api/ollama/stop")["success"]
         assert unit.show("ActiveState") == "active"
+
+
+def adas(booted: Booted, tmp_path: Path, url: str, owner: str = OWNER) -> Serviced:
+    """A sidecar of that user's."""
+    ada(booted)
+    root = tmp_path / "ada"
+    root.mkdir()
+    booted.run("chmod", "a+x", *tmp_path.parents[:-2], tmp_path)
+    sidecar = Serviced(booted, root, url, user=USER, owner=owner)
+    booted.run("chown", "-R", USER, root)
+    return sidecar
 
 
 def ada(booted: Booted) -> None:
