@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,23 +102,38 @@ def marks(lines: list[str]) -> list[str]:
 
 
 def test_a_unit_is_started_adopted_let_run_and_stopped(unit: Unit, tmp_path: Path) -> None:
-    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER, stopOnTerminate=True) as sidecar:
         assert sidecar.until_state("stopped")["controlledBy"] == OWNER
         started = sidecar.ask("POST", "/api/ollama/start")
         assert started["success"], started
         assert started["pid"] == int(unit.show("MainPID"))
         status = sidecar.status()
         assert (status["state"], status["managedByApp"], status["running"]) == ("running", True, True)
-    # Our end is not its end.
+    # Our end is not its end, though it would be that of one that we had started as a process: so Quit ends us too.
     assert unit.show("ActiveState") == "active"
     with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
         status = sidecar.until_state("running")
         assert (status["pid"], status["managedByApp"]) == (started["pid"], True)
-        usage = sidecar.until("/api/ollama/metrics", lambda answer: answer["instances"][0]["now"] is not None)
-        assert usage["instances"][0]["now"]["memoryBytes"] > 1e6, usage
         assert sidecar.ask("POST", "/api/ollama/stop")["success"]
         assert unit.show("ActiveState") == "inactive"
         assert sidecar.status()["state"] == "stopped"
+
+
+def test_what_a_unit_uses_is_that_of_all_its_processes(unit: Unit, tmp_path: Path) -> None:
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        assert sidecar.ask("POST", "/api/ollama/start")["success"]
+        # Without a prompt, that only loads the model.
+        call("POST", f"{unit.url}/api/generate", {"model": "tiny"}, timeout=60)
+        group = f"/sys/fs/cgroup{unit.show('ControlGroup')}/cgroup.procs"
+
+        def counted(answer: dict[str, Any]) -> bool:
+            now = answer["instances"][0]["now"]
+            return bool(now["runners"]) and now["processes"] == len(unit.booted.run("cat", group).split())
+
+        now = sidecar.until("/api/ollama/metrics", counted)["instances"][0]["now"]
+        assert now["processes"] >= 2
+        assert now["memoryBytes"] > now["runners"][0]["memoryBytes"] > 1e6
+        assert now["cpuSeconds"] > 0
 
 
 def test_what_others_do_to_the_unit_is_seen(unit: Unit, tmp_path: Path) -> None:
@@ -393,7 +409,7 @@ def test_a_service_of_the_users_own_systemd(booted: Booted, tmp_path: Path) -> N
         sidecar.until("/api/ollama/status", lambda now: now["running"])
         unit.chat("again")
         sidecar.until("/api/ollama/logs?maxLines=5000", lambda now: "again" in marks(now["logs"]))
-        usage = sidecar.until("/api/ollama/metrics", lambda answer: answer["instances"][0]["now"] is not None)
+        usage = sidecar.until("/api/ollama/metrics", lambda answer: answer["instances"][0]["now"]["processes"])
         assert usage["instances"][0]["now"]["memoryBytes"] > 1e6, usage
         # Quit leaves it.
     assert unit.show("ActiveState") == "active"
