@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from api.errors import problem
 from api.http.headers import stamp
@@ -197,6 +198,11 @@ class Connection(web.RequestHandler):
         if status >= 500:
             log.error("a request failed outside its handler", exc_info=exc)
             response = problem(500, "internal", "Something went wrong", "The sidecar failed; its log says why.")
+        elif isinstance(exc, LineTooLong):
+            long = f"A line of the request is longer than {exc.args[1]} bytes, more than any name here takes."
+            response = problem(
+                status, "bad_request", "Invalid request", long, "Shorten the name that is in the address."
+            )
         else:
             response = problem(status, "bad_request", "Invalid request", "This is no HTTP request that can be read.")
         stamp(request, response)

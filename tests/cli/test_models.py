@@ -89,6 +89,28 @@ def test_a_model_in_memory_is_deleted_only_by_force(running: Sidecar, tmp_path: 
     assert (said.code, said.out) == (exits.DONE, "Model 'held' deleted successfully.\n")
 
 
+@pytest.mark.parametrize("command", ["pull", "load", "unload", "rm --yes"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("..", "a model that begins with '.'"),
+        ("../..", "a namespace that begins with '.'"),
+        ("<img src=x>", "a model that begins with '<'"),
+        ("\u202etxt", "a model that begins with '\\u202e'"),
+        ("x" * 20_000, "Shorten the name"),
+    ],
+    ids=["dots", "path", "html", "rtl", "long"],
+)
+def test_a_name_that_is_none_is_told_what_is_wrong_with_it(
+    running: Sidecar, command: str, name: str, words: str
+) -> None:
+    said = aura(*command.split(), name, data=running.root)
+    assert (said.code, said.out) == (exits.FAILED, "")
+    assert words in said.err
+    assert "\u202e" not in said.err
+    assert len(said.err) < 500
+
+
 @pytest.mark.parametrize(
     "command", ["models", "ps", "jobs", "events", "events -f", "load x", "unload x", "rm -y x", "pull x"]
 )

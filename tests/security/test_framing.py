@@ -160,6 +160,18 @@ async def test_what_the_parser_refuses_is_a_problem_like_any_other(rig: Rig) -> 
             assert response.status == 200
 
 
+async def test_an_address_that_is_too_long_is_told_as_that(rig: Rig) -> None:
+    """Such as that of a model whose name is a book. A long header is told without what it holds."""
+    async with serving(rig) as served:
+        for method, path in (("GET", "jobs/{}"), ("POST", "models/{}/pull"), ("DELETE", "models/{}")):
+            async with served.http.request(method, f"/api/ollama/{path.format('x' * 65_536)}") as response:
+                body = await response.json()
+                assert (response.status, body["code"]) == (400, "bad_request")
+                assert "longer than 8190 bytes" in body["message"]
+                assert "Shorten the name" in body["action"]
+                assert "xxxx" not in str(body)
+
+
 KNOWN_AND_UNKNOWN = (GET, START, "GET /nowhere HTTP/1.1", "PUT /healthz HTTP/1.1", "OPTIONS /healthz HTTP/1.1")
 CLOSE = "Connection: close"
 
