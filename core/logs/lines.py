@@ -13,6 +13,7 @@ Standard library only, because the shim imports it.
 from __future__ import annotations
 
 import re
+from codecs import utf_8_decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +39,16 @@ _OPEN_CHARACTER = re.compile(rb"(?:\r|[\xc2-\xf4][\x80-\xbf]{0,2})\Z")
 _LONGEST_OPEN = 1024 + 16
 # Characters that cannot be seen and change how a text is shown, in UTF-8: C1 controls; U+2028 and U+2029, which end
 # lines in some viewers; and the marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9),
-# which make a text read otherwise than it is. Each begins with one of _UNSEEN_STARTS.
-_UNSEEN = re.compile(rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
-_UNSEEN_STARTS = (b"\xc2", b"\xd8\x9c", b"\xe2\x80", b"\xe2\x81")
-_HARMLESS = b"\t\n" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
+# which make a text read otherwise than it is. By their first byte, which memchr(3) finds.
+_UNSEEN = (
+    (b"\xc2", re.compile(rb"\xc2[\x80-\x9f]")),
+    (b"\xd8", re.compile(rb"\xd8\x9c")),
+    (b"\xe2", re.compile(rb"\xe2\x80[\x8e\x8f\xa8-\xae]")),
+    (b"\xe2", re.compile(rb"\xe2\x81[\xa6-\xa9]")),
+)
+_CONTROLS = [bytes((code,)) for code in (*range(0x20), 0x7F) if code not in b"\t\n"]
+# After so many different control sequences in one block, a regular expression removes the rest faster.
+_DIFFERENT_SEQUENCES = 8
 
 
 def clean(lines: bytes) -> bytes:
@@ -50,13 +57,44 @@ def clean(lines: bytes) -> bytes:
     C1 controls, other line ends and marks that turn the direction of text are shown as \uNNNN.
     """
     if b"\x1b" in lines:
-        lines = _ESCAPE.sub(b"", lines)
-    return _printable(lines.replace(b"\r\n", b"\n"))
+        lines = _without_escapes(lines)
+    if b"\r" in lines:
+        lines = lines.replace(b"\r\n", b"\n")
+    return _printable(lines)
+
+
+def _without_escapes(text: bytes) -> bytes:
+    r"""What _ESCAPE.sub(b"", text) returns, several times faster for coloured text.
+
+    Coloured text has few different control sequences, each of them many times, so each is removed everywhere at once.
+    Where one stands, the expression matches it and nothing else: in no match is ESC followed by [ except at its start.
+    A NUL, which no match contains, takes its place until the end, so that its two sides do not become a new sequence.
+    """
+    if b"\0" in text:
+        return _ESCAPE.sub(b"", text)
+    start = 0
+    for _ in range(_DIFFERENT_SEQUENCES):
+        found = _ESCAPE.search(text, start)
+        if found is None:
+            break
+        if not found[0].startswith(b"\x1b["):
+            text = _ESCAPE.sub(b"", text)
+            break
+        start = found.start()
+        text = text.replace(found[0], b"\0")
+    else:
+        text = _ESCAPE.sub(b"", text)
+    return text.replace(b"\0", b"")
 
 
 def _printable(lines: bytes) -> bytes:
-    if lines.isascii() and not lines.translate(None, _HARMLESS):
-        return lines
+    # One memchr(3) for each control is faster than one look at each byte.
+    for control in _CONTROLS:
+        if control in lines:
+            break
+    else:
+        if lines.isascii() or (_is_utf8(lines) and not _has_unseen(lines)):
+            return lines
     # In slices, because escaping may grow a text fourfold, and many large temporary blocks fragment the heap.
     shown = []
     start = 0
@@ -68,13 +106,31 @@ def _printable(lines: bytes) -> bytes:
     return b"".join(shown)
 
 
+def _is_utf8(text: bytes) -> bool:
+    view = memoryview(text)
+    start = 0
+    try:
+        while start < len(text):
+            end = start + _SLICE_BYTES
+            start += utf_8_decode(view[start:end], "strict", end >= len(text))[1]
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _has_unseen(text: bytes) -> bool:
+    return any(first in text and unseen.search(text) for first, unseen in _UNSEEN)
+
+
 def _show(text: bytes) -> bytes:
-    for control in set(text.translate(None, _HARMLESS)):
-        text = text.replace(bytes((control,)), b"\\x%02x" % control)
+    for control in _CONTROLS:
+        if control in text:
+            text = text.replace(control, b"\\x%02x" % control[0])
     if not text.isascii():
         text = text.decode("utf-8", "backslashreplace").encode("utf-8")
-        if any(start in text for start in _UNSEEN_STARTS):
-            text = _UNSEEN.sub(_escaped, text)
+        for first, unseen in _UNSEEN:
+            if first in text:
+                text = unseen.sub(_escaped, text)
     return text
 
 
@@ -158,7 +214,7 @@ class LineCutter:
         """
         opened = _OPEN_ESCAPE.search(begun, max(0, len(begun) - _LONGEST_OPEN))
         tail = opened[0] if opened else b""
-        text = _ESCAPE.sub(b"", begun[: len(begun) - len(tail)])
+        text = _without_escapes(begun[: len(begun) - len(tail)])
         if kept := _OPEN_CHARACTER.search(text, max(0, len(text) - 3)):
             text, tail = text[: kept.start()], kept[0] + tail
         text = self._redact(_printable(text))

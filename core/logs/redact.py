@@ -18,7 +18,7 @@ _NAME = re.compile(
 )
 _PROXY = re.compile(r"_proxy$", re.IGNORECASE)
 # Bounded, so that user and password always fit into the window that `core.logs.lines` holds back.
-_USERINFO = re.compile(rb"(?<=://)[^\s/?#@\"'<>]{1,512}@")
+_USERINFO = re.compile(rb"://[^\s/?#@\"'<>]{1,512}@")
 
 
 def secrets_of(env: Mapping[str, str]) -> list[bytes]:
@@ -55,5 +55,5 @@ class Redactor:
             if secret in lines:
                 lines = lines.replace(secret, STARS)
         if b"@" in lines and b"://" in lines:
-            lines = _USERINFO.sub(STARS + b"@", lines)
+            lines = _USERINFO.sub(b"://" + STARS + b"@", lines)
         return lines

@@ -15,12 +15,15 @@ from core.shim.writer import LogWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Literal
 
     from core.logs.redact import Redactor
 
     Settle = Callable[[int, int], None]
+
+# A chunk of ordinary text is handed over whole. Text that cleaning makes longer goes in several pieces.
+_TOGETHER_BYTES = 64 * 1024
 _MAY_BE_LOST = "Lines may be lost here: the killed shim had read more than it could leave to its guard."
 
 
@@ -43,6 +46,7 @@ class Pump:
         self._spool = spool or Spool()
         self._fd = fd
         self._stream = stream
+        self._handed_over = self._spool.settled.position
         self._writer = writer
         self._thread = threading.Thread(target=self._run, name=f"pump-{stream}", daemon=True)
 
@@ -67,10 +71,8 @@ class Pump:
                     break
                 if not chunk:
                     break
-                for block in cutter.feed(chunk):
-                    self._write(block, cutter.held)
-        for block in cutter.flush():
-            self._write(block, 0)
+                self._write(cutter, cutter.feed(chunk))
+        self._write(cutter, cutter.flush())
 
     def _write_unsettled(self, cutter: LineCutter) -> None:
         """Write the lines that a killed pump had read and not written. The log itself tells how many it wrote."""
@@ -80,15 +82,36 @@ class Pump:
         if not unsettled:
             return
         written = self._writer.count_after(self._stream, self._spool)
-        for block in cutter.feed(unsettled):
-            # The killed pump left out the same lines, so they are not among those that it wrote.
-            kept = leave_out(block)
-            lines = kept.split(b"\n")
-            if rest := b"\n".join(lines[written:]):
-                self._write(rest, cutter.held)
-            written = max(0, written - kept.count(b"\n"))
+        self._write(cutter, cutter.feed(unsettled), written)
 
-    def _write(self, block: bytes, held: int | None) -> None:
-        settle = None if held is None else functools.partial(self._spool.settle, self._spool.taken - held)
-        # Lines that are left out take room in the queue too: otherwise more could be unsettled than the spool holds.
-        self._writer.write(self._stream, leave_out(block), settle, len(block))
+    def _write(self, cutter: LineCutter, blocks: Iterator[bytes], written: int = 0) -> None:
+        """Hand the blocks to the writer, as many at once as can be settled together, but for the first `written` lines.
+
+        A killed pump left out the same calls of ours, so they are not among the lines that it wrote.
+        """
+        together: list[bytes] = []
+        size = 0
+        for block in blocks:
+            size += len(block)
+            kept = leave_out(block)
+            if written:
+                lines = kept.split(b"\n")
+                kept = b"\n".join(lines[written:])
+                written = max(0, written - len(lines) + 1)
+            together.append(kept)
+            if cutter.held is None or size >= _TOGETHER_BYTES:
+                self._hand_over(together, size, cutter.held)
+                together, size = [], 0
+        if together:
+            self._hand_over(together, size, cutter.held)
+
+    def _hand_over(self, blocks: list[bytes], size: int, held: int | None) -> None:
+        """`held` is the cutter's after the last block: the log may be settled up to its end unless that is None."""
+        settle = None
+        if held is not None:
+            end = self._spool.taken - held
+            settle = functools.partial(self._spool.settle, end)
+            # What waits to be settled takes the spool's room, whether it is shown or not.
+            size = max(size, end - self._handed_over)
+            self._handed_over = end
+        self._writer.write(self._stream, *blocks, settle=settle, size=size)

@@ -7,9 +7,9 @@ which the forked guard sees too. A few 64-bit numbers beside the ring tell what 
 a kill between any two steps:
 
 - `taken`: the position in the stream (bytes from its start) up to which reads are counted.
-- `blank until`: before each read the next part of the ring is filled with 0xFF, a byte that UTF-8 never uses, and this
-  is the position up to which that was done. If the shim is killed after a read and before `taken` is updated, whatever
-  is no longer 0xFF there is what that read brought.
+- `blank until`: before each read what it may fill of the ring is 0xFF, a byte that UTF-8 never uses, and this is the
+  position up to which it is. What a read does not fill stays so for the next one. If the shim is killed after a read
+  and before `taken` is updated, whatever is no longer 0xFF there is what that read brought.
 - `settled`: the position up to which the log holds everything, and the log's segment and size at that moment. Three
   numbers cannot be stored at once, so there are two sets of them, and `latest` says which one counts.
 
@@ -31,7 +31,7 @@ MOST_READ = 64 * 1024
 _RING = 8 * MOST_READ
 _HEADER = 128
 # No UTF-8 text contains this byte. If other data ends with it, and that read was not counted, the end is lost.
-_BLANK = b"\xff" * MOST_READ
+_BLANK = memoryview(b"\xff" * MOST_READ)
 # Indexes of the numbers.
 _TAKEN, _BLANK_UNTIL, _LATEST = 0, 1, 2
 _SETTLED = (3, 6)
@@ -79,10 +79,11 @@ class Spool:
         numbers = self._numbers
         taken = numbers[_TAKEN]
         room = self._room(taken)
-        # First declare nothing blank, then fill, then declare it: a kill in between never shows old bytes as new ones.
-        numbers[_BLANK_UNTIL] = taken
-        room[:] = _BLANK[: len(room)]
-        numbers[_BLANK_UNTIL] = taken + len(room)
+        is_blank = numbers[_BLANK_UNTIL] - taken
+        if is_blank < len(room):
+            # First fill, then declare it: a kill in between never shows old bytes as new ones.
+            room[is_blank:] = _BLANK[is_blank : len(room)]
+            numbers[_BLANK_UNTIL] = taken + len(room)
         count = pipe.readinto(room) or 0
         numbers[_TAKEN] = taken + count
         return bytes(room[:count])
@@ -102,7 +103,7 @@ class Spool:
         """
         numbers = self._numbers
         taken, position = numbers[_TAKEN], self.settled.position
-        uncounted = bytes(self._room(taken)[: max(0, numbers[_BLANK_UNTIL] - taken)]).rstrip(_BLANK[:1])
+        uncounted = bytes(self._room(taken)[: max(0, numbers[_BLANK_UNTIL] - taken)]).rstrip(b"\xff")
         numbers[_TAKEN] = numbers[_BLANK_UNTIL] = taken + len(uncounted)
         # The killed reader may have blanked up to MOST_READ bytes of the ring for its next read.
         if taken + MOST_READ - position > _RING:

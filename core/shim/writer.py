@@ -12,7 +12,7 @@ from collections import deque
 
 from core.logs.failure_cause import cause_in
 from core.logs.lines import clean
-from core.logs.segments import PREFIX_BYTES, Caps, SegmentedFile, line_prefix
+from core.logs.segments import Caps, SegmentedFile, line_prefix
 from core.logs.tail import count_after
 from core.shim.spool import Spool, shared_number
 
@@ -26,12 +26,31 @@ if TYPE_CHECKING:
 STALL_SECONDS = 1.0
 
 _QUEUE_BYTES = 128 * 1024
-_PORTION_BYTES = 32 * 1024
+# Lines that come within one second are joined to one entry of the queue up to this size.
+_ENTRY_BYTES = 64 * 1024
+# How much is written at once: what an entry of ordinary lines takes with its prefixes.
+_PORTION_BYTES = 128 * 1024
 _RECENT_BYTES = 16 * 1024
 # An older line that names a cause was probably about a model runner, not about the end of Ollama itself.
 _CAUSE_SECONDS = 10.0
 _UNKNOWN = "the disk did not take them"
 _STALLED = f"the disk took nothing for {STALL_SECONDS:g} s"
+
+
+class _Entry:
+    """Lines in the queue that get one prefix, in `blocks` of whole lines. The writing thread alone has it once taken.
+
+    `dropped` lines were lost before it; it takes `size` bytes of the queue's room.
+    """
+
+    __slots__ = ("blocks", "dropped", "prefix", "settle", "size")
+
+    def __init__(self, prefix: bytes, blocks: list[bytes], dropped: int, settle: Settle | None, size: int) -> None:
+        self.prefix = prefix
+        self.blocks = blocks
+        self.dropped = dropped
+        self.settle = settle
+        self.size = size
 
 
 class LogWriter:
@@ -63,9 +82,10 @@ class LogWriter:
 
         self._recent = {"OUT": b"", "ERR": b""}
         self._cause = b"", 0.0
+        self._prefixes = {"OUT": (0, b""), "ERR": (0, b""), "SYS": (0, b"")}
         # Guarded by the condition, which is notified of every change of the queue.
         self._changed = threading.Condition()
-        self._queue: deque[tuple[bytes, bytes, int, Settle | None, int]] = deque()
+        self._queue: deque[_Entry] = deque()
         self._queued_bytes = 0
         self._taken_at = 0.0
         self._is_stalled = False
@@ -91,30 +111,43 @@ class LogWriter:
     def write(
         self,
         stream: Literal["OUT", "ERR", "SYS"],
-        lines: bytes,
+        *blocks: bytes,
         settle: Settle | None = None,
         size: int | None = None,
     ) -> None:
-        """Stamp clean whole lines with the present time and queue them.
+        """Stamp clean whole lines with the present time and queue them. All of them or none are queued.
 
         Blocks while the queue is full, until the disk has taken nothing for STALL_SECONDS; then the lines are dropped.
-        `settle` is called on the writing thread, with the log's segment and size, once they are written or given up.
+        `settle` is called on the writing thread, with the log's segment and size, once they are written or given up;
+        not if later lines of the stream are written with them, because then the `settle` of those is called alone.
         `size` is how much room they take in the queue, by default their length.
         """
-        prefix = line_prefix(stream, self._clock())
-        size = len(lines) if size is None else size
-        cause = cause_in(lines) if stream in self._recent else b""
+        filled = [block for block in blocks if block]
+        size = sum(map(len, filled)) if size is None else size
+        prefix = self._prefix(stream)
+        is_output = stream != "SYS"
+        cause = b""
+        for block in filled if is_output else ():
+            cause = cause_in(block) or cause
         with self._changed:
-            if stream in self._recent:
-                self._recent[stream] = (self._recent[stream] + lines[-_RECENT_BYTES:])[-_RECENT_BYTES:]
+            if is_output:
+                for block in filled:
+                    recent = self._recent[stream] + block if len(block) < _RECENT_BYTES else block
+                    self._recent[stream] = recent[-_RECENT_BYTES:]
             if cause:
                 self._cause = cause, time.monotonic()
             if self._is_closing:
                 return
             if not self._gets_room(size):
-                self._dropped += lines.count(b"\n")
+                self._dropped += sum(block.count(b"\n") for block in filled)
                 return
-            self._queue.append((prefix, lines, self._dropped, settle, size))
+            last = self._queue[-1] if self._queue else None
+            if last and last.prefix == prefix and last.size + size <= _ENTRY_BYTES and not self._dropped:
+                last.blocks += filled
+                last.settle = settle
+                last.size += size
+            else:
+                self._queue.append(_Entry(prefix, filled, self._dropped, settle, size))
             self._queued_bytes += size
             self._dropped = 0
             self._changed.notify_all()
@@ -149,6 +182,15 @@ class LogWriter:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _prefix(self, stream: Literal["OUT", "ERR", "SYS"]) -> bytes:
+        """The `line_prefix` of this moment, which is made once a second."""
+        now = self._clock()
+        second, prefix = self._prefixes[stream]
+        if second != int(now):
+            prefix = line_prefix(stream, now)
+            self._prefixes[stream] = int(now), prefix
+        return prefix
+
     def _gets_room(self, size: int) -> bool:
         """Wait, with the condition held, until the queue has room; False if the disk took nothing for STALL_SECONDS.
 
@@ -166,29 +208,26 @@ class LogWriter:
 
     def _run(self) -> None:
         while entry := self._next():
-            prefix, lines, dropped, settle, _ = entry
-            self._note_loss(dropped, _STALLED)
-            for portion in _portions(lines, self._portion_bytes) if lines else ():
-                if self._mark_loss():
-                    lost = self._file.append(prefix + portion[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
-                else:
-                    lost = portion.count(b"\n")
+            self._note_loss(entry.dropped, _STALLED)
+            for portion in _portions(entry.prefix, entry.blocks, self._portion_bytes):
+                lost = self._file.append(portion) if self._mark_loss() else portion.count(b"\n")
                 self._note_loss(lost, self._file.fault)
-            if settle:
-                settle(*self._file.end)
-            self.untold[0] = self._lost
+            if entry.settle:
+                entry.settle(*self._file.end)
+            if self.untold[0] != self._lost:
+                self.untold[0] = self._lost
         self._note_loss(self._dropped, _STALLED)
         self._mark_loss()
         self._file.close()
 
-    def _next(self) -> tuple[bytes, bytes, int, Settle | None, int] | None:
+    def _next(self) -> _Entry | None:
         with self._changed:
             while not self._queue:
                 if self._is_closing:
                     return None
                 self._changed.wait()
             entry = self._queue.popleft()
-            self._queued_bytes -= entry[4]
+            self._queued_bytes -= entry.size
             self._taken_at = time.monotonic()
             self._changed.notify_all()
             return entry
@@ -210,12 +249,27 @@ class LogWriter:
         return True
 
 
-def _portions(lines: bytes, most: int) -> Iterator[bytes]:
-    """The same lines in groups of at most `most` bytes with their prefixes; a longer line is a group of its own."""
-    size = len(lines) + lines.count(b"\n") * PREFIX_BYTES
-    middle = lines.rfind(b"\n", 0, len(lines) // 2) + 1 or lines.find(b"\n") + 1
-    if size <= most or middle == len(lines):
-        yield lines
-        return
-    yield from _portions(lines[:middle], most)
-    yield from _portions(lines[middle:], most)
+def _portions(prefix: bytes, blocks: list[bytes], most: int) -> Iterator[bytes]:
+    """The lines of the blocks with their prefixes, in pieces of at most `most` bytes; a longer line is a piece."""
+    newline = b"\n" + prefix
+    # What is stamped at once is not longer than `most` even if each of its lines is empty.
+    at_once = most // len(newline)
+    size = len(prefix)
+    parts = [prefix]
+    for block in blocks:
+        start = 0
+        while start < len(block):
+            end = len(block)
+            if end - start > at_once:
+                end = block.rfind(b"\n", start, start + at_once) + 1 or block.index(b"\n", start) + 1
+            # Its last line end brings the prefix of what follows, which is cut off if nothing does.
+            stamped = block[start:end].replace(b"\n", newline)
+            start = end
+            if size + len(stamped) > most + len(prefix) and len(parts) > 1:
+                yield b"".join(parts)[: -len(prefix)]
+                parts = [prefix]
+                size = len(prefix)
+            parts.append(stamped)
+            size += len(stamped)
+    if len(parts) > 1:
+        yield b"".join(parts)[: -len(prefix)]
