@@ -31,7 +31,8 @@ Windows), and with 1 and the real one's words if the port is taken.
 | FAKE_COUNT         | path    | prints `plain_line(0)`, `plain_line(1)`, … without end, one a millisecond at most,  |
 |                    |         | and writes after each how many are out into that file, always 10 digits             |
 | FAKE_PRINT_EVERY   | seconds | prints `plain_line(0)`, `plain_line(1)`, … without end, one each so many seconds    |
-| FAKE_PRINT_TO      | out,err | where those five go (out)                                                          |
+| FAKE_PRINT_CLOCK   | seconds | prints its `time.monotonic_ns()` after ` clock `, one line each so many seconds      |
+| FAKE_PRINT_TO      | out,err | where those six go (out)                                                          |
 | FAKE_GRANDCHILD    | path    | before all else starts a process that ignores SIGTERM and SIGINT, lives 10 minutes, |
 |                    |         | holds standard error open and has lost its parent; its pid is written to that file  |
 | FAKE_ENV_FILE      | path    | the environment it was given is written there first, as a JSON object               |
@@ -218,7 +219,9 @@ def _print_all() -> None:
     if count := _text("FAKE_COUNT"):
         _print_counted(target, count)
     if pause := _number("FAKE_PRINT_EVERY"):
-        _print_slowly(target, pause)
+        _print_slowly(target, pause, plain_line)
+    if pause := _number("FAKE_PRINT_CLOCK"):
+        _print_slowly(target, pause, lambda _: b"print clock %d\n" % time.monotonic_ns())
 
 
 def _print_lines(target: int, line: Callable[[int], bytes], lines: int) -> None:
@@ -238,11 +241,11 @@ def _print_counted(target: int, path: str) -> None:
         time.sleep(0.001)
 
 
-def _print_slowly(target: int, pause: float) -> None:
+def _print_slowly(target: int, pause: float, line: Callable[[int], bytes]) -> None:
     number = 0
     while True:
         time.sleep(pause)
-        _write(target, plain_line(number))
+        _write(target, line(number))
         number += 1
 
 

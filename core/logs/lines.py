@@ -47,6 +47,8 @@ _UNSEEN = (
     (b"\xe2", re.compile(rb"\xe2\x81[\xa6-\xa9]")),
 )
 _CONTROLS = [bytes((code,)) for code in (*range(0x20), 0x7F) if code not in b"\t\n"]
+_HARMLESS = bytes(code for code in range(0x100) if bytes((code,)) not in _CONTROLS)
+_FEW_BYTES = 1024
 # After so many different control sequences in one block, a regular expression removes the rest faster.
 _DIFFERENT_SEQUENCES = 8
 
@@ -88,13 +90,8 @@ def _without_escapes(text: bytes) -> bytes:
 
 
 def _printable(lines: bytes) -> bytes:
-    # One memchr(3) for each control is faster than one look at each byte.
-    for control in _CONTROLS:
-        if control in lines:
-            break
-    else:
-        if lines.isascii() or (_is_utf8(lines) and not _has_unseen(lines)):
-            return lines
+    if not _has_controls(lines) and (lines.isascii() or (_is_utf8(lines) and not _has_unseen(lines))):
+        return lines
     # In slices, because escaping may grow a text fourfold, and many large temporary blocks fragment the heap.
     shown = []
     start = 0
@@ -104,6 +101,16 @@ def _printable(lines: bytes) -> bytes:
         start = end
     shown.append(_show(lines[start:]))
     return b"".join(shown)
+
+
+def _has_controls(text: bytes) -> bool:
+    if len(text) <= _FEW_BYTES:
+        return bool(text.translate(None, _HARMLESS))
+    # One memchr(3) for each control is faster than one look at each byte of a long text.
+    for control in _CONTROLS:  # noqa: SIM110 - a generator takes half as long again
+        if control in text:
+            return True
+    return False
 
 
 def _is_utf8(text: bytes) -> bool:

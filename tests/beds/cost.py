@@ -20,3 +20,9 @@ def busy_seconds(pid: int) -> float:
 
 def _tasks(pid: int) -> list[Path]:
     return list(Path(f"/proc/{pid}/task").iterdir())
+
+
+def proportional_bytes(pid: int) -> int:
+    """The memory it takes (PSS), what it shares with others divided among them."""
+    (kilobytes,) = re.findall(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    return int(kilobytes) * 1024
