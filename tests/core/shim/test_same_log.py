@@ -125,8 +125,8 @@ def pumped(data: bytes, sizes: list[int], caps: Caps) -> bytes:
 @example(b"a" * (MAX_LINE - 4) + b"hunter2 http://me:word@host\n", [MAX_LINE, 2], 1 << 24)
 @example(b"\n" * 2_000 + ORDINARY * 20, [65536], 5_000)
 @example(b"\n" * 40_000, [65536], 1 << 24)
-@pytest.mark.timeout(60)  # a hundred examples, some of them of hundreds of kilobytes
-@settings(max_examples=120, deadline=None)
+@pytest.mark.timeout(60)  # dozens of examples, some of them of hundreds of kilobytes
+@settings(max_examples=60, deadline=None)
 def test_the_log_is_what_the_slow_way_makes_of_it(data: bytes, sizes: list[int], segment_bytes: int) -> None:
     log = pumped(data, sizes, Caps(segment_bytes=segment_bytes, segments_per_start=10**6, total_bytes=10**9))
     prefix = line_prefix("OUT", NOON)
