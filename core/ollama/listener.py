@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from core.ollama.container_name import name_at, name_of
 from core.platform import EXECUTABLE_NAMES, sockets
 from core.platform.cgroup import Container, Engine, Machine, Unit
 from core.platform.owner import owner
+from core.platform.services import service_of
+from core.settings.owner import parse
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _BY_ITS_OWNER = "Stop it as the user who started it."
@@ -89,6 +92,9 @@ def describe(pid: int, port: int) -> Listener:
             return Listener(pid, f"{whose} service {unit.name} ({label})", by_hand, _executable(pid), offer)
         case None:
             pass
+    if service := service_of(pid):
+        offer = _checked(f"{service.kind}:{service.name}")
+        return Listener(pid, f"{service.words} ({label})", service.by_hand, _executable(pid), offer)
     if app := _desktop_app(pid):
         return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.", _executable(pid))
     return Listener(pid, label, f"Stop process {pid} where it was started.", _executable(pid))
@@ -96,6 +102,14 @@ def describe(pid: int, port: int) -> Listener:
 
 def _offer(container: str | None) -> str | None:
     return f"container:{container}" if container else None
+
+
+def _checked(offer: str) -> str | None:
+    """None for a name that the setting does not take."""
+    with suppress(ValueError):
+        parse(offer)
+        return offer
+    return None
 
 
 def _executable(pid: int) -> Path | None:

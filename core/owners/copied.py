@@ -96,13 +96,15 @@ class LogCopy:
         return self._cursor
 
     def write(self, lines: Sequence[Line], cursor: str, start: str) -> None:
-        """Write a batch, all of one run of the program, and keep its cursor. `start` is that run's name, of any form.
+        """Write a batch, all of one run of the program, and keep its cursor.
+
+        `start` is that run's name, of any form; without one it is the run whose lines were written last.
 
         Raises OSError. Then go on after the cursor that `open` returns.
         """
         try:
             self.open()
-            if lines and (self._file is None or start != self._start):
+            if lines and (self._file is None or (start and start != self._start)):
                 self._begin(lines[0].seconds, start)
             for line in lines:
                 self._append(line)

@@ -1,4 +1,4 @@
-"""Windows' service control manager: look at a service, start and stop it. Elsewhere each call raises OSError.
+"""Windows' service control manager: look at a service, start and stop it. Elsewhere most calls raise OSError.
 
 Not part of `core.platform` itself, which the shim imports. Everything blocks for some ms: call it in a thread. Errors
 are OSErrors with the system's own text and `winerror`: 5 without the rights, 1060 for a service that is not there.
@@ -39,7 +39,7 @@ if sys.platform == "win32":
     if TYPE_CHECKING:
         from typing import Any
 
-    _CONNECT = 0x0001
+    _CONNECT, _ENUMERATE = 0x0001, 0x0004
     _QUERY_CONFIG, _QUERY_STATUS, _START, _STOP = 0x0001, 0x0004, 0x0010, 0x0020
     _CONTROL_STOP = 1
     _STATUS_PROCESS_INFO = 0
@@ -48,6 +48,10 @@ if sys.platform == "win32":
     _ALREADY_RUNNING = 1056
     _NOT_ACTIVE = 1062
     _SPECIFIC_ERROR = 1066
+    _MORE_DATA = 234
+    _OWN_PROCESS = 0x10
+    _ACTIVE = 1
+    _LIST_BYTES, _MOST_PARTS = 256 << 10, 4
 
     class _Status(ctypes.Structure):
         """SERVICE_STATUS_PROCESS."""
@@ -56,6 +60,11 @@ if sys.platform == "win32":
             (name, wintypes.DWORD)
             for name in ("kind", "state", "accepts", "exit_code", "own_code", "checkpoint", "hint", "pid", "flags")
         ]
+
+    class _Row(ctypes.Structure):
+        """ENUM_SERVICE_STATUS_PROCESSW."""
+
+        _fields_ = [("name", wintypes.LPWSTR), ("shown", wintypes.LPWSTR), ("status", _Status)]
 
     class _FailureActions(ctypes.Structure):
         """SERVICE_FAILURE_ACTIONSW; `actions` are pairs of kind and delay in milliseconds."""
@@ -83,6 +92,7 @@ if sys.platform == "win32":
     _open_service = _bind("OpenServiceW", _H, _H, _S, _D)
     _query_status = _bind("QueryServiceStatusEx", _B, _H, _D, _P, _D, ctypes.POINTER(_D))
     _query_config = _bind("QueryServiceConfig2W", _B, _H, _D, _P, _D, ctypes.POINTER(_D))
+    _list_services = _bind("EnumServicesStatusExW", _B, _H, _D, _D, _D, _P, _D, *[ctypes.POINTER(_D)] * 3, _S)
     _start_service = _bind("StartServiceW", _B, _H, _D, _P)
     _control_service = _bind("ControlService", _B, _H, _D, _P)
     _close = _bind("CloseServiceHandle", _B, _H)
@@ -116,6 +126,30 @@ if sys.platform == "win32":
             return False
         found = _FailureActions.from_buffer(memory)
         return bool(found.count) and found.actions[0] == _ACTION_RESTART
+
+    def services_of(pid: int) -> list[str]:
+        """The names of the services whose own process that is, which they share with no other. Raises OSError."""
+        found, memory = [], ctypes.create_string_buffer(_LIST_BYTES)
+        needed, count, resume = _D(), _D(), _D()
+        manager = _open_manager(None, None, _CONNECT | _ENUMERATE)
+        try:
+            # Wine goes on from the beginning each time.
+            for _ in range(_MOST_PARTS):
+                places = ctypes.byref(needed), ctypes.byref(count), ctypes.byref(resume)
+                try:
+                    _list_services(manager, 0, _OWN_PROCESS, _ACTIVE, memory, len(memory), *places, None)
+                    is_last = True
+                except OSError as error:
+                    if error.winerror != _MORE_DATA:
+                        raise
+                    is_last = False
+                rows = (_Row * count.value).from_buffer(memory)
+                found += [row.name for row in rows if row.status.pid == pid]
+                if is_last:
+                    break
+        finally:
+            _close(manager)
+        return found
 
     def start(name: str) -> None:
         """Have it started; fine if it runs. Does not wait. Raises OSError."""
@@ -153,6 +187,10 @@ else:
     def query(name: str) -> Service:
         """Raise OSError: there are no services of Windows here."""
         raise OSError("Only Windows has such services")
+
+    def services_of(pid: int) -> list[str]:
+        """None: there are no services of Windows here."""
+        return []
 
     def start(name: str) -> None:
         """Raise OSError: there are no services of Windows here."""

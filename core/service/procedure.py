@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from core import files
 from core.errors import CoreError
-from core.platform import birth, desktop, service
+from core.platform import birth, desktop, make_private_dir, service
 from core.platform.service.mark import Origin
 from core.settings.paths import Paths
 
@@ -57,7 +57,10 @@ def install(paths: Paths, options: Sequence[str] = ()) -> Shown:
                 f"A sidecar (pid {pid}) serves {paths.data} already, and is not this service.",
                 action="Quit it and try again. With `stopOnQuit` false its Ollama goes on, and the service adopts it.",
             )
-        service.put(service.text(_command(paths, options), str(paths.logs.parent / "service.log")))
+        text = service.text(_command(paths, options), str(paths.logs.parent / "service.log"))
+        # launchd makes that file, and not its folder: without it the program is not started at all.
+        make_private_dir(str(paths.logs.parent))
+        service.put(text)
     except (OSError, ValueError) as error:
         raise _in_words(error) from error
     return look()

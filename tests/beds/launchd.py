@@ -1,9 +1,10 @@
 """A stand-in for launchd and its launchctl, since the real ones run on a Mac only. Loads jobs, and keeps them alive.
 
 `install(folder)` writes an executable `launchctl` there, to be put first on the PATH; `end(folder)` ends all its jobs.
-It knows `print`, `bootstrap`, `bootout`, `kickstart`, `enable` and `getenv`, with the exit codes that macOS has for
-what is loaded already (37), not loaded (113, 3), still ending (36) and not allowed (1). Like the real one it opens the
-files for a job's output anew at each run, and starts a job again as its KeepAlive says, here after a tenth of a second.
+It knows `print`, also of a domain, `print-disabled`, `bootstrap`, `bootout`, `kickstart`, `enable`, `disable`, `kill`
+and `getenv`, with the exit codes that macOS has for what is loaded already (37), not loaded (113, 3), disabled (119),
+still ending (36), not allowed (1), and for a domain that is not there (125). Like the real one it opens the
+files for a job's output anew at each run, and starts a job again as its KeepAlive says, here after a second.
 
 What it prints is written after descriptions of the format, not copied from a Mac: docs/macos.md has a script by which a
 person who has one can compare.
@@ -24,11 +25,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-THROTTLE_SECONDS = 0.1
+THROTTLE_SECONDS = 1.0
 SYSTEM = "system/"
 EIO = "eio"
 """The name of a file in the folder with the number of times that `bootstrap` is going to fail by EIO."""
 
+DISABLED = "disabled"
+"""The name of a file in the folder with the targets that are disabled, one in each line."""
+NO_DOMAINS = "no-domains"
+"""The name of a file in the folder with the domains that are not there, one in each line."""
 
 # Without site packages, since each call of launchctl is a Python of its own.
 _SELF = (sys.executable, "-I", "-S", __file__)
@@ -64,7 +69,9 @@ def printed(target: str, job: dict[str, Any]) -> str:
     for key, name in (("StandardOutPath", "stdout path"), ("StandardErrorPath", "stderr path")):
         if key in content:
             lines.append(f"\t{name} = {content[key]}")
-    lines += ["\tinherited environment = {", "\t\tPATH => /usr/bin:/bin", "\t}", "", f"\truns = {job['runs']}"]
+    lines += ["\tinherited environment = {", "\t\tPATH => /usr/bin:/bin", "\t}", "", "\tenvironment = {"]
+    lines += [f"\t\t{name} => {value}" for name, value in content.get("EnvironmentVariables", {}).items()]
+    lines += [f"\t\tXPC_SERVICE_NAME => {content['Label']}", "\t}", "", f"\truns = {job['runs']}"]
     if job["pid"]:
         lines.append(f"\tpid = {job['pid']}")
     if job["signal"]:
@@ -131,8 +138,19 @@ def main(folder: Path, command: str, *arguments: str) -> int:  # noqa: C901 - on
     """One call of launchctl."""
     jobs = {job["target"]: job for job in (json.loads(place.read_text()) for place in folder.glob("*.job"))}
     match command, arguments:
+        case "print", (domain,) if domain == "system" or (domain.count("/") == 1 and not domain.startswith(SYSTEM)):
+            if domain in _without(folder):
+                return _fail(125, "Could not print domain: 125: Domain does not support specified action")
+            rows = [job for job in jobs.values() if job["target"].rpartition("/")[0] == domain]
+            print(f"{domain} = {{\n\ttype = user\n\tservices = {{")
+            print("\t\t       0      - \tcom.apple.lskdd")
+            for job in rows:
+                print(f"\t\t{job['pid'] or 0:>8}      - \t{job['content']['Label']}")
+            print("\t}\n\n\tunmanaged processes = {\n\t\t       1      - \tx\n\t}\n}")
         case "print", (target,):
             if target not in jobs:
+                if target.rpartition("/")[0] in _without(folder):
+                    return _fail(125, "Could not print service: 125: Domain does not support specified action")
                 return _fail(113, "Bad request.", f'Could not find service "{target.rpartition("/")[2]}"')
             print(printed(target, jobs[target]), end="")
         case "bootstrap", (domain, plist):
@@ -149,8 +167,19 @@ def main(folder: Path, command: str, *arguments: str) -> int:  # noqa: C901 - on
                 return _fail(113, f'Could not find service "{target.rpartition("/")[2]}"')
             if not jobs[target]["pid"]:
                 (folder / f"{target.rpartition('/')[2]}.kick").touch()
-        case "enable", (_,):
-            pass
+        case (("enable" | "disable"), (target,)):
+            kept = _disabled(folder) - {target} | ({target} if command == "disable" else set())
+            (folder / DISABLED).write_text("\n".join(kept))
+        case "print-disabled", (domain,):
+            print("\tdisabled services = {")
+            for target in _disabled(folder):
+                if target.rpartition("/")[0] == domain:
+                    print(f'\t\t"{target.rpartition("/")[2]}" => disabled')
+            print("\t}")
+        case "kill", (number, target):
+            if target not in jobs or not jobs[target]["pid"]:
+                return _fail(3, "Could not kill service: 3: No such process")
+            os.kill(jobs[target]["pid"], int(number) if number.isdigit() else signal.Signals["SIG" + number])
         case "getenv", (name,):
             print(os.environ.get(f"FAKE_SESSION_{name}", ""))
         case _:
@@ -166,6 +195,10 @@ def _bootstrap(folder: Path, domain: str, plist: str, jobs: dict[str, Any]) -> i
             return _fail(5, "Bootstrap failed: 5: Input/output error")
     label = plistlib.loads(Path(plist).read_bytes())["Label"]
     target = f"{domain}/{label}"
+    if domain in _without(folder):
+        return _fail(125, "Bootstrap failed: 125: Domain does not support specified action")
+    if target in _disabled(folder):
+        return _fail(119, "Bootstrap failed: 119: Service is disabled")
     if target in jobs:
         return _fail(37, "Bootstrap failed: 37: Operation already in progress")
     quiet = subprocess.DEVNULL
@@ -176,6 +209,20 @@ def _bootstrap(folder: Path, domain: str, plist: str, jobs: dict[str, Any]) -> i
     # It lives on.
     watcher.returncode = 0
     return 0
+
+
+def _disabled(folder: Path) -> set[str]:
+    """The targets that are disabled."""
+    return _listed(folder / DISABLED)
+
+
+def _without(folder: Path) -> set[str]:
+    """The domains that are not there."""
+    return _listed(folder / NO_DOMAINS)
+
+
+def _listed(place: Path) -> set[str]:
+    return set(place.read_text().split("\n")) - {""} if place.exists() else set()
 
 
 def _fail(code: int, *lines: str) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 NAME = "AuraTestOllama"
 
 if sys.platform == "win32":
+    import winreg
     from ctypes import wintypes
 
     _advapi32 = ctypes.WinDLL("advapi32", use_last_error=True)
@@ -65,6 +66,9 @@ if sys.platform == "win32":
             _advapi32.CloseServiceHandle(_checked(_advapi32.CreateServiceW(manager, *options)))
         finally:
             _advapi32.CloseServiceHandle(manager)
+        # What the service gets from Windows, and what anybody may read of it.
+        with winreg.CreateKey(winreg.HKEY_LOCAL_MACHINE, rf"SYSTEM\CurrentControlSet\Services\{NAME}") as key:
+            winreg.SetValueEx(key, "Environment", 0, winreg.REG_MULTI_SZ, [f"OLLAMA_HOST={host}"])
 
     def remove() -> None:
         """Delete the service, once it has stopped. Raises OSError."""

@@ -11,7 +11,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -31,9 +31,19 @@ class FileCopy:
         self._copy = copy
         self._files: dict[str, BinaryIO] = {}
         self._offsets: dict[str, int] = {}
+        self._states: list[tuple[str, int] | None] = []
 
-    def copy(self, paths: Sequence[str], run: str) -> None:
-        """Copy what is new in the files for standard output and error, which may be one. Raises OSError."""
+    def has_changed(self, paths: Sequence[str]) -> bool:
+        """Whether these files are others, or of another size, than when this was asked before."""
+        before, self._states = self._states, [_state(path) for path in paths]
+        return self._states != before
+
+    def copy(self, paths: Sequence[str], run: str, env: Mapping[str, str] = {}) -> None:
+        """Copy what is new in the files for standard output and error, which may be one. Raises OSError.
+
+        Secrets in the variables `env` are starred.
+        """
+        self._copy.conceal(env)
         try:
             for stream, path in zip(("OUT", "ERR"), dict.fromkeys(paths), strict=False):
                 while self._copy_some(path, "ERR" if stream == "ERR" else "OUT", run):
@@ -49,6 +59,7 @@ class FileCopy:
             file.close()
         self._files.clear()
         self._offsets.clear()
+        self._states = []
         self._copy.close()
 
     def _copy_some(self, path: str, stream: str, run: str) -> bool:
@@ -132,6 +143,15 @@ class FileCopy:
 
 def _identity(status: os.stat_result) -> str:
     return f"{status.st_dev}:{status.st_ino}"
+
+
+def _state(path: str) -> tuple[str, int] | None:
+    """The identity and the size of a file, None if there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return _identity(status), status.st_size
 
 
 def _neighbours(path: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class Seen:
     pid: int | None
     words: str
     run: str = ""
-    """A name for the present run that an earlier run does not have, as far as the manager tells of one."""
+    """A name for the present run that no other run has; none if it does not run."""
     code: int | None = None
     will_restart: bool = False
     is_down: bool = False
@@ -58,6 +58,9 @@ class Manager(Protocol):
 
     def how_to_move(self, url: str) -> str:
         """What makes its Ollama listen at `url`, in words for a person."""
+
+    def environment(self) -> Mapping[str, str]:
+        """The variables that its program gets, as far as the manager tells. Secrets in them are starred."""
 
     def output(self) -> Sequence[str]:
         """The files that get its standard output and its standard error; none if the manager keeps no output."""

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from core.endpoint import Endpoint
 from core.errors import ConfigError, SpawnFailed, StopFailed
+from core.owners.alike import set_within
 from core.owners.copied import LogCopy
 from core.owners.exit import Sequel
 from core.owners.logs import Logs, logs_of
@@ -44,6 +45,7 @@ class ServiceOwner:
         self._paths = paths
         self._runs: dict[str, ServiceRun] = {}
         self._seen: Seen | None = None
+        self._looking = asyncio.Lock()
 
     async def find(self, grace: float) -> Sequence[ServiceRun]:
         """Contract: `Owner.find`. None: which instance has this owner is known to `attend` only."""
@@ -68,40 +70,56 @@ class ServiceOwner:
             await asyncio.gather(copying, return_exceptions=True)
 
     async def _attend_once(self, instance: str, news: News) -> None:
-        self._seen = seen = await self._ask(self.manager.look)
+        seen = await self._look()
         news.troubled(None)
         last = self._runs.get(instance)
         if seen.pid is not None:
-            run = await self._ask(partial(self._run, seen, instance))
-            if last is None or run.known != last.known:
-                self._runs[instance] = run
+            run = await self._run(seen, instance)
+            if run is not last:
                 await news.found(run)
         elif last is not None and last.sequel is Sequel.RESTARTED and not seen.will_restart:
             last.sequel = None
             news.gave_up(None if seen.is_down else f"{self.manager.name} {seen.words}.")
 
+    async def _look(self) -> Seen:
+        # One look at a time, since an older answer must not take the place of a newer one.
+        async with self._looking:
+            self._seen = await self._ask(self.manager.look)
+            return self._seen
+
     async def _copy(self, instance: str, terms: Terms) -> None:
         """Copy what the service prints, as long as it is attended to."""
         copy = FileCopy(LogCopy(self._paths, instance, self.text, terms.caps))
         told: str | None = None
-        run = ""
         try:
             while True:
                 if self._seen is None:
                     # Lines have a log for each run, and which one it is nobody has asked yet.
                     await asyncio.sleep(_COPY_SECONDS)
                     continue
-                # What a run has printed may come after its service is no longer loaded, when it has no name.
-                run = self._seen.run or run
+                last = self._runs.get(instance)
+                is_over = last is not None and last.process_ended.is_set() and last.pid == self._seen.pid
                 try:
-                    paths = await self._ask(self.manager.output)
-                    await within(self.manager.seconds, "log", partial(copy.copy, paths, run))
+                    paths, env = await self._ask(lambda: (self.manager.output(), self.manager.environment()))
+                    has_changed = await within(self.manager.seconds, "log", partial(copy.has_changed, paths))
+                    if has_changed and self._seen.pid is None and not is_over:
+                        # A run that nobody has seen yet may have printed that.
+                        await self._look()
+                    if has_changed or is_over:
+                        await within(self.manager.seconds, "log", partial(copy.copy, paths, self._seen.run, env))
+                    if is_over:
+                        # What comes from here on may be the next run's.
+                        await self._look()
                     told = None
                 except OSError as error:
                     if str(error) != told:
                         told = str(error)
                         log.warning("what %s prints cannot be copied: %s", self.manager.name, error)
-                await asyncio.sleep(_COPY_SECONDS)
+                if last is not None and not last.process_ended.is_set():
+                    # The last lines of a run are copied at once when it ends: the next one prints to the same file.
+                    await set_within(last.process_ended, _COPY_SECONDS)
+                else:
+                    await asyncio.sleep(_COPY_SECONDS)
         finally:
             copy.close()
 
@@ -145,16 +163,15 @@ class ServiceOwner:
         except OSError as error:
             message, action = _words(error)
             raise SpawnFailed(message, action=action) from error
-        self._runs[plan.instance] = run
         return run
 
     async def _started(self, instance: str) -> ServiceRun:
         await self._ask(self.manager.start)
         deadline = time.monotonic() + _START_SECONDS
         while True:
-            seen = await self._ask(self.manager.look)
+            seen = await self._look()
             if seen.pid is not None:
-                return await self._ask(partial(self._run, seen, instance))
+                return await self._run(seen, instance)
             if time.monotonic() >= deadline:
                 raise ServiceFailed(f"{self.manager.name} was started, and does not run: it {seen.words}.")
             await asyncio.sleep(_START_POLL_SECONDS)
@@ -163,9 +180,16 @@ class ServiceOwner:
         """Contract: `Owner.logs`."""
         return logs_of(self._paths, instance)
 
-    def _run(self, seen: Seen, instance: str) -> ServiceRun:
-        born = birth(seen.pid or 0)
-        return ServiceRun(self.manager, seen, born, instance, self.text, self.logs(instance))
+    async def _run(self, seen: Seen, instance: str) -> ServiceRun:
+        """The run that was seen: one object of each, whoever sees it first."""
+
+        def made() -> ServiceRun:
+            return ServiceRun(self.manager, seen, birth(seen.pid or 0), instance, self.text, self.logs(instance))
+
+        run, last = await self._ask(made), self._runs.get(instance)
+        if last is None or last.known != run.known:
+            self._runs[instance] = last = run
+        return last
 
     async def _ask(self, work: Callable[[], T]) -> T:
         return await within(self.manager.seconds, self.manager.name, work)

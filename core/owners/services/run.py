@@ -45,6 +45,8 @@ class ServiceRun:
         self._birth = born
         self._is_stopping = False
         self._has_ended = asyncio.Event()
+        self.process_ended = asyncio.Event()
+        """Set as soon as its process has ended, before its manager says what comes next."""
 
     @property
     def known(self) -> tuple[int, str | None]:
@@ -74,6 +76,7 @@ class ServiceRun:
             # No event of a process that we may not open reaches us.
             while await self.lives():  # noqa: ASYNC110
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        self.process_ended.set()
         exit = await self._outcome()
         self.sequel = exit.sequel
         self._has_ended.set()

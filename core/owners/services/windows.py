@@ -7,7 +7,7 @@ that an administrator has given. Windows keeps no output of services, so that on
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core.endpoint import Endpoint
 from core.errors import ConfigError
@@ -89,6 +89,10 @@ class WindowsService:
         host = Endpoint.parse(url).ollama_host
         return f"Set OLLAMA_HOST to {host} in the system's variables (or in the service's wrapper), and restart it."
 
+    def environment(self) -> Mapping[str, str]:
+        """Contract: `Manager.environment`."""
+        return {}
+
     def output(self) -> Sequence[str]:
         """Contract: `Manager.output`."""
         return ()
@@ -105,12 +109,12 @@ class WindowsService:
             return ServiceFailed(
                 f"Windows does not let this account {what} {self.name.removeprefix('The ')} (access denied).",
                 "It takes an administrator: run aura-ollama from a terminal that was opened with `Run as "
-                "administrator`, or have an administrator give your account rights to that service (sc sdset).",
+                "administrator`, or have an administrator give your account rights to that service (sc.exe sdset).",
             )
         if number == service_control.NO_SERVICE:
             return ServiceFailed(
                 f"{self.name} does not exist.",
-                "Correct `owner` in ollama-sidecar.json. `sc query` lists the names; the name shown in services.msc "
+                "Correct `owner` in ollama-sidecar.json. `sc.exe query` lists the names; that shown in services.msc "
                 "may be another.",
             )
         if number == service_control.DISABLED:

@@ -20,7 +20,8 @@ from core.ollama.listener import describe, find_listener
 from tests import tied
 from tests.beds.ollama import ollama
 from tests.beds.require import require
-from tests.beds.server import OllamaServer
+from tests.beds.server import OllamaServer, ollama_environment
+from tests.beds.wire import free_port, listens
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.5", "[::1]"])
@@ -186,3 +187,42 @@ def test_a_published_port_of_docker_is_no_service_of_its_own(tmp_path: Path) -> 
         proxy.kill()
     assert found.owner.startswith("a docker container")
     assert found.by_hand == "Stop it with: docker stop $(docker ps --quiet --filter publish=8200)"
+
+
+LABEL = "com.openssh.sshd"
+
+
+@tied.linux("the stand-in for launchctl is a shell script")
+@pytest.mark.parametrize("program", ["sshd", "ollama"])
+def test_an_ollama_that_descends_from_a_job_of_something_else_is_not_its(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    """As one is that somebody has started over ssh."""
+    require(ollama)
+    parent = tmp_path / program
+    shutil.copy(sys.executable, parent)
+    plist = tmp_path / f"{LABEL}.plist"
+    plist.touch()
+    port = free_port()
+    command = [require(ollama).executable, "serve"]
+    child = f"import subprocess; subprocess.run({[str(word) for word in command]!r})"
+    env = {**os.environ, **ollama_environment(tmp_path, tmp_path / "models"), "OLLAMA_HOST": f"127.0.0.1:{port}"}
+    with subprocess.Popen([parent, "-I", "-S", "-c", child], env=env, stderr=subprocess.DEVNULL) as job:
+        try:
+            deadline = time.monotonic() + 10
+            while not listens(port):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            (own,) = psutil.Process(job.pid).children()
+            (tmp_path / "launchctl").write_text(
+                "#!/bin/sh\ncase $2 in\n"
+                f"gui/*/*) printf 'x = {{\\n\\tpath = {plist}\\n\\tpid = {job.pid}\\n}}\\n' ;;\n"
+                f"gui/*) printf 'x = {{\\n\\tservices = {{\\n\\t\\t{job.pid} - \\t{LABEL}\\n\\t}}\\n}}\\n' ;;\n"
+                "esac\n"
+            )
+            (tmp_path / "launchctl").chmod(0o755)
+            monkeypatch.setenv("PATH", str(tmp_path))
+            found = describe(own.pid, port)
+        finally:
+            own.kill()
+    assert found.offer == (None if program == "sshd" else f"launchd:{LABEL}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import plistlib
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from core.errors import SpawnFailed
 from core.owners.exit import Sequel
 from core.owners.protocol import Condition, Plan, Running, Terms
 from core.owners.services import launchd
+from core.owners.services.manager import ServiceFailed
 from core.owners.services.owner import ServiceOwner
 from core.platform import launchd as platform
 from core.settings.owner import parse
@@ -52,9 +54,10 @@ class Mac:
         # The cache of beds lies in the real home.
         self._program = str(require(ollama).executable)
 
-    def write(self, **keys: object) -> Path:
-        """The property list, with these keys beside what every one has."""
-        env = ollama_environment(self._home, self._home / "models") | {"OLLAMA_HOST": f"127.0.0.1:{self.port}"}
+    def write(self, env: dict[str, str] | None = None, **keys: object) -> Path:
+        """The property list, with these variables and keys beside what every one has."""
+        own = {"OLLAMA_HOST": f"127.0.0.1:{self.port}"}
+        env = ollama_environment(self._home, self._home / "models") | own | (env or {})
         content = {"Label": LABEL, "ProgramArguments": [self._program, "serve"], "EnvironmentVariables": env}
         output = {"StandardOutPath": str(self.output), "StandardErrorPath": str(self.output)}
         place = self.agents / f"{LABEL}.plist"
@@ -246,7 +249,8 @@ def test_where_there_is_no_launchctl_it_says_so(tmp_path: Path, monkeypatch: pyt
         platform.job("gui/501/x")
 
 
-# Written after descriptions of the format of `launchctl print`, not copied from a Mac.
+# Not copied from a Mac of ours, since nobody here has one. The lines, their order and their words are those that people
+# have quoted of macOS 12 to 26: of Homebrew's jobs, of crash loops, of jobs that were killed or that could not be run.
 RUNNING = """\
 gui/501/homebrew.mxcl.ollama = {
 	active count = 1
@@ -260,39 +264,219 @@ gui/501/homebrew.mxcl.ollama = {
 		serve
 	}
 
+	working directory = /opt/homebrew/var
+
 	stdout path = /opt/homebrew/var/log/ollama.log
 	stderr path = /opt/homebrew/var/log/ollama.log
 	inherited environment = {
+		SSH_AUTH_SOCK => /private/tmp/com.apple.launchd.abc/Listeners
 		state = nested
 	}
 
+	default environment = {
+		PATH => /usr/bin:/bin:/usr/sbin:/sbin
+	}
+
+	environment = {
+		OLLAMA_FLASH_ATTENTION => 1
+		OLLAMA_KV_CACHE_TYPE => q8_0
+		XPC_SERVICE_NAME => homebrew.mxcl.ollama
+	}
+
 	domain = gui/501 [100006]
+	asid = 100006
+	minimum runtime = 10
+	exit timeout = 5
 	runs = 3
 	pid = 4321
 	immediate reason = semaphore
+	forks = 8
+	execs = 1
+	initialized = 1
+	trampolined = 1
+	started suspended = 0
+	proxy started suspended = 0
+	checked allocations = 0 (queried = 1)
+	checked allocations reason = no host
+	checked allocations flags = 0x0
 	last terminating signal = Killed: 9
-	job state = running
-	endpoints = {
+
+	resource coalition = {
+		ID = 777
+		type = resource
 		state = active
-		pid = 1
+		active count = 1
+		name = homebrew.mxcl.ollama
 	}
+
+	spawn type = interactive (4)
+	jetsam priority = 40
+	jetsam memory limit (active) = (unlimited)
+	jetsam memory limit (inactive) = (unlimited)
+	jetsamproperties category = daemon
+	jetsam thread limit = 32
+	cpumon = default
+	job state = running
+	probabilistic guard malloc policy = {
+		activation rate = 1/1000
+		sample rate = 1/0
+	}
+
+	properties = keepalive | runatload | inferred program
 }
 """
-WAITING = RUNNING.replace("state = running\n\n", "state = spawn scheduled\n\n", 1).replace("\tpid = 4321\n", "", 1)
-NEVER = "system/x = {\n\tstate = not running\n\tlast exit code = (never exited)\n}\n"
-CONFIG = "system/x = {\n\tstate = not running\n\tlast exit code = 78: EX_CONFIG\n}\n"
+
+
+def printed(**lines: str) -> str:
+    """`RUNNING`, in which the first line of each key has another value; an empty one takes the line away."""
+    text = RUNNING
+    for key, value in lines.items():
+        name = key.replace("_", " ")
+        line = f"\t{name} = {value}\n" if value else ""
+        text = re.sub(rf"^\t{name} = .*\n", lambda _, line=line: line, text, count=1, flags=re.MULTILINE)  # type: ignore[misc]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "pid", "code", "signal", "reason"),
+    [
+        (RUNNING, "running", 4321, None, 9, None),
+        # Its program is about to run, in a process that has its pid already.
+        (printed(state="xpcproxy"), "xpcproxy", 4321, None, 9, None),
+        # It waits out its throttle after a crash.
+        (printed(state="spawn scheduled", pid=""), "spawn scheduled", None, None, 9, None),
+        # Loaded, and nothing has asked for it yet.
+        (printed(state="waiting", pid="", last_terminating_signal=""), "waiting", None, None, None, None),
+        (
+            printed(state="not running", pid="").replace("last terminating signal = Killed: 9", "last exit code = 0"),
+            "not running",
+            None,
+            0,
+            None,
+            None,
+        ),
+        # Its program cannot be run: launchd tries again and again.
+        (
+            printed(state="spawn scheduled", pid="", job_state="spawn failed").replace(
+                "last terminating signal = Killed: 9", "last exit code = 78: EX_CONFIG"
+            ),
+            "spawn scheduled",
+            None,
+            78,
+            None,
+            None,
+        ),
+        (
+            printed(state="not running", pid="").replace(
+                "last terminating signal = Killed: 9", "last exit reason = OS_REASON_CODESIGNING"
+            ),
+            "not running",
+            None,
+            None,
+            None,
+            "OS_REASON_CODESIGNING",
+        ),
+        ("system/x = {\n\tstate = not running\n\tlast exit code = (never exited)\n}\n", "not running", *[None] * 4),
+        ("", "unknown", *[None] * 4),
+    ],
+)
+def test_what_launchctl_prints_of_a_job_is_read(
+    text: str, state: str, pid: int | None, code: int | None, signal: int | None, reason: str | None
+) -> None:
+    job = platform.parse(text)
+    assert (job.state, job.pid) == (state, pid)
+    assert (job.last_exit_code, job.last_signal, job.last_reason) == (code, signal, reason)
 
 
 def test_what_launchctl_prints_is_read_at_its_own_level_only() -> None:
-    job = platform.parse(RUNNING)
-    assert (job.state, job.pid, job.runs, job.last_signal) == ("running", 4321, 3, 9)
+    argument = "\t\tserve\n\tpid = 99\n\tstate = nested\n"
+    job = platform.parse(RUNNING.replace("\t\tserve\n", argument))
+    assert (job.state, job.pid, job.runs) == ("running", 4321, 3)
     assert job.plist == "/Users/me/Library/LaunchAgents/homebrew.mxcl.ollama.plist"
     assert job.stdout == job.stderr == "/opt/homebrew/var/log/ollama.log"
-    waiting = platform.parse(WAITING)
-    assert (waiting.state, waiting.pid) == ("spawn scheduled", None)
-    assert platform.parse(NEVER).last_exit_code is None
-    assert platform.parse(CONFIG).last_exit_code == 78
-    assert platform.parse("").state == "unknown"
+    assert job.environment["OLLAMA_KV_CACHE_TYPE"] == "q8_0"
+    assert "state" not in job.environment
+
+
+SERVICES = (
+    (0, "-", "com.apple.lskdd"),
+    (4321, "0", "homebrew.mxcl.ollama"),
+    (70718, "-", "application.com.electron.ollama.61282955.61282961"),
+    (0, "78", "com.example.broken"),
+    (503, "(pe)", "com.apple.Finder"),
+)
+DOMAIN = "\n".join(
+    [
+        *("gui/501 = {", "\ttype = login", "\tcreator = loginwindow[154]", "", "\tservices = {"),
+        *(f"\t\t{pid:>8} {status:>6} \t{label}" for pid, status, label in SERVICES),
+        *("\t}", "", "\tunmanaged processes = {", "\t\t     999      - \tcom.apple.xpc.launchd.unmanaged.zsh.999"),
+        *("\t}", "}", ""),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("pids", "label"),
+    [
+        ([4321, 1], "homebrew.mxcl.ollama"),
+        ([503], "com.apple.Finder"),
+        ([999], None),
+        ([0], None),
+        ([432], None),
+    ],
+)
+def test_a_job_is_found_by_its_process_in_the_list_of_a_domain(pids: list[int], label: str | None) -> None:
+    assert platform.label_in(DOMAIN, pids) == label
+
+
+@pytest.mark.parametrize(("word", "is_disabled"), [("disabled", True), ("true", True), ("enabled", False)])
+async def test_a_label_that_is_disabled_is_known_by_either_word(mac: Mac, word: str, *, is_disabled: bool) -> None:
+    """Some systems answer with nothing but an input/output error."""
+    plist = mac.write()
+    answers = f"""#!/bin/sh
+case $1 in
+    bootstrap) exit 5 ;;
+    print-disabled) echo '\t\t"{LABEL}" => {word}' ;;
+esac
+"""
+    (mac.launchctl / "launchctl").write_text(answers)
+    with pytest.raises(platform.Failed, match="is disabled" if is_disabled else r"launchctl failed .*\(5\)"):
+        await asyncio.to_thread(platform.bootstrap, "gui/501", str(plist))
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "will_restart"),
+    [
+        ("last exit code = 78: EX_CONFIG", "launchd could not run its program", True),
+        ("last exit reason = OS_REASON_CODESIGNING", "the system ended it (OS_REASON_CODESIGNING)", True),
+        ("last exit code = 0", "is not running", False),
+    ],
+)
+async def test_an_end_is_told_with_its_reason(mac: Mac, line: str, words: str, *, will_restart: bool) -> None:
+    plist = mac.write(KeepAlive={"SuccessfulExit": False})
+    text = printed(state="not running", pid="", path=str(plist)).replace("last terminating signal = Killed: 9", line)
+    (mac.launchctl / "launchctl").write_text(f"#!/bin/sh\ncat <<'TEXT'\n{text}TEXT\n")
+    seen = await asyncio.to_thread(mac.owner().manager.look)
+    assert words in seen.words
+    assert (seen.pid, seen.will_restart, seen.is_down) == (None, will_restart, not will_restart)
+
+
+async def test_a_job_whose_property_list_was_deleted_is_controlled_until_it_is_unloaded(mac: Mac) -> None:
+    plist = mac.write(RunAtLoad=True)
+    await asyncio.to_thread(platform.bootstrap, platform.domains()[0], str(plist))
+    plist.unlink()
+    manager = mac.owner().manager
+    await until(lambda: manager.look().pid is not None)
+    assert await asyncio.to_thread(manager.url) == mac.url
+    assert await asyncio.to_thread(manager.output) == [str(mac.output)] * 2
+    await asyncio.to_thread(manager.stop)
+    with pytest.raises(ServiceFailed, match="is not loaded, and there is no"):
+        await asyncio.to_thread(manager.look)
+
+
+@pytest.mark.parametrize("label", ["homebrew.mxcl.ollama", "sh.brew.ollama"])
+def test_either_label_of_homebrew_s_is_told_how_its_address_is_set(label: str) -> None:
+    assert "launchctl setenv OLLAMA_HOST" in launchd.Launchd(label).how_to_move("http://127.0.0.1:1")
 
 
 def test_labels_are_names_and_nothing_else() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from core.errors import SpawnFailed
+from core.ollama.listener import describe
 from core.owners.exit import Sequel
 from core.owners.services import windows
 from core.owners.services.manager import ServiceFailed
@@ -19,9 +23,11 @@ from core.platform import service_control
 from core.settings.paths import Paths
 from tests import tied
 from tests.beds import service_windows
+from tests.beds.ending import end
 from tests.beds.ollama import ollama
 from tests.beds.require import require
-from tests.beds.wire import free_port, listens
+from tests.beds.sidecar import STOP_DEADLINE, Sidecar
+from tests.beds.wire import call, free_port, listens
 from tests.core.owners.test_launchd_linux import DEADLINE, attended, soon, until
 from tests.core.owners.test_shim_start import plan_for
 
@@ -73,12 +79,10 @@ def test_what_the_manager_shows_says_what_comes_next(
 if sys.platform == "win32":
 
     @pytest.fixture
-    async def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    async def port(tmp_path: Path) -> AsyncIterator[int]:
         """The port of the service's Ollama, which does not run yet."""
         port = free_port()
         service_windows.make(require(ollama).executable, f"127.0.0.1:{port}", tmp_path)
-        # Its wrapper sets the variable, which nobody else can see.
-        monkeypatch.setattr(service_control, "variable", lambda service, name: f"127.0.0.1:{port}")
         yield port
         service_control.stop(NAME)
         await until(lambda: service_control.query(NAME).state == 1)
@@ -119,6 +123,68 @@ if sys.platform == "win32":
                     psutil.Process(running.pid).children()[0].kill()
                 async with asyncio.timeout(DEADLINE * tied.SLOWER):
                     assert (await ended).sequel is sequel
+
+    async def test_one_that_runs_is_offered_and_what_is_beside_it_is_not(port: int) -> None:
+        await asyncio.to_thread(service_control.start, NAME)
+        await until(lambda: listens(port))
+        pid = service_control.query(NAME).pid or 0
+        (child,) = psutil.Process(pid).children()
+        found = await asyncio.to_thread(describe, child.pid, port)
+        assert found.offer == f"windows-service:{NAME}"
+        assert found.owner.startswith(f"Windows service {NAME} (")
+        assert f"sc.exe stop {NAME}" in found.by_hand
+        for other in (pid, os.getpid()):
+            assert (await asyncio.to_thread(describe, other, port)).offer is None
+
+    def test_a_running_sidecar_controls_a_service_and_leaves_it_running(tmp_path: Path) -> None:
+        port = free_port()
+        executable = require(ollama).executable
+        service_windows.make(executable, f"127.0.0.1:{port}", tmp_path)
+        sidecar = Sidecar(
+            tmp_path,
+            executable=executable,
+            models=tmp_path / "models",
+            ollama_port=port,
+            settings={"owner": f"windows-service:{NAME}", "stopOnTerminate": True},
+        )
+
+        def ask(method: str, path: str) -> dict[str, Any]:
+            token = (tmp_path / "AuraData" / "run" / "token").read_text().strip()
+            url = f"{sidecar.url}/api/ollama/{path}"
+            return call(method, url, timeout=60, headers={"X-Aura-Token": token}).json
+
+        def until_state(state: str) -> dict[str, Any]:
+            deadline = time.monotonic() + DEADLINE * tied.SLOWER
+            while (status := ask("GET", "status"))["state"] != state:
+                assert time.monotonic() < deadline, status
+                time.sleep(0.1)
+            return status
+
+        try:
+            sidecar.__enter__()
+            assert until_state("stopped")["controlledBy"] == f"windows-service:{NAME}"
+            started = ask("POST", "start")
+            assert started["success"], started
+            running = until_state("running")
+            assert (running["pid"], running["managedByApp"]) == (service_control.query(NAME).pid, True)
+            assert ask("POST", "stop")["success"]
+            assert (service_control.query(NAME).state, listens(port)) == (1, False)
+            pid = ask("POST", "start")["pid"]
+            # Its wrapper says that this was a crash, and its recovery names no restart.
+            psutil.Process(pid).children()[0].kill()
+            assert "1067" in str(until_state("failed")["reason"])
+            ask("POST", "start")
+            until_state("running")
+            end(sidecar.process, STOP_DEADLINE)
+            assert service_control.query(NAME).state == 4
+            assert listens(port)
+        finally:
+            end(sidecar.process, STOP_DEADLINE)
+            service_control.stop(NAME)
+            deadline = time.monotonic() + DEADLINE * tied.SLOWER
+            while service_control.query(NAME).state != 1 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            service_windows.remove()
 
     async def test_a_service_that_nobody_has_is_refused_in_words(tmp_path: Path) -> None:
         owner = windows.make(Paths(tmp_path), "windows-service:AuraNobody")
