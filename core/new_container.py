@@ -59,17 +59,28 @@ class Wanted:
             return self.image
         return f"{self.image}:{'rocm' if self.gpu == 'amd' and self.image == IMAGE else 'latest'}"
 
-    def body(self, *, is_podman: bool) -> dict[str, Any]:
+    def podman_body(self) -> dict[str, Any]:
+        """What Podman is told for NVIDIA's cards, which it has as devices of the Container Device Interface (CDI).
+
+        It takes these by its own API only: https://docs.podman.io/en/latest/_static/api.html#operation/ContainerCreateLibpod.
+        """
+        return {
+            "name": self.name,
+            "image": self.source,
+            "portmappings": [{"host_ip": "127.0.0.1", "host_port": self.port, "container_port": OWN_PORT}],
+            "restart_policy": "unless-stopped",
+            "volumes": [{"Name": self.volume, "Dest": _MODELS}],
+            "devices": [{"path": "nvidia.com/gpu=all"}],
+        }
+
+    def body(self) -> dict[str, Any]:
         """What the engine is told: https://docs.docker.com/reference/api/engine/version/v1.41/#operation/ContainerCreate."""
         host: dict[str, Any] = {
             "PortBindings": {f"{OWN_PORT}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(self.port)}]},
             "RestartPolicy": {"Name": "unless-stopped"},
             "Binds": [f"{self.volume}:{_MODELS}"],
         }
-        if self.gpu == "nvidia" and is_podman:
-            # Podman has NVIDIA's cards as devices of the Container Device Interface.
-            host["Devices"] = [_device("nvidia.com/gpu=all")]
-        elif self.gpu == "nvidia":
+        if self.gpu == "nvidia":
             host["DeviceRequests"] = [{"Driver": "nvidia", "Count": -1, "Capabilities": [["gpu"]]}]
         elif self.gpu == "amd":
             host["Devices"] = [_device("/dev/kfd"), _device("/dev/dri")]
@@ -132,7 +143,7 @@ async def _engine_for(wanted: Wanted) -> Engine:
 
 
 async def _make(wanted: Wanted, engine: Engine) -> None:
-    body = wanted.body(is_podman=await engine.is_podman())
+    is_for_podman = wanted.gpu == "nvidia" and await engine.is_podman()
     async with engine.docker(_PULL_SECONDS) as docker:
         try:
             await docker.images.inspect(wanted.source)
@@ -141,7 +152,10 @@ async def _make(wanted: Wanted, engine: Engine) -> None:
                 raise
             await docker.images.pull(wanted.source)
     async with engine.docker(CALL_SECONDS * 4) as docker:
-        await docker.containers.create(body, name=wanted.name)
+        if is_for_podman:
+            await engine.create_by_podman(docker, wanted.podman_body())
+        else:
+            await docker.containers.create(wanted.body(), name=wanted.name)
 
 
 async def _in_words(work: Coroutine[Any, Any, T]) -> T:

@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="the graphics processors that it gets (default: auto, those of this machine)",
     )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -43,6 +44,9 @@ def run(options: argparse.Namespace) -> int:
         engine = new_container.engine_for(wanted)
         for line in wanted.in_words(engine.place):
             output.note(on_one_line(line))
+        if options.dry_run:
+            output.note("Nothing was made.")
+            return exits.DONE
         if not options.yes and not _agreed():
             raise Failed("Nothing was made.", "Say yes to the question, or give --yes.")
         new_container.make(wanted, engine)

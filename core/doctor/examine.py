@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
-from core.doctor import data_folder, desktop, models, ollama, settings, sidecar
+from core.doctor import container, data_folder, desktop, models, ollama, settings, sidecar
 from core.doctor.case import Case
 from core.doctor.finding import Finding, NotChecked, Severity
 from core.doctor.report import Report
@@ -43,6 +43,7 @@ CHECKS = (
     Check("Ollama's program", ollama.executable),
     Check("Ollama's version", ollama.version),
     Check("Ollama's port", ollama.port),
+    Check("the container", container.published),
     Check("other Ollamas on this machine", ollama.rivals),
     Check("the models of the settings", models.named),
     Check("the folder of the models", models.folder),

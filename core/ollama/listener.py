@@ -12,17 +12,15 @@ import psutil
 
 from core.endpoint import WILDCARDS, Endpoint
 from core.ollama.container_name import name_at, name_of
+from core.ollama.publishers import engine_of, is_publisher
 from core.platform import EXECUTABLE_NAMES, sockets
 from core.platform.cgroup import Container, Engine, Machine, Unit
-from core.platform.owner import owner
+from core.platform.owner import container_of, owner
 from core.platform.services import service_of
 from core.settings.owner import parse
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _BY_ITS_OWNER = "Stop it as the user who started it."
-_PUBLISHERS = {"docker-proxy": Engine.DOCKER, "rootlessport": Engine.PODMAN}
-"""Helper processes that hold a published port for a container and are not part of it."""
-
 
 _CONTROLLED = frozenset({Engine.DOCKER, Engine.PODMAN})
 
@@ -66,11 +64,9 @@ def describe(pid: int, port: int) -> Listener:
     """Say in words whose process `pid` is, which holds `port`, and how to stop it by hand. It may end meanwhile."""
     name, user = _name_and_user(pid)
     label = f"{name or 'a process'} (pid {pid}{f', user {user}' if user else ''})"
-    if engine := _PUBLISHERS.get(name or ""):
-        by_hand = f"Find it with: {engine.value} ps --filter status=running, and stop it with: {engine.value} stop NAME"
-        if engine is Engine.DOCKER:
-            by_hand = f"Stop it with: docker stop $(docker ps --quiet --filter publish={port})"
-        return Listener(pid, f"a {engine.value} container, by {label}", by_hand, offer=_offer(name_at(port)))
+    # A helper in a control group of its container's is told by that, which needs no engine.
+    if name and is_publisher(name) and not container_of(pid) and (found := _published(pid, port, name, label)):
+        return found
     match owner(pid):
         case Container(engine=Engine.KUBERNETES, id=id):
             by_hand = f"Scale its pod down, or stop it on this machine with: sudo crictl stop {id}"
@@ -98,6 +94,23 @@ def describe(pid: int, port: int) -> Listener:
     if app := _desktop_app(pid):
         return Listener(pid, f"Ollama's own desktop app ({label})", f"Quit {app} from its icon.", _executable(pid))
     return Listener(pid, label, f"Stop process {pid} where it was started.", _executable(pid))
+
+
+def _published(pid: int, port: int, name: str, label: str) -> Listener | None:
+    """What a helper of that name holds for a container; None if it may hold it for something else."""
+    engine, container = engine_of(name), name_at(port)
+    offer = _offer(container)
+    if engine is None and container is None:
+        return None
+    if engine is None:
+        by_hand = f"Stop it with: docker stop {container}, or podman stop {container}"
+        return Listener(pid, f"a container, by {label}", by_hand, offer=offer)
+    by_hand = f"Find it with: {engine.value} ps --filter status=running, and stop it with: {engine.value} stop NAME"
+    if container:
+        by_hand = f"Stop it with: {engine.value} stop {shlex.quote(container)}"
+    elif engine is Engine.DOCKER:
+        by_hand = f"Stop it with: docker stop $(docker ps --quiet --filter publish={port})"
+    return Listener(pid, f"a {engine.value} container, by {label}", by_hand, offer=offer)
 
 
 def _offer(container: str | None) -> str | None:

@@ -165,6 +165,10 @@ class Container(msgspec.Struct, frozen=True, rename="pascal"):
         except ConfigError:
             return None
 
+    def exposed_at(self) -> list[Endpoint]:
+        """Where others on the network may reach its Ollama, as far as its settings tell."""
+        return [place for place in self.listens_at() or () if not place.is_loopback]
+
     def answers(self, wanted: Endpoint) -> bool | None:
         """Whether its Ollama is the one to be had at `wanted`; None if its settings do not tell."""
         found = self.listens_at()

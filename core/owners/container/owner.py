@@ -55,7 +55,7 @@ class ContainerOwner:
         """Contract: `Owner.attend`."""
         if instance not in self._copies:
             self._copies[instance] = LineCopy(LogCopy(self._paths, instance, self.text, terms.caps))
-        copying = asyncio.create_task(self._copies[instance].keep(self._located))
+        copying = asyncio.create_task(self._copies[instance].keep(self.located))
         try:
             await self._attend(instance, terms.grace, news)
         finally:
@@ -69,7 +69,7 @@ class ContainerOwner:
         condition = Condition()
         while True:
             try:
-                at, container = await self._located()
+                at, container = await self.located()
                 async with aclosing(at.events(self.name)) as events:
                     async for _ in events:
                         container = await at.inspect(self.name)
@@ -96,7 +96,7 @@ class ContainerOwner:
     async def call_off(self, instance: str) -> None:
         """Contract: `Owner.call_off`."""
         try:
-            at, container = await self._located()
+            at, container = await self.located()
             await at.stop(container.id, CALL_SECONDS)
         except EngineFault as fault:
             raise StopFailed(fault.message, action=fault.action) from fault
@@ -140,7 +140,7 @@ class ContainerOwner:
 
     async def _checked(self, plan: Plan) -> tuple[Engine, Container]:
         try:
-            at, container = await self._located()
+            at, container = await self.located()
         except EngineFault as fault:
             raise _not_started(fault) from fault
         if container.state.paused:
@@ -155,7 +155,7 @@ class ContainerOwner:
             )
         return at, container
 
-    async def _located(self) -> tuple[Engine, Container]:
+    async def located(self) -> tuple[Engine, Container]:
         """The engine that has the container, and the container. Raises EngineFault."""
         found: list[tuple[Engine, Container]] = []
         faults: list[EngineFault] = []

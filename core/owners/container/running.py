@@ -17,6 +17,7 @@ import psutil
 
 from core.endpoint import Endpoint, bracketed
 from core.errors import StopFailed
+from core.ollama.publishers import is_publisher
 from core.owners.alike import family, set_within
 from core.owners.container.engine import Engine, EngineFault, NoSuchContainer
 from core.owners.container.facts import OLLAMA_PORT, Container
@@ -31,11 +32,6 @@ from core.shim.record import STOPPED
 
 log = logging.getLogger(__name__)
 
-PUBLISHERS = frozenset(
-    {"docker-proxy", "rootlessport", "conmon", "slirp4netns", "pasta", "pasta.avx2", "gvproxy", "com.docker.backend"}
-)
-"""Helper programs that hold a published port for a container. The kernel tells 15 characters of a name."""
-_LONGEST_NAME = 15
 _SETTLE_SECONDS = 3.0
 """How long a restart by the engine may take to show, after the end of a run."""
 _AWAY_SECONDS = 15.0
@@ -219,8 +215,7 @@ class ContainerRun:
         if self.container.uses_host_network:
             return False
         with suppress(psutil.Error, OSError):
-            name = psutil.Process(pid).name()
-            return any(name[:_LONGEST_NAME] == publisher[:_LONGEST_NAME] for publisher in PUBLISHERS)
+            return is_publisher(psutil.Process(pid).name())
         return False
 
     def usage(self) -> Sequence[int]:
@@ -253,10 +248,10 @@ def birth_of(container: Container) -> str | None:
     return None
 
 
-def how_to_publish(container: Container, url: str) -> str:
-    """What would make a container's Ollama be had at `url`, in words."""
+def how_to_publish(container: Container, url: str, *, is_moved: bool = True) -> str:
+    """What would make a container's Ollama be had at `url`, in words; without `is_moved`, and nowhere else."""
     wanted = Endpoint.parse(url)
-    found = container.listens_at() or []
+    found = (container.listens_at() or []) if is_moved else []
     ways = [f'Set ollamaUrl to "{found[0].base_url}"'] if found else []
     if container.uses_host_network:
         ways.append(f"make the container anew with OLLAMA_HOST={bracketed(wanted.host)}:{wanted.port}")
