@@ -13,7 +13,7 @@ from tests.beds.systemd import Booted
 from tests.chaos.conftest import Chance
 from tests.core.owners.test_systemd_linux import OWNER, UNIT, Unit, marks
 
-VICTIMS = ("sidecar", "service", "bus", "systemd")
+VICTIMS = ("sidecar", "service", "ollama", "bus", "systemd")
 
 
 @pytest.mark.timeout(0)  # as many rounds as were asked for, each with deadlines of its own
@@ -27,8 +27,10 @@ def test_after_any_kill_around_a_service_all_agrees_and_no_line_is_lost(
     try:
         sidecar.__enter__()
         assert sidecar.ask("POST", "/api/ollama/start")["success"]
-        for number in range(max(4, chance.rounds // 20)):
-            victim = chance.random.choice(VICTIMS)
+        # Each at least once.
+        order = chance.random.sample(VICTIMS, len(VICTIMS))
+        order += chance.random.choices(VICTIMS, k=max(0, chance.rounds // 20 - len(VICTIMS)))
+        for number, victim in enumerate(order):
             print(f"round {number}: {victim}")
             expected.append(f"round{number}")
             unit.chat(expected[-1])
@@ -39,6 +41,8 @@ def test_after_any_kill_around_a_service_all_agrees_and_no_line_is_lost(
                     sidecar.__enter__()
                 case "service":
                     unit.ctl("kill", "--signal=KILL", UNIT)
+                case "ollama":
+                    unit.ctl("kill", "--signal=KILL", "--kill-who=main", UNIT)
                 case "bus":
                     booted.call("pkill", "-KILL", "-x", "dbus-daemon")
                     booted.call("systemctl", "restart", "dbus.socket", "dbus.service")
