@@ -23,7 +23,7 @@ from core.supervision.state import State, Status
 from core.supervision.supervisor import Supervisor
 from tests import tied
 from tests.beds.server import copy_models, ollama_environment
-from tests.beds.systemd import is_inside
+from tests.beds.shared import is_shared
 from tests.beds.wire import call, free_port, listens
 
 DEADLINE = tied.seconds(8.0)
@@ -180,5 +180,5 @@ def reaped(process: psutil.Process) -> bool:
 
 
 def below_us() -> list[psutil.Process]:
-    """Every process below this one, but for those of a system that a session's tests share."""
-    return [process for process in psutil.Process().children(recursive=True) if not is_inside(process)]
+    """Every process below this one, but for those of a bed that several tests share."""
+    return [process for process in psutil.Process().children(recursive=True) if not is_shared(process)]

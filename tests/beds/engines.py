@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 import psutil
 
-from tests.beds import BedMissing
+from tests.beds import BedMissing, shared
 from tests.beds.container_image import COMMAND, ENTRYPOINT, NAME, image_tar
 
 READY_SECONDS = 30.0
@@ -76,6 +76,7 @@ class Engine:
                 stderr=output,
                 start_new_session=True,
             )
+        shared.roots.add(self._process.pid)
         deadline = time.monotonic() + READY_SECONDS
         while True:
             with suppress(OSError, http.client.HTTPException):
@@ -90,6 +91,7 @@ class Engine:
         assert self._process is not None
         self._process.send_signal(number)
         self._process.wait(READY_SECONDS)
+        shared.roots.discard(self._process.pid)
         self.socket.unlink(missing_ok=True)
 
     def call(self, method: str, path: str, body: object = None, *, raw: bytes | None = None) -> Any:
@@ -190,6 +192,7 @@ class Engine:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
+            shared.roots.discard(self._process.pid)
         self._end_left()
         for mount in sorted((line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()), reverse=True):
             if Path(mount).is_relative_to(self.folder):
