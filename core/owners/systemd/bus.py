@@ -128,4 +128,8 @@ def _user_address() -> str | None:
     own = getattr(os, "getuid", lambda: -1)()
     folder = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{own}"
     path = Path(folder) / "bus"
-    return f"unix:path={urllib.parse.quote(str(path))}" if path.exists() else None
+    # In a folder of another user's, as after `sudo -u`, it cannot even be looked for.
+    with suppress(PermissionError):
+        if path.exists():
+            return f"unix:path={urllib.parse.quote(str(path))}"
+    return None
