@@ -148,7 +148,8 @@ async def test_500_idle_and_dripping_connections_do_not_delay_a_status_call(tmp_
             # Whoever is beyond the limit has been cut off, and whoever is at rest longest went first.
             assert established(sidecar) <= MOST_CONNECTIONS + 2
     assert statistics.median(beside) < 5 * statistics.median(alone) + 0.05, (alone, beside)
-    assert max(beside) < 1.0
+    # One that meets a full queue of the kernel's is sent again by it after a second.
+    assert max(beside) < 2.5
 
 
 # The deadlines themselves are what is tested.
