@@ -132,7 +132,8 @@ def allowed_origin(request: web.Request, context: RequestContext) -> str | None:
     found = request.headers.getall(hdrs.ORIGIN, [])
     if len(found) != 1:
         return None
-    is_own = found[0].startswith("http://") and found[0].removeprefix("http://") in context.hosts
+    scheme, _, host = found[0].partition("//")
+    is_own = scheme == "http:" and host in context.hosts and host.endswith(f":{context.port}")
     is_known = is_own or found[0] in _ALWAYS_ALLOWED or found[0] in context.settings.sidecar.allowed_origins
     may_be_null = found[0] == "null" and (context.proof is Proof.RIGHT or _announces_token(request))
     return found[0] if is_known or may_be_null else None
