@@ -22,8 +22,9 @@ from core.supervision.instance import Instance
 from core.supervision.state import State, Status
 from core.supervision.supervisor import Supervisor
 from tests import tied
+from tests.beds import shared
 from tests.beds.server import copy_models, ollama_environment
-from tests.beds.shared import is_shared
+from tests.beds.systemd import is_inside
 from tests.beds.wire import call, free_port, listens
 
 DEADLINE = tied.seconds(8.0)
@@ -181,4 +182,5 @@ def reaped(process: psutil.Process) -> bool:
 
 def below_us() -> list[psutil.Process]:
     """Every process below this one, but for those of a bed that several tests share."""
-    return [process for process in psutil.Process().children(recursive=True) if not is_shared(process)]
+    found = psutil.Process().children(recursive=True)
+    return [each for each in found if not is_inside(each) and not shared.descends(each, shared.roots)]

@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import psutil
 
-from tests.beds.systemd import is_inside
-
 roots: set[int] = set()
 """The pids of the beds' own processes, while they live. A bed adds and removes its own."""
 
 
-def is_shared(process: psutil.Process) -> bool:
-    """Whether that process is a shared bed's, or descends from one."""
-    if is_inside(process):
-        return True
-    if not roots:
-        return False
+def descends(process: psutil.Process, pids: set[int]) -> bool:
+    """Whether that process is one of these, or descends from one."""
     try:
-        return not roots.isdisjoint({process.pid, *(parent.pid for parent in process.parents())})
+        return bool(pids) and not pids.isdisjoint({process.pid, *(parent.pid for parent in process.parents())})
     except psutil.Error:
         return False

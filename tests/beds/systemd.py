@@ -23,6 +23,7 @@ from typing import Self
 import psutil
 
 from tests.beds import BedMissing
+from tests.beds.shared import descends
 
 BOOT_DEADLINE = 60.0
 OFF_DEADLINE = 20.0
@@ -44,9 +45,9 @@ def is_inside(process: psutil.Process) -> bool:
         # Also of one whose parent ends at this moment, and of one that `command` has brought inside.
         if _namespace(process.pid) in _namespaces:
             return True
-        return not _nspawns.isdisjoint({process.pid, *(parent.pid for parent in process.parents())})
-    except (OSError, psutil.Error):
+    except OSError:
         return False
+    return descends(process, _nspawns)
 
 
 def _namespace(pid: int) -> str:
