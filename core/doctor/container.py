@@ -8,14 +8,13 @@ from core.doctor.case import Case
 from core.doctor.finding import Finding, Severity
 from core.endpoint import bracketed
 from core.logs.redact import secrets_of
-
-_PREFIX = "container:"
+from core.settings.owner import parse
 
 
 async def published(case: Case) -> Iterable[Finding]:
     """The container is there, and its Ollama is published at `ollamaUrl`, for this machine alone."""
     chosen = (await case.settings()).sidecar.owner
-    if not chosen.startswith(_PREFIX):
+    if parse(chosen)[0] != "container":
         return []
     # Brings the library for engines along, which who has no container does not need.
     from core.owners.container.engine import EngineFault
