@@ -85,14 +85,17 @@ class SettingsReader:
         self.hub: Broadcast[tuple[Settings, str | None] | None] = Broadcast(None)
         """The last values that `fresh` read, and what was wrong with the files then. None before the first time."""
 
-    async def fresh(self, *, seconds: float = FRESH_SECONDS, max_age: float = 0.0) -> Reading:
+    async def fresh(self, *, seconds: float | None = None, max_age: float = 0.0) -> Reading:
         """What the files say now, or said at most `max_age` seconds ago. For the program's one loop.
 
-        Takes `seconds` at most and does not raise. If the disk has not answered by then, the last reading stands; after
-        2 s of silence, or if there is no last reading, `problem` says so. Until a first reading the token is required.
+        Takes `seconds` at most, by default 0.25, or 5 for the first reading, which has none to fall back on. Does not
+        raise. If the disk has not answered by then, the last reading stands; after 2 s of silence, or if there is no
+        last reading, `problem` says so. Until a first reading the token is required.
         """
         if self._last and time.monotonic() - self._last_at <= max_age:
             return self._last
+        if seconds is None:
+            seconds = FRESH_SECONDS if self._last else FIRST_READ_SECONDS
         try:
             reading = await self._flight.run(seconds)
         except (TimeoutError, OSError):
