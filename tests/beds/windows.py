@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ LAST_WORDS_SECONDS = 5.0
 # Only a thread can end a test that hangs there, and it ends the whole run: this is a last resort.
 TEST_SECONDS = 180
 MOST_BEYOND_WINE = 9
+MOST_ONCE_MORE = 3
 REPORT = "report.xml"
 TIED = re.compile(r"tied to (Linux|POSIX): ")
 # One part keeps one processor busy at most.
@@ -43,20 +44,33 @@ def run_tests(arguments: Sequence[str]) -> int:
     More than one file is run in two parts side by side, each in a Windows and on a screen of its own, which share the
     tests as `tests.beds.sharing` says. Each line that they print begins with the number of the part.
     A test beyond Wine counts as passed, unless there are too many. Raises `BedMissing`.
+
+    In CI, where others keep the machine busy, up to 3 tests that failed are named and run once more, alone.
     """
-    numbers = [None] if _is_one_file(arguments) else range(PARTS)
-    with ExitStack() as stack:
-        claims = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aura-claims-")))
-        parts = [stack.enter_context(_part(number, claims, arguments)) for number in numbers]
-        deadline = time.monotonic() + RUN_DEADLINE
-        codes = [part.wait(deadline) for part in parts]
-        counts = [Count.read(part.report) for part in parts if part.report.exists()]
-    if len(counts) < len(parts):
+    deadline = time.monotonic() + RUN_DEADLINE
+    codes, counts = _run([None] if _is_one_file(arguments) else range(PARTS), arguments, deadline)
+    if len(counts) < len(codes):
         print(f"pytest in Windows ended with {codes} before it could report.", file=sys.stderr)
         return 1
     count = sum(counts[1:], counts[0])
     print(f"Not asked for here: {', '.join(_for_linux_alone())}.\n{count.words}", flush=True)
-    return 0 if not any(codes) and count.is_good else 1
+    if not any(codes) and count.is_good:
+        return 0
+    failed = count.failed_tests
+    if not os.environ.get("CI") or max(codes) > 1 or not count.is_all_there or not 0 < len(failed) <= MOST_ONCE_MORE:
+        return 1
+    print(f"Failed, and run once more, alone: {', '.join(failed)}.", flush=True)
+    codes, counts = _run([None], failed, deadline)
+    return 0 if codes == [0] and counts[0].passed == len(failed) else 1
+
+
+def _run(numbers: Iterable[int | None], arguments: Sequence[str], deadline: float) -> tuple[list[int], list[Count]]:
+    """The exit code of each part, and what those counted that came to report. Raises `BedMissing`."""
+    with ExitStack() as stack:
+        claims = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aura-claims-")))
+        parts = [stack.enter_context(_part(number, claims, arguments)) for number in numbers]
+        codes = [part.wait(deadline) for part in parts]
+        return codes, [Count.read(part.report) for part in parts if part.report.exists()]
 
 
 def _is_one_file(arguments: Sequence[str]) -> bool:
@@ -67,10 +81,10 @@ def _is_one_file(arguments: Sequence[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How the tests of one run ended."""
+    """How the tests of one run ended. `failed_tests` are named as pytest's command line names them."""
 
     passed: int
-    failed: int
+    failed_tests: tuple[str, ...]
     beyond_wine: int
     tied: int
     skipped: int
@@ -78,11 +92,13 @@ class Count:
     @classmethod
     def read(cls, report: Path) -> Count:
         """What a report in JUnit's format says. A skip must name its reason as tests/tied.py writes it."""
-        passed = failed = beyond = tied = skipped = 0
+        passed = beyond = tied = skipped = 0
+        failed = dict[str, None]()
         for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - our own pytest wrote it
             left = case.find("skipped")
             if case.find("failure") is not None or case.find("error") is not None:
-                failed += 1
+                # Its test and its fixtures' end may fail both.
+                failed[f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"] = None
             elif left is None:
                 passed += 1
             elif "beyond Wine: " in (reason := left.get("message", "")):
@@ -91,13 +107,13 @@ class Count:
                 tied += 1
             else:
                 skipped += 1
-        return cls(passed, failed, beyond, tied, skipped)
+        return cls(passed, tuple(failed), beyond, tied, skipped)
 
     def __add__(self, other: Count) -> Count:
         """Both together."""
         return Count(
             self.passed + other.passed,
-            self.failed + other.failed,
+            self.failed_tests + other.failed_tests,
             self.beyond_wine + other.beyond_wine,
             self.tied + other.tied,
             self.skipped + other.skipped,
@@ -106,13 +122,18 @@ class Count:
     @property
     def is_good(self) -> bool:
         """Whether everything that can run did, and passed."""
-        return self.passed > 0 and not self.failed and not self.skipped and self.beyond_wine <= MOST_BEYOND_WINE
+        return self.is_all_there and not self.failed_tests
+
+    @property
+    def is_all_there(self) -> bool:
+        """Whether everything that can run did."""
+        return self.passed > 0 and not self.skipped and self.beyond_wine <= MOST_BEYOND_WINE
 
     @property
     def words(self) -> str:
         """One line for a person."""
         return (
-            f"Windows: {self.passed} passed, {self.failed} failed, {self.beyond_wine} beyond Wine "
+            f"Windows: {self.passed} passed, {len(self.failed_tests)} failed, {self.beyond_wine} beyond Wine "
             f"(at most {MOST_BEYOND_WINE}), {self.tied} tied to another system, {self.skipped} skipped otherwise."
         )
 
