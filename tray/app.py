@@ -222,9 +222,9 @@ class App:
         }
 
     async def _owned(self, change: Coroutine[Any, Any, Toast | None]) -> Toast | None:
-        """Change the owner, and have that seen at once."""
+        """Change the owner, and have that in force at once."""
         toast = await change
-        await self._supervisor.status()
+        await self._core.fleet.follow_settings()
         return toast
 
     async def _wish(self, act: Act, wish: Coroutine[Any, Any, Status]) -> None:

@@ -47,6 +47,7 @@ class SettingsRoutes:
 
     def __init__(self, core: Sidecar) -> None:
         self._form = SettingsForm(core.paths, core.settings)
+        self._fleet = core.fleet
 
     def table(self) -> list[web.RouteDef]:
         """Their routes."""
@@ -59,7 +60,7 @@ class SettingsRoutes:
 
     @answers(SettingsBody, body=SettingsChangesBody)
     async def change_settings(self, request: web.Request) -> web.Response:
-        """Change settings: all that are named, or none. Some may be changed with the token only."""
+        """Change settings: all that are named, or none; the next call meets them. Some need the token."""
         changes = (await json_body(request, SettingsChangesBody)).changes
         guarded = sorted(filter(needs_token, changes))
         if guarded and not request.get(headers.HAS_TOKEN):
@@ -70,4 +71,6 @@ class SettingsRoutes:
                 f"{', '.join(f'`{key[:80]}`' for key in guarded[:5])} may be changed with the token only.",
                 f"Send the content of AuraData/run/token as {headers.TOKEN}, or change the file itself.",
             )
-        return json_answer(settings_body(await self._form.change(changes), needs_token))
+        reading = await self._form.change(changes)
+        await self._fleet.follow_settings()
+        return json_answer(settings_body(reading, needs_token))

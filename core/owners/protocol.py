@@ -51,11 +51,12 @@ class Plan:
     owner: str = PROCESS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terms:
     """What the settings say about an Ollama that runs already.
 
-    Seconds until force is used, the log's limits, and where it is wanted.
+    Seconds until force is used, the log's limits, and where it is wanted. Whoever hands them out keeps them as the
+    settings are, so read a value when it is needed.
     """
 
     grace: float
@@ -191,6 +192,9 @@ class News(Protocol):
     def troubled(self, why: str | None) -> None:
         """The owner cannot be asked at present: `why` is a sentence. None: it can."""
 
+    def looked(self) -> None:
+        """The owner has looked, and has told what runs or why that is not known. A wish waits for the first time."""
+
 
 class Owner(Protocol):
     """One way to run Ollamas, for one data folder. Belongs to the loop."""
@@ -212,8 +216,8 @@ class Owner(Protocol):
     async def attend(self, instance: str, terms: Terms, news: News) -> None:
         """Do what this owner does as long as it is in force for an instance. Cancelled at the end; it may return early.
 
-        Tells the `news`, and copies what that Ollama prints into the instance's folder if nobody else does. Raises
-        nothing.
+        Tells the `news`, `looked` as early as possible, and copies what that Ollama prints into the instance's folder
+        if nobody else does. Raises nothing.
         """
 
     async def call_off(self, instance: str) -> None:

@@ -117,6 +117,7 @@ AT_OLLAMAS_START = frozenset(
         "ollamaGpuEnabled",
         "ollamaNumCtx",
         "ollamaNumGpu",
+        "stopTimeout",
     }
 )
 """What an Ollama is given when it is started: one that runs keeps what it was given."""

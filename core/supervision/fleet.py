@@ -87,6 +87,10 @@ class Fleet:
             for name, supervisor in self._supervisors.items():
                 tasks.create_task(supervisor.run([managed for managed in found if managed.instance == name]))
 
+    async def follow_settings(self) -> None:
+        """Have in force what the settings say now, for each instance. 2 s at most."""
+        await asyncio.gather(*(supervisor.follow_settings() for supervisor in self._supervisors.values()))
+
     def close(self, *, stop_ollama: bool) -> None:
         """Make `run` return, with all managed Ollamas stopped or left running. Wishes are refused from now on."""
         for supervisor in self._supervisors.values():

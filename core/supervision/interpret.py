@@ -114,7 +114,8 @@ def _resting(status: Status, observation: Observation, always: dict[str, Any]) -
         "pid": listener.pid if listener else None,
         "owner": listener.owner if listener else None,
         "by_hand": listener.by_hand if listener else None,
-        "offer": listener.offer if listener else None,
+        # To name the owner that is in force already would change nothing.
+        "offer": listener.offer if listener and listener.offer != observation.setup.owner else None,
     }
     if probe.answer is Answer.OLLAMA:
         change = always | _program_of(observation) | whose | answered(probe) | {"url": observation.url, "failure": None}

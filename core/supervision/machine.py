@@ -19,7 +19,7 @@ from core.supervision.attempt import Attempt
 from core.supervision.backoff import Backoff
 from core.supervision.observer import Observation
 from core.supervision.published import Published, Waiters, shutting_down
-from core.supervision.refresher import OBSERVE_SECONDS, Refresher
+from core.supervision.refresher import OBSERVE_SECONDS, OWNER_SECONDS, Refresher
 from core.supervision.shared_task import CreateTask, unexpected
 from core.supervision.state import RESTING, TRANSIENT, UP, State, Wish
 from core.supervision.tasks import Tasks
@@ -38,6 +38,8 @@ class Machine:
         self._create_task = create_task
         self._attempt: Attempt | None = None
         """The start that is under way: always in `starting`, and in `running` and `external` while it observes."""
+        self._wish: messages.Start | messages.Stop | None = None
+        """The last one that was made."""
         self._up: Waiters = []
         self._down: Waiters = []
         self._backoff = Backoff()
@@ -165,6 +167,7 @@ class Machine:
                 assert_never(message)
 
     def _on_start(self, wish: messages.Start) -> None:
+        self._wish = wish
         self._up.append(wish.done)
         self._now.change(wanted=Wish.UP)
         if wish.by_user:
@@ -176,6 +179,7 @@ class Machine:
             self._start()
 
     def _on_stop(self, wish: messages.Stop) -> None:
+        self._wish = wish
         self._now.change(wanted=Wish.DOWN)
         self._tasks.memory.forget()
         self._now.answer(self._up, Superseded("The start was interrupted by a stop."))
@@ -220,7 +224,11 @@ class Machine:
             if self.managed:
                 self._on_stop(wish)
                 return
-        await asyncio.wait([self.refresher.observe()], timeout=OBSERVE_SECONDS)
+        # The settings may name an owner that was not in force so far, and has this one to stop.
+        await self.refresher.follow(OWNER_SECONDS)
+        if self.managed and isinstance(self._wish, messages.Stop):
+            self._on_stop(wish)
+            return
         self._now.answer([wish.done], preflight.nothing_to_stop(self._now.status))
 
     def _on_adopted(self, news: messages.Adopted) -> None:
@@ -457,7 +465,8 @@ class Machine:
             return
         self._restart_on_crash = observation.setup.settings.sidecar.restart_on_crash
         sidecar = observation.setup.settings.sidecar
-        self._terms = Terms(sidecar.stop_timeout, sidecar.log_caps, observation.setup.url)
+        terms = self._terms
+        terms.grace, terms.caps, terms.url = sidecar.stop_timeout, sidecar.log_caps, observation.setup.url
         self._use_owner(observation.setup.owner)
         if epoch != self.refresher.epoch:
             # Ollama was let go, so this says nothing about the one that is somebody else's from now on.

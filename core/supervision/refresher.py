@@ -20,6 +20,8 @@ from core.supervision.tasks import Tasks
 
 FRESH_SECONDS = 0.25
 OBSERVE_SECONDS = 0.3
+OWNER_SECONDS = 6.0
+"""How long a wish waits for the first word of the owner in force: longer than a call of it, so that it says why not."""
 _LIST_SECONDS = 2.0
 
 
@@ -91,6 +93,21 @@ class Refresher:
         if asked := self.list_models.fresher_than(FRESH_SECONDS):
             await asyncio.wait(asked, timeout=_LIST_SECONDS)
         return all(task.done() for task in asked)
+
+    async def follow(self, seconds: float) -> None:
+        """Have in force what the settings say now. Gives up after that many seconds.
+
+        An observation that begins after this call is in the status, and so is what an owner that was not in force so
+        far runs.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                epoch = -1
+                # One that began in an earlier epoch was dropped.
+                while epoch != self.epoch:
+                    epoch = self.epoch
+                    await self.observe.again()
+                await self._tasks.owner_looked()
 
     async def list_again(self) -> None:
         """Have the lists of models as they are after this call, unless that takes more than 2 s."""

@@ -34,6 +34,8 @@ from core.supervision.shared_task import log_failure
 from core.supervision.state import TRANSIENT, UP, ModelsNews, Status
 from core.supervision.tasks import Tasks
 
+_FOLLOW_SECONDS = 2.0
+
 
 class Supervisor:
     """Supervises one instance of those that the settings in `paths` describe; `default` if none is given.
@@ -147,6 +149,15 @@ class Supervisor:
         Raises what `start` raises, or StopFailed. Starts that wait meanwhile get the same result.
         """
         return await self._wish(lambda done: messages.Start(done, by_user=True, is_restart=True))
+
+    async def follow_settings(self) -> None:
+        """Have in force what the settings say now: whoever changes them calls this afterwards. 2 s at most.
+
+        An owner or an address that is named anew counts from here on, in the status and for wishes.
+        """
+        await self._observed.wait()
+        if not self._is_over:
+            await self._machine.refresher.follow(_FOLLOW_SECONDS)
 
     async def models(self) -> ModelsNews:
         """The installed models: listed anew or, if that takes over 2 s, as last listed.

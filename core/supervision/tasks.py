@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from core.endpoint import Endpoint
 from core.errors import CoreError, StopFailed
@@ -70,6 +70,7 @@ class Tasks:
         self._paths = paths
         self._owners = owners or Owners(paths)
         self._owner = PROCESS
+        self._looked = asyncio.Event()
         self._hooks = hooks or Hooks()
 
     async def close(self) -> None:
@@ -104,10 +105,23 @@ class Tasks:
             for managed in await self._owners.named(text).find_late(self.instance.id):
                 await self._adopt(managed)
 
-    async def attend(self, owner: str, terms: Terms) -> None:
+    def attend(self, owner: str, terms: Terms) -> Coroutine[Any, Any, None]:
         """Have that owner do what it does while it is in force. Posts Adopted and Troubled. Until it is cancelled."""
-        self._owner = owner
-        await self._owners.named(owner).attend(self.instance.id, terms, _News(owner, self.post, self._adopt))
+        # Whoever waits for the former owner's word waits in vain.
+        self._looked.set()
+        self._owner, self._looked = owner, asyncio.Event()
+        return self._attend(owner, terms, self._looked)
+
+    async def _attend(self, owner: str, terms: Terms, looked: asyncio.Event) -> None:
+        try:
+            news = _News(owner, self.post, self._adopt, looked.set)
+            await self._owners.named(owner).attend(self.instance.id, terms, news)
+        finally:
+            looked.set()
+
+    async def owner_looked(self) -> None:
+        """Return once the owner in force has told what it runs, or why that is not known. It may take for ever."""
+        await self._looked.wait()
 
     async def call_off(self, owner: str) -> None:
         """Contract: `core.owners.protocol.Owner.call_off`."""
@@ -230,6 +244,7 @@ class _News:
     owner: str
     post: Callable[[messages.Message], None]
     adopt: Callable[[Running], Awaitable[None]]
+    looked: Callable[[], None]
 
     async def found(self, running: Running) -> None:
         await self.adopt(running)

@@ -61,13 +61,17 @@ def test_it_tells_each_setting_with_its_default_and_its_limits(place: Place) -> 
             "takesEffect": "at_once",
             "needsToken": False,
         }
-        effects = {key: by_key[key]["takesEffect"] for key in ("host", "port", "requireToken", "env", "ollamaNumCtx")}
+        effects = {
+            key: by_key[key]["takesEffect"]
+            for key in ("host", "port", "requireToken", "env", "ollamaNumCtx", "stopTimeout")
+        }
         assert effects == {
             "host": "sidecar_start",
             "port": "sidecar_start",
             "requireToken": "at_once",
             "env": "ollama_start",
             "ollamaNumCtx": "ollama_start",
+            "stopTimeout": "ollama_start",
         }
         kinds = {
             key: by_key[key]["kind"] for key in ("ollamaUrl", "ollamaModel", "port", "stopOnQuit", "env", "canary")

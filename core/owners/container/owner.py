@@ -57,12 +57,12 @@ class ContainerOwner:
             self._copies[instance] = LineCopy(LogCopy(self._paths, instance, self.text, terms.caps))
         copying = asyncio.create_task(self._copies[instance].keep(self.located))
         try:
-            await self._attend(instance, terms.grace, news)
+            await self._attend(instance, terms, news)
         finally:
             copying.cancel()
             await asyncio.gather(copying, return_exceptions=True)
 
-    async def _attend(self, instance: str, grace: float, news: News) -> None:
+    async def _attend(self, instance: str, terms: Terms, news: News) -> None:
         pause = _RETRY_SECONDS
         told: tuple[str, str] | None = None
         is_awaited = False
@@ -80,16 +80,18 @@ class ContainerOwner:
                             news.condition(condition)
                         if container.runs and container.run != told:
                             told, is_awaited = container.run, True
-                            await news.found(await self._run(at, container, instance, grace))
+                            await news.found(await self._run(at, container, instance, terms.grace))
                         elif is_awaited and not (container.runs or container.state.restarting):
                             is_awaited = False
                             code = container.exit_code
                             if not container.restarts_after(code):
                                 news.gave_up(f"Its engine gave up on the container {self.name}." if code else None)
+                        news.looked()
             except EngineFault as fault:
                 news.troubled(fault.message if not fault.action else f"{fault.message} {fault.action}")
             except Exception:
                 log.exception("the container %s cannot be attended to", self.name)
+            news.looked()
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
 

@@ -64,6 +64,7 @@ class ServiceOwner:
                     await self._attend_once(instance, news)
                 except OSError as error:
                     news.troubled(str(error))
+                news.looked()
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             copying.cancel()

@@ -71,6 +71,7 @@ class SystemdOwner:
         copy = LogCopy(self._paths, instance, self._text, terms.caps)
         journal = Journal(self._name, copy, self._copying, is_user=self._is_user)
         self._service = None
+        self._watch.forget()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch.run())
             tasks.create_task(journal.run())
@@ -94,6 +95,8 @@ class SystemdOwner:
                     elif was_restarting and not unit.is_up and not unit.is_restarting and not unit.is_ending:
                         news.gave_up(f"{unit.why_failed()} systemd has given up." if unit.active == "failed" else None)
                     was_restarting = unit.is_restarting or (was_restarting and unit.is_ending and not unit.is_up)
+                if unit is not None or self._watch.trouble is not None:
+                    news.looked()
                 await self._watch.wait(pause)
 
     def _is_taken(self, unit: Unit) -> bool:

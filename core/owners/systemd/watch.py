@@ -36,6 +36,10 @@ class Watch:
         """Have the state read again soon."""
         self._poked.set()
 
+    def forget(self) -> None:
+        """Have no state until it is read anew: it was not kept for a while."""
+        self.unit = self.trouble = None
+
     def note(self, unit: Unit) -> None:
         """Take that state for the newest: somebody has just read it."""
         self.unit = unit

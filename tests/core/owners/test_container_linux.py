@@ -62,6 +62,9 @@ class Told:
     def troubled(self, why: str | None) -> None:
         self.trouble.append(why)
 
+    def looked(self) -> None:
+        pass
+
 
 async def until(fact: Callable[..., object], *about: object) -> None:
     """Wait until that is true, about these; fail if it does not become so in time."""

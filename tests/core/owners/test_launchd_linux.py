@@ -104,6 +104,9 @@ class Heard:
     def troubled(self, why: str | None) -> None:
         self.trouble = why
 
+    def looked(self) -> None:
+        pass
+
 
 @asynccontextmanager
 async def attended(owner: ServiceOwner) -> AsyncIterator[Heard]:

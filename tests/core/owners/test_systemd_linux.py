@@ -471,16 +471,39 @@ def test_lines_of_an_earlier_boot_are_copied_too(unit: Unit, booted: Booted, tmp
 def test_what_the_settings_name_no_longer_is_let_go_and_offered(unit: Unit, tmp_path: Path) -> None:
     unit.ctl("start", UNIT)
     with Serviced(unit.booted, tmp_path, unit.url) as sidecar:
-        external = sidecar.until_state("external")
+        external = sidecar.until("/api/ollama/status", lambda now: now["offer"] is not None)
         assert (external["offer"], external["managedByApp"]) == (OWNER, False)
-        changed = sidecar.ask("PUT", "/api/ollama/settings", {"changes": {"owner": external["offer"]}})
-        assert "settings" in changed, changed
-        assert sidecar.until_state("running")["managedByApp"]
-        sidecar.ask("PUT", "/api/ollama/settings", {"changes": {"owner": None}})
-        external = sidecar.until_state("external")
+
+        def change(**changes: object) -> dict[str, Any]:
+            answer = sidecar.ask("PUT", "/api/ollama/settings", {"changes": changes})
+            assert "settings" in answer, answer
+            return sidecar.status()
+
+        controlled = change(owner=OWNER)
+        assert (controlled["state"], controlled["managedByApp"], controlled["offer"]) == ("running", True, None)
+        external = change(owner=None)
         assert (external["controlledBy"], external["wanted"]) == ("process", "down")
+        assert (external["state"], external["offer"]) == ("external", OWNER)
+        assert "systemctl stop" in external["action"]
         assert not sidecar.ask("POST", "/api/ollama/stop")["success"]
         assert unit.show("ActiveState") == "active"
+        # The call that follows meets the owner that is named, whoever names it.
+        sidecar.ask("PUT", "/api/ollama/settings", {"changes": {"owner": OWNER}})
+        stopped = sidecar.ask("POST", "/api/ollama/stop")
+        assert stopped["success"], stopped
+        sidecar.configure(owner="process")
+        unit.ctl("start", UNIT)
+        sidecar.until_state("external")
+        sidecar.configure(owner=OWNER)
+        stopped = sidecar.ask("POST", "/api/ollama/stop")
+        assert stopped["success"], stopped
+        assert unit.show("ActiveState") == "inactive"
+        # And so does an owner that is in force when the address is changed.
+        assert change(ollamaUrl="http://127.0.0.1:1")["state"] == "stopped"
+        told = sidecar.until("/api/ollama/status", lambda now: now["reason"] is not None)
+        assert f"{UNIT} listens at {unit.url}, but ollamaUrl is http://127.0.0.1:1." in told["reason"]
+        change(ollamaUrl=unit.url)
+        sidecar.until("/api/ollama/status", lambda now: now["reason"] is None)
 
 
 def adas(booted: Booted, tmp_path: Path, url: str, owner: str = OWNER) -> Serviced:

@@ -1,0 +1,68 @@
+"""The owner is changed by a call while its Ollama runs: each call that follows meets the owner that was named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiodocker  # noqa: F401 - read from the disk before a loop runs
+import pytest
+
+from core.supervision.state import State
+from tests.api.serving import Served, serving
+from tests.beds.engines import Engine
+from tests.beds.wire import free_port
+from tests.rig import Rig, asked_until
+
+OWNER = "container:ollama"
+pytestmark = pytest.mark.timeout(60)  # an engine may have to be launched first
+
+
+async def ask(served: Served, method: str, path: str, **body: object) -> Any:
+    """The JSON of the answer, whatever its status."""
+    headers = {"X-Aura-Token": (served.core.paths.run / "token").read_text().strip()}
+    async with served.http.request(
+        method, f"/api/ollama/{path}", json=None if method == "GET" else body, headers=headers
+    ) as answer:
+        return await answer.json()
+
+
+async def put(served: Served, **changes: object) -> None:
+    answer = await ask(served, "PUT", "settings", changes=changes)
+    assert "settings" in answer, answer
+
+
+async def test_an_owner_is_in_force_for_the_call_after_the_one_that_names_it(tmp_path: Path, engine: Engine) -> None:
+    rig = Rig(tmp_path, tmp_path / "no-ollama")
+    pid = engine.run("ollama", rig.port)
+    async with serving(rig) as served:
+        external = await asked_until(served.supervisor, lambda status: status.offer is not None)
+        assert (external.state, external.offer) == (State.EXTERNAL, OWNER)
+        for _ in range(3):
+            await put(served, owner=OWNER)
+            status = await ask(served, "GET", "status")
+            assert (status["state"], status["pid"], status["controlledBy"]) == ("running", pid, OWNER), status
+            assert status["offer"] is None
+            await put(served, owner=None)
+            status = await ask(served, "GET", "status")
+            assert (status["state"], status["controlledBy"]) == ("external", "process"), status
+            # What is not ours any more is told of as before: who has it, how it is stopped, and that it can be had.
+            assert status["offer"] == OWNER, status
+            assert "stop" in status["action"], status
+        # Nor does it matter who writes it.
+        rig.configure(owner=OWNER)
+        stopped = await ask(served, "POST", "stop")
+        assert stopped["success"], stopped
+        assert not engine.inspect("ollama")["State"]["Running"]
+        assert served.supervisor.current.state is State.STOPPED
+
+
+async def test_an_address_is_in_force_for_the_call_after_the_one_that_names_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, tmp_path / "no-ollama")
+    async with serving(rig) as served:
+        for _ in range(3):
+            other = f"http://127.0.0.1:{free_port()}"
+            # So that the last observation is younger than the call.
+            await ask(served, "GET", "status")
+            await put(served, ollamaUrl=other)
+            assert (await served.supervisor.status()).url == other
