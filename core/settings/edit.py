@@ -12,6 +12,7 @@ from core.errors import BadSetting, ConfigError
 from core.settings import file as settings_file
 from core.settings import schema
 from core.settings.json_text import Document
+from core.settings.owner import not_here
 from core.settings.paths import Paths
 from core.settings.schema import AuraSettings, Fault, SidecarSettings
 
@@ -85,16 +86,21 @@ def _edited(path: Path, text: str, kind: type[msgspec.Struct], changes: Mapping[
         if fault.keys[0] in changes:
             raise BadSetting(fault.message, action=fault.action) from None
         raise located(path, before, fault) from None
-    # A file that exposes the sidecar already is no reason against a change of something else.
-    if (
-        isinstance(settings, SidecarSettings)
-        and not changes.keys().isdisjoint(("host", "requireToken"))
-        and (exposed := schema.exposure(settings))
-    ):
-        raise BadSetting(exposed.message, action=exposed.action)
+    if unfit := _unfit(settings, changes):
+        raise BadSetting(unfit.message, action=unfit.action)
     if before.others(changes) != after.others(changes):
         raise ConfigError(f"{path} cannot be changed without touching other keys", action="Change it in an editor.")
     return edited
+
+
+def _unfit(settings: msgspec.Struct, changes: Mapping[str, object]) -> Fault | ConfigError | None:
+    """Why these settings will not do although each value has its form; None if that is not the changes' fault."""
+    if not isinstance(settings, SidecarSettings):
+        return None
+    if "owner" in changes and (elsewhere := not_here(settings.owner)):
+        return elsewhere
+    # A file that exposes the sidecar already is no reason against a change of something else.
+    return schema.exposure(settings) if not changes.keys().isdisjoint(("host", "requireToken")) else None
 
 
 def located(path: Path, document: Document, fault: Fault) -> ConfigError:

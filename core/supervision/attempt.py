@@ -5,7 +5,8 @@ The steps of a start:
 1. `Supervisor.start` posts a `Start`; `Machine` moves to `starting` and begins an `Attempt`. All callers that wish for
    a start while one is under way wait for the same result.
 2. The attempt observes the settings, the executable and the port. `preflight.plan` says what to run, or why nothing may
-   be run; a start that failed less than 10 s ago, with the same settings, gets the same answer again.
+   be run; a start that failed less than 10 s ago, with the same settings, gets the same answer again, unless a service
+   manager or an engine did not begin it.
 3. The owner starts the process, `core.owners.process_owner` by a shim. `Progress` hands it over to the machine, which
    has it watched: from here on its end is a message, `Ended`, upon which the machine cancels the attempt.
 4. `core.supervision.readiness` asks for `/api/version` until the process answers. `Attempted` carries the result.
@@ -29,6 +30,7 @@ from core.errors import CoreError, SpawnFailed, StopFailed
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.probe import Answer, Probe
 from core.owners.protocol import Plan, Running
+from core.settings.owner import PROCESS
 from core.supervision import preflight
 from core.supervision.observer import Observation
 from core.supervision.preflight import FailureMemory
@@ -138,6 +140,9 @@ class Attempt:
         self.epoch = epoch
         self.observation: Observation | None = None
         self.has_process = False
+        self.would_fail_again = False
+        """Whether a failure of it says something about the next start. What a service manager or an engine has against
+        one may be mended at any moment, and so is asked anew."""
         self._steps = steps
         self._managed = managed
         self._task: asyncio.Task[None] | None = None
@@ -172,7 +177,9 @@ class Attempt:
         if self.before.state is State.EXTERNAL:
             return Gone(observation)
         self.has_process = True
+        self.would_fail_again = plan.owner == PROCESS
         managed = await self._steps.start_process(plan)
+        self.would_fail_again = True
         self._steps.post(Progress(self, managed, observation))
         timeout = observation.setup.settings.sidecar.ready_timeout
         probe = await self._steps.ready(

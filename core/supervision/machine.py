@@ -428,7 +428,7 @@ class Machine:
             self._now.move(State.STOPPING, failure=error)
             self._create_task(self._tasks.stop(self.managed))
             return
-        if self._attempt and self._attempt.observation:
+        if self._attempt and self._attempt.observation and self._attempt.would_fail_again:
             self._tasks.memory.keep(self._attempt.observation, error)
         self._drop_attempt()
         self._now.move_down(State.FAILED, error.fresh())
@@ -470,7 +470,7 @@ class Machine:
         self._use_owner(observation.setup.owner)
         if epoch != self.refresher.epoch:
             # Ollama was let go, so this says nothing about the one that is somebody else's from now on.
-            self.refresher.observe()
+            self.refresher.observe_again()
             return
         status = self._now.status
         is_owner_s_turn = self._is_restarted_by_owner and status.state is State.BACKOFF and not status.owner_problem

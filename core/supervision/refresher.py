@@ -44,6 +44,7 @@ class Refresher:
         self._now = now
         self._managed_url = managed_url
         self._end: asyncio.Task[None] | None = None
+        self._is_again = False
 
     def begin_epoch(self) -> None:
         """Another Ollama is there, or none: list what it has, and wait for its end if nobody else does."""
@@ -116,9 +117,18 @@ class Refresher:
                 async with asyncio.timeout(_LIST_SECONDS):
                     await asyncio.gather(self.list_models.again(), self.list_loaded.again())
 
+    def observe_again(self) -> None:
+        """Observe once more: the machine could make nothing of the last one. Who asks for the status waits for it."""
+        self._is_again = True
+        self.observe.updated_at = float("-inf")
+        self.observe()
+
     async def _observe(self) -> None:
-        began = time.monotonic()
-        await self._post_observation(allow_cached=False)
+        while True:
+            self._is_again, began = False, time.monotonic()
+            await self._post_observation(allow_cached=False)
+            if not self._is_again:
+                break
         self.observe.updated_at = began
 
     def _post_observation(self, *, allow_cached: bool) -> Coroutine[Any, Any, None]:

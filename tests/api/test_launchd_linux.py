@@ -159,6 +159,10 @@ def test_nobody_need_be_at_the_screen_and_one_that_is_disabled_is_not_started(ma
         assert not refused["success"]
         assert f"launchctl enable {mac.target()}" in json.dumps(refused)
         assert launchd.job(mac.target()) is None
+        # What keeps it from a start is asked anew by the next one.
+        (mac.launchctl / bed.DISABLED).write_text("")
+        mended = served.ask("POST", "start")
+        assert mended["success"], mended
 
 
 def test_one_that_is_external_is_offered_and_controlled_and_let_go_again(mac: Mac) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from api.routes.settings import needs_token
+from core.platform import SYSTEM
 from core.settings import schema
+from core.settings.owner import KINDS, PROCESS
 from core.settings.schema import AuraSettings, SidecarSettings
 from tests.api.test_server import Place
 from tests.beds.sidecar import Sidecar
@@ -132,6 +134,11 @@ def test_other_bytes_of_auras_file_stay(place: Place) -> None:
         ({"ollamaUrl": "http://a b"}, ("ollamaUrl", "a b", "127.0.0.1:11434")),
         ({"env": {"OLLAMA_HOST": "x"}}, ("OLLAMA_HOST", "ollamaUrl")),
         ({"host": "0.0.0.0"}, ("host", "0.0.0.0", "requireToken")),
+        *(
+            ({"stopOnQuit": False, "owner": kind.example}, ("owner", kind.example, SYSTEM, *kind.systems, PROCESS))
+            for kind in KINDS.values()
+            if SYSTEM not in kind.systems
+        ),
     ],
 )
 def test_a_value_that_will_not_do_is_named_and_nothing_changes(

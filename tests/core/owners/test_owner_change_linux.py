@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from core.supervision.state import State
 from tests.api.serving import Served, serving
 from tests.beds.engines import Engine
 from tests.beds.wire import free_port
-from tests.rig import Rig, asked_until
+from tests.rig import DEADLINE, Rig, asked_until, until_state
 
 OWNER = "container:ollama"
 pytestmark = pytest.mark.timeout(60)  # an engine may have to be launched first
@@ -55,6 +56,36 @@ async def test_an_owner_is_in_force_for_the_call_after_the_one_that_names_it(tmp
         assert stopped["success"], stopped
         assert not engine.inspect("ollama")["State"]["Running"]
         assert served.supervisor.current.state is State.STOPPED
+
+
+async def test_one_that_is_let_go_is_told_of_with_the_way_to_stop_it(tmp_path: Path, engine: Engine) -> None:
+    rig = Rig(tmp_path, tmp_path / "no-ollama", owner=OWNER)
+    engine.run("ollama", rig.port)
+    engine.create("other", free_port())
+    async with serving(rig) as served:
+        await until_state(served.supervisor, State.RUNNING)
+        for owner in ("container:other", "process"):
+            # By the file, so that a call for the status is the first to see it.
+            rig.configure(owner=owner)
+            async with asyncio.timeout(DEADLINE):
+                while (status := await ask(served, "GET", "status"))["controlledBy"] != owner:
+                    pass
+            assert (status["state"], status["offer"]) == ("external", OWNER)
+            assert engine.name.lower() in status["action"].lower(), status
+
+
+async def test_what_keeps_a_container_from_a_start_is_asked_anew_each_time(tmp_path: Path, engine: Engine) -> None:
+    rig = Rig(tmp_path, tmp_path / "no-ollama", owner=OWNER)
+    async with serving(rig) as served:
+        refused = await ask(served, "POST", "start")
+        assert "has no container ollama" in refused["detail"]
+        await asyncio.to_thread(engine.create, "ollama", free_port())
+        refused = await ask(served, "POST", "start")
+        assert f"does not publish its Ollama at {rig.url}" in refused["detail"]
+        await asyncio.to_thread(engine.remove, "ollama")
+        await asyncio.to_thread(engine.create, "ollama", rig.port)
+        started = await ask(served, "POST", "start")
+        assert started["success"], started
 
 
 async def test_an_address_is_in_force_for_the_call_after_the_one_that_names_it(tmp_path: Path) -> None:

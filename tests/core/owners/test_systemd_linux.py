@@ -236,6 +236,11 @@ def test_what_cannot_be_started_is_said_with_the_way_out(
         assert words in answer["detail"], answer
         assert way_out in answer["action"]
         assert sidecar.status()["state"] in ("stopped", "failed")
+        # What was in its way is asked of systemd anew by the next start.
+        unit.booted.call("systemctl", "unmask", UNIT)
+        unit.write()
+        mended = sidecar.ask("POST", "/api/ollama/start")
+        assert mended["success"], mended
 
 
 ODD = """\
