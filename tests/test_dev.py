@@ -105,3 +105,14 @@ def test_without_apt_it_says_how_to_run_try_and_test(machine: Machine) -> None:
     assert done.returncode == 2
     for command in ("aura-ollama", "python -m tests.beds try", "python -m pytest"):
         assert f".venv/bin/{command}" in done.stderr
+
+
+def test_what_is_measured_beside_is_installed_for_the_bench_alone(machine: Machine) -> None:
+    """From PyPI too, once."""
+    machine.debian(user=0)
+    assert "Installing" not in machine.dev("check", missing="wrk strace").stderr.replace("Installing what", "")
+    done = machine.dev("bench", "--json", missing="wrk strace")
+    assert "Installing wrk strace" in done.stderr
+    assert "--editable .[dev,bench]" in done.stdout
+    assert done.stdout.endswith("python -m bench --json\n")
+    assert "--editable" not in machine.dev("bench").stdout

@@ -1,4 +1,4 @@
-"""What the sidecar costs while nobody asks it; `bench/idle.py` measures the same for longer."""
+"""What the sidecar costs while nobody asks it; `bench/measures/idle.py` measures the same for longer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status` is fast because it imports little: counted here, timed in bench/status.py."""
+"""`status` is fast because it imports little: counted here, timed in bench/measures/command.py."""
 
 from __future__ import annotations
 
