@@ -7,10 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
-from core.owners.container import lines
+from core.owners.alike import set_within
 from core.owners.container.engine import Engine, EngineFault
 from core.owners.container.facts import Container
-from core.owners.container.lines import Portion
+from core.owners.container.follow import Portion, follow
 from core.owners.copied import LogCopy
 from core.threads.single_flight import SingleFlight
 
@@ -34,6 +34,11 @@ class LineCopy:
         self._writing = SingleFlight("container log", self._write)
         self._opening = SingleFlight("container log", copy.open)
         self._closing = SingleFlight("container log", copy.close)
+        self._hurried = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Have it look at once whether there is something to read: the container has been started."""
+        self._hurried.set()
 
     async def keep(self, locate: Locate) -> None:
         """Copy until this is cancelled. `locate` finds the container, and raises EngineFault.
@@ -53,15 +58,18 @@ class LineCopy:
                     if str(fault) != told:
                         told = str(fault)
                         log.warning("what the container prints cannot be copied at present: %s", told)
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
+                if await set_within(self._hurried, pause):
+                    self._hurried.clear()
+                    pause = _RETRY_SECONDS
+                else:
+                    pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
         finally:
             await self._closing.run(_DISK_SECONDS)
 
     async def _follow(self, at: Engine, container: Container) -> None:
         self._copy.conceal(container.environment)
         cursor = await self._opening.run(_DISK_SECONDS)
-        async with aclosing(lines.follow(at, container, cursor)) as portions:
+        async with aclosing(follow(at, container, cursor)) as portions:
             async for self._portion in portions:
                 await self._writing.run(_DISK_SECONDS)
 

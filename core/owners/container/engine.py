@@ -96,6 +96,7 @@ class Engine:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._is_podman: bool | None = None
 
     @property
     def place(self) -> str:
@@ -141,10 +142,11 @@ class Engine:
             return [facts.parse(await container.show()) for container in listed]
 
     async def is_podman(self) -> bool:
-        """Whether it is Podman."""
-        async with self._asked("", CALL_SECONDS) as docker:
-            version = await docker.version()
-        return any("podman" in str(part.get("Name", "")).lower() for part in version.get("Components") or ())
+        """Whether it is Podman. Asks only if it has never answered yet."""
+        if self._is_podman is None:
+            async with self._asked("", CALL_SECONDS):
+                pass
+        return bool(self._is_podman)
 
     @asynccontextmanager
     async def docker(self, seconds: float) -> AsyncIterator[aiodocker.Docker]:
@@ -205,6 +207,7 @@ class Engine:
         """
         async with aiodocker.Docker(self.url, timeout=timeout, api_version=_OLDEST_API) as docker:
             async with asyncio.timeout(CALL_SECONDS), docker.session.get(f"{docker.docker_host}/_ping") as answer:
+                self._is_podman = "Libpod-API-Version" in answer.headers
                 spoken = answer.headers.get("Api-Version", "")
                 if _VERSION.fullmatch(spoken):
                     docker.api_version = f"v{spoken}"

@@ -16,10 +16,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -27,11 +26,11 @@ from core.owners.container.engine import Engine
 from core.owners.container.facts import Container
 from core.owners.copied import Line
 
-_FIRST_LINES = 2000
+FIRST_LINES = 2000
 """How many old lines are taken of a container that was never read before."""
+READ_BYTES = 64 * 1024
 _PAUSE_SECONDS = 1.0
 _HEADER = 8
-_READ_BYTES = 64 * 1024
 _STREAMS: dict[int, Literal["OUT", "ERR"]] = {1: "OUT", 2: "ERR"}
 _LONGEST_PART = 1 << 20
 
@@ -109,24 +108,45 @@ class Frames:
 
 
 class Place:
-    """Follows the place while lines come, and passes over those that were taken before."""
+    """The place in what a container has printed up to which lines are told, and which of those that come are beyond it.
+
+    Each line that `take` and its like return is to be noted by `advance`, in this order, before the next is asked for.
+    """
 
     def __init__(self, id: str, cursor: Cursor | None) -> None:
         self.cursor = cursor if cursor and cursor.id == id else Cursor(id)
-        self.is_new = not self.cursor.last
-        self._again: list[Line] | None = None if self.is_new else []
+        self._again: list[Line] | None = None
         # How many lines were taken of each of the last seconds.
         self._seconds: dict[int, int] = {}
+        self.look_again()
 
     @property
     def is_looking(self) -> bool:
         """Whether lines that were taken before are still being passed over."""
         return self._again is not None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no line of this container has been taken yet."""
+        return not self.cursor.last
+
+    def ends_with(self, line: Line) -> bool:
+        """Whether that is the last line that was taken."""
+        return digest(line) == self.cursor.last
+
+    def look_again(self) -> None:
+        """Begin anew: all lines since the second of the cursor come once more."""
+        self._again = None if self.is_new else []
+        self._seconds = {}
+
+    def take_all(self, lines: Sequence[Line]) -> list[Line]:
+        """Those of the lines that are new; these are all that there are."""
+        new = self.take(lines)
+        return new + self.give_up() if self.is_looking else new
+
     def take(self, lines: Sequence[Line]) -> list[Line]:
         """Those of the lines that are new."""
         if self._again is None:
-            self._advance(lines)
             return list(lines)
         self._again += lines
         if len(self._again) < self.cursor.taken:
@@ -143,71 +163,45 @@ class Place:
 
     def _resume(self, known: int) -> list[Line]:
         again, self._again = self._again or [], None
-        self._advance(again[:known])
-        new = again[known:]
-        self._advance(new)
-        return new
+        self.advance(again[:known])
+        return again[known:]
 
-    def _advance(self, lines: Sequence[Line]) -> None:
+    def advance(self, lines: Sequence[Line], run: str = "") -> None:
+        """Note that these lines are told. `run` is the run of the last one, if that is known."""
         if not lines:
             return
         for line in lines:
             self._seconds[int(line.seconds)] = self._seconds.get(int(line.seconds), 0) + 1
         since = max(self._seconds) - 1
         self._seconds = {second: count for second, count in self._seconds.items() if second >= since}
-        self.cursor = Cursor(self.cursor.id, self.cursor.run, since, sum(self._seconds.values()), digest(lines[-1]))
+        taken = sum(self._seconds.values())
+        self.cursor = Cursor(self.cursor.id, run or self.cursor.run, since, taken, digest(lines[-1]))
 
 
-class Portion(NamedTuple):
-    """Lines of one run of the container, which began at `run`, and the cursor after them."""
-
-    lines: list[Line]
-    cursor: str
-    run: str
-
-
-async def follow(engine: Engine, container: Container, cursor: str | None) -> AsyncGenerator[Portion, None]:
-    """The lines after a cursor, as they come. Ends when the engine ends its stream, as it does after a run's end.
-
-    Without a cursor of that container: the lines of its present run, the last 2000 at most. Raises EngineFault.
-    """
-    place = Place(container.id, Cursor.parse(cursor))
-    for is_last in (False, True) if container.runs else (True,):
-        if is_last:
-            # The next run may have begun meanwhile.
-            container = await engine.inspect(container.id)
-        run = container.state.started_at
-        began = int(seconds_of(run.encode()) or 0)
-        async with aclosing(_read(engine, container, place, follow=not is_last)) as portions:
-            async for lines in portions:
-                # What an earlier run printed last is of that run's log.
-                old = [line for line in lines if int(line.seconds) < began]
-                for part, name in ((old, place.cursor.run or run), (lines[len(old) :], run)):
-                    if part:
-                        place.cursor = msgspec.structs.replace(place.cursor, run=name)
-                        yield Portion(part, place.cursor.text(), name)
-        # What a run prints last may come only after the engine has ended the stream: it is asked once more.
-        place = Place(container.id, place.cursor)
-
-
-async def _read(
-    engine: Engine, container: Container, place: Place, *, follow: bool
-) -> AsyncGenerator[list[Line], None]:
-    since = place.cursor.since or max(0, int(seconds_of(container.state.started_at.encode()) or 0))
-    parameters = {
+def parameters_for(container: Container, cursor: Cursor, *, follow: bool, tail: int | None = None) -> dict[str, str]:
+    """What to ask an engine for: the lines since the second of the cursor, or of the run; only the last with `tail`."""
+    return {
         "stdout": "true",
         "stderr": "true",
         "timestamps": "true",
         "follow": "true" if follow else "false",
-        "since": str(since),
-        "tail": str(_FIRST_LINES) if place.is_new else "all",
+        "since": str(cursor.since or max(0, int(seconds_of(container.state.started_at.encode()) or 0))),
+        "tail": "all" if tail is None else str(tail),
     }
+
+
+async def read(engine: Engine, container: Container, place: Place, *, follow: bool) -> AsyncGenerator[list[Line], None]:
+    """The lines after a place, which its reader advances. With `follow` as they come, until the engine ends its stream.
+
+    Raises EngineFault.
+    """
+    parameters = parameters_for(container, place.cursor, follow=follow, tail=FIRST_LINES if place.is_new else None)
     frames = Frames(container.config.tty)
     async with engine.lines(container.id, parameters) as content:
         reading: asyncio.Task[bytes] | None = None
         try:
             while True:
-                reading = reading or asyncio.create_task(content.read(_READ_BYTES))
+                reading = reading or asyncio.create_task(content.read(READ_BYTES))
                 done, _ = await asyncio.wait([reading], timeout=_PAUSE_SECONDS if place.is_looking else None)
                 if done:
                     chunk, reading = reading.result(), None

@@ -13,6 +13,7 @@ from contextlib import aclosing
 
 from core.endpoint import Endpoint
 from core.errors import CoreError, SpawnFailed, StopFailed
+from core.owners.alike import set_within
 from core.owners.container import engine
 from core.owners.container.copy import LineCopy
 from core.owners.container.engine import CALL_SECONDS, Engine, EngineFault, NoSuchContainer
@@ -42,6 +43,7 @@ class ContainerOwner:
         self.name = text.partition(":")[2]
         self._paths = paths
         self._copies: dict[str, LineCopy] = {}
+        self._was_started = asyncio.Event()
 
     async def find(self, grace: float) -> Sequence[ContainerRun]:
         """Contract: `Owner.find`. None: which instance has this owner is known to `attend` only."""
@@ -80,6 +82,7 @@ class ContainerOwner:
                             news.condition(condition)
                         if container.runs and container.run != told:
                             told, is_awaited = container.run, True
+                            self._copies[instance].hurry()
                             await news.found(await self._run(at, container, instance, terms.grace))
                         elif is_awaited and not (container.runs or container.state.restarting):
                             is_awaited = False
@@ -92,8 +95,11 @@ class ContainerOwner:
             except Exception:
                 log.exception("the container %s cannot be attended to", self.name)
             news.looked()
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
+            if await set_within(self._was_started, pause):
+                self._was_started.clear()
+                pause = _RETRY_SECONDS
+            else:
+                pause = min(pause * 1.5, _LONGEST_RETRY_SECONDS)
 
     async def call_off(self, instance: str) -> None:
         """Contract: `Owner.call_off`."""
@@ -126,6 +132,9 @@ class ContainerOwner:
             raise
         except EngineFault as fault:
             raise _not_started(fault) from fault
+        self._was_started.set()
+        if plan.instance in self._copies:
+            self._copies[plan.instance].hurry()
         return await self._run(at, container, plan.instance, plan.grace)
 
     async def _start(self, at: Engine, id: str) -> Container:

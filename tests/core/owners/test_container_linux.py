@@ -270,6 +270,44 @@ async def test_lines_are_neither_lost_nor_told_twice_however_often_the_copy_brea
     assert await asyncio.to_thread(copied) == [str(number) for number in range(count)]
 
 
+async def test_lines_that_a_container_prints_all_at_once_after_its_start_are_copied(
+    tmp_path: Path, engine: Engine
+) -> None:
+    """Podman leaves some out while it is followed, in one start of ten."""
+    numbers = [str(number) for number in range(400)]
+    script = "i=0; while [ $i -lt 400 ]; do echo line $n.$i; i=$((i+1)); done"
+    again = "n=$(($(cat /n 2>/dev/null || echo 0) + 1)); echo $n >/n"
+    engine.create("ollama", free_port(), command=[f"{again}; {script}; trap exit TERM; while true; do sleep 0.1; done"])
+    owner = owner_in(tmp_path)
+
+    def copied(run: int) -> list[str]:
+        lines = owner.logs("default").tail(10_000)
+        return [line.partition(f" line {run}.")[2] for line in lines if f" line {run}." in line]
+
+    async with attended(owner):
+        for run in range(1, 6):
+            await asyncio.to_thread(engine.call, "POST", "/containers/ollama/start")
+            await until(lambda run: copied(run)[-1:] == numbers[-1:], run)
+            assert await asyncio.to_thread(copied, run) == numbers
+            await asyncio.to_thread(engine.call, "POST", "/containers/ollama/stop?t=5")
+
+
+async def test_what_a_container_that_was_long_missing_prints_is_copied_from_its_start_on(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("owner", "copy"):
+        monkeypatch.setattr(f"core.owners.container.{module}._RETRY_SECONDS", 600.0)
+        monkeypatch.setattr(f"core.owners.container.{module}._LONGEST_RETRY_SECONDS", 600.0)
+    owner = owner_in(tmp_path)
+    port = free_port()
+    async with attended(owner) as told:
+        await until(lambda: told.trouble)
+        engine.create("ollama", port)
+        await owner.start(plan(tmp_path, port))
+        await until(lambda: told.runs)
+        await until(lambda: any("Listening on" in line for line in owner.logs("default").tail(100)))
+
+
 async def test_the_log_goes_on_over_restarts_without_a_gap(tmp_path: Path, engine: Engine) -> None:
     script = (
         'n=$(cat /n 2>/dev/null || echo 0); echo run $n begins; echo $((n+1)) >/n; trap "echo run $n ends; exit" TERM'
