@@ -137,6 +137,29 @@ async def test_a_running_container_is_found_and_what_it_prints_is_copied_once(tm
     assert all(line.startswith("[ERR] 20") for line in lines if "Listening on" in line)
 
 
+async def test_a_container_whose_turn_comes_again_after_another_ones_is_copied_once(
+    tmp_path: Path, engine: Engine
+) -> None:
+    for name in ("ollama", "other"):
+        engine.run(name, free_port(), command=[f"echo words of {name}; sleep 600"])
+    logs = owner_in(tmp_path).logs("default")
+
+    def words() -> list[str]:
+        return [line.partition("words of ")[2] for line in logs.tail(100)]
+
+    for name, expected in (("ollama", 1), ("other", 2), ("ollama", 2)):
+        owner = ContainerOwner(Paths(tmp_path), f"container:{name}")
+        async with attended(owner) as told:
+            await until(lambda told: told.runs, told)
+            await until(lambda count: len(words()) >= count, expected)
+    owner = owner_in(tmp_path)
+    async with attended(owner):
+        await asyncio.to_thread(engine.remove, "ollama")
+        engine.run("ollama", free_port(), command=["echo words of the last; sleep 600"])
+        await until(lambda: words()[-1:] == ["the last"])
+    assert await asyncio.to_thread(words) == ["ollama", "other", "the last"]
+
+
 async def test_secrets_in_its_variables_are_starred_in_the_copy(tmp_path: Path, engine: Engine) -> None:
     port = free_port()
     # Ollama prints its variables when it begins.

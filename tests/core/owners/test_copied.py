@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
+from core import files
+from core.logs.segments import SegmentedFile
 from core.logs.tail import tail
 from core.owners.copied import Line, LogCopy
 from core.settings.paths import Paths
@@ -28,6 +32,11 @@ def copy_of(paths: Paths, source: str = "systemd:ollama.service") -> LogCopy:
 
 def numbered(*numbers: int) -> list[Line]:
     return [Line("OUT", 1_700_000_000.0 + number, f"line {number}".encode()) for number in numbers]
+
+
+def kept_of(paths: Paths) -> Path:
+    """The file with the cursor of the source that was written last."""
+    return max(paths.run.glob("default.*.copied"), key=lambda path: path.stat().st_mtime_ns)
 
 
 def shown(paths: Paths) -> list[str]:
@@ -68,14 +77,14 @@ def test_a_kill_between_lines_and_cursor_loses_and_doubles_nothing(
     copy = copy_of(paths)
     copy.write(numbered(1), "c1", "run 1")
     copy.write(numbered(2), "c2", start)
-    kept = (paths.run / "default.copied").read_bytes()
+    kept = kept_of(paths).read_bytes()
     copy.write(numbered(*range(3, 3 + had)), "c-lost", start)
     if torn:
         assert copy.path
         with Path(copy.path).open("ab") as file:
             file.write(b"[OUT] 2023-11-14 22:13:2")
     copy.close()
-    (paths.run / "default.copied").write_bytes(kept)
+    kept_of(paths).write_bytes(kept)
     again = copy_of(paths)
     assert again.open() == "c2"
     # The same lines come again, in other batches.
@@ -86,13 +95,107 @@ def test_a_kill_between_lines_and_cursor_loses_and_doubles_nothing(
     assert len(list(paths.logs_of("default").iterdir())) == (3 if start == "run 2" else 2)
 
 
-def test_a_copy_of_another_source_begins_anew(paths: Paths) -> None:
+def test_each_source_goes_on_where_it_was_left_when_its_turn_comes_again(paths: Paths) -> None:
+    """As after a change of the owner and back, with or without a restart of this program in between."""
     copy_of(paths).write(numbered(1), "c1", "run 1")
     other = copy_of(paths, "container:ollama")
     assert other.open() is None
-    other.write(numbered(2), "d1", "run 1")
-    assert shown(paths) == ["line 1", "line 2"]
-    assert copy_of(paths).open() is None
+    other.write(numbered(2), "d2", "run 1")
+    other.close()
+    again = copy_of(paths)
+    assert again.open() == "c1"
+    again.write(numbered(3), "c3", "run 1")
+    again.write(numbered(4), "c4", "run 1")
+    again.close()
+    assert other.open() == "d2"
+    other.write(numbered(5), "d5", "run 1")
+    # The newest lines are the last ones, although the run is the same.
+    assert shown(paths) == [f"line {number}" for number in range(1, 6)]
+    assert copy_of(paths).open() == "c4"
+
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """This program has been killed."""
+
+
+class Killer:
+    """Kills at some of the writes to the disk: before it, in its midst, or after it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, at: set[int], when: str) -> None:
+        self.count = 0
+        self._at = at
+        append, keep = SegmentedFile.append, files.write
+
+        def appended(file: SegmentedFile, data: bytes) -> int:
+            half = data[: len(data) // 2]
+            return self._write(when, lambda: append(file, half), lambda: append(file, data))
+
+        def kept(path: str, text: str) -> None:
+            self._write(when, lambda: None, lambda: keep(path, text))
+
+        patch.setattr(SegmentedFile, "append", appended)
+        patch.setattr("core.owners.copied.files.write", kept)
+
+    def _write(self, when: str, half: Callable[[], object], whole: Callable[[], T]) -> T:
+        self.count += 1
+        if self.count not in self._at:
+            return whole()
+        {"before": lambda: None, "amid": half, "after": whole}[when]()
+        raise Killed
+
+
+@pytest.mark.timeout(60)  # some hundred files, and the disk is waited for
+@pytest.mark.parametrize("when", ["amid", "after"])
+@pytest.mark.parametrize("goes_on", [True, False], ids=["owner kept", "owner changed"])
+def test_kills_at_any_writes_lose_and_double_nothing_over_changes_of_the_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, goes_on: bool
+) -> None:
+    sources = {"systemd:a.service": numbered(*range(1, 9)), "container:b": numbered(*range(101, 109))}
+    # Whose turn it is, and how many lines it has printed by then.
+    turns = (("systemd:a.service", 3), ("container:b", 2), ("systemd:a.service", 7), ("container:b", 6))
+    last = (("systemd:a.service", 8), ("container:b", 8))
+    writes = first = 0
+    while writes >= first:
+        first += 1
+        for gap in (5, 6):
+            # All of one run, or three lines of each.
+            size = 100 if gap == 6 else 3
+            paths = Paths(tmp_path / f"{first}-{gap}")
+            paths.data.mkdir(parents=True)
+            with monkeypatch.context() as patch:
+                killer = Killer(patch, {first, first + gap}, when)
+                for name, printed in turns:
+                    while not give(paths, name, sources[name][:printed], 2, size) and goes_on:
+                        pass
+            writes = killer.count
+            for name, printed in last:
+                assert give(paths, name, sources[name][:printed], 3, size)
+            lines = shown(paths)
+            assert [line for line in lines if len(line) == len("line 1")] == [f"line {n}" for n in range(1, 9)]
+            assert [line for line in lines if len(line) > len("line 1")] == [f"line {n}" for n in range(101, 109)]
+
+
+def give(paths: Paths, name: str, lines: list[Line], most: int, of_a_run: int) -> bool:
+    """Copy what has not been copied of a source's lines, in batches of one run each; False if it was killed meanwhile.
+
+    A cursor is how many lines there were.
+    """
+    copy = copy_of(paths, name)
+    try:
+        done = int(copy.open() or 0)
+        while done < len(lines):
+            run = done // of_a_run
+            batch = lines[done : min(done + most, (run + 1) * of_a_run)]
+            done += len(batch)
+            copy.write(batch, str(done), f"run {run}")
+    except Killed:
+        return False
+    finally:
+        copy.close()
+    return True
 
 
 def test_lines_are_cleaned_redacted_and_without_our_own_calls(paths: Paths) -> None:
