@@ -63,10 +63,15 @@ class Owners:
             )
         try:
             made: Owner = importlib.import_module(_MADE_IN[kind]).make(self._paths, text)
-        except ImportError as error:
+        except ImportError as missing:
             log.warning("the owner %s cannot be used", text, exc_info=True)
             way_out = "Install aura-ollama anew, with all its dependencies."
-            return _Missing(self._paths, ConfigError(f"`owner` is `{text}`, for which {error}", action=way_out))
+            return _Missing(
+                self._paths,
+                ConfigError(
+                    f"`owner` is `{text}`, for which a part of this program is missing: {missing.name}.", action=way_out
+                ),
+            )
         return made
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 import aiodocker
@@ -27,13 +28,19 @@ from core.owners.container.stats import Stats
 from core.platform.engines import LOCAL, PIPE, UNIX, has_socket, known_sockets
 from core.threads.single_flight import within
 
+log = logging.getLogger(__name__)
+
 CALL_SECONDS = 5.0
 """How long an engine may take for an answer."""
 _LOOK_SECONDS = 2.0
+_SAID = 2000
+"""How much of a refusal is told, in characters."""
 # Of Docker 20.10; Podman speaks it too.
 _OLDEST_API = "v1.41"
 _VERSION = re.compile(r"[0-9]+\.[0-9]+")
 _VARIABLES = ("DOCKER_HOST", "CONTAINER_HOST")
+# unix(7): 108 bytes with the one that ends it; macOS has room for 104.
+_LONGEST_PATH = 103
 _OVER_NETWORK = ("tcp://", "http://", "https://", "ssh://", "fd://")
 
 
@@ -61,9 +68,12 @@ async def sockets() -> list[str]:
     """
     for variable in _VARIABLES:
         if url := os.environ.get(variable, "").strip():
-            if url.startswith(LOCAL) and len(url) > len(LOCAL):
+            is_long = LOCAL == UNIX and len(os.fsencode(url.removeprefix(UNIX))) > _LONGEST_PATH
+            if url.startswith(LOCAL) and len(url) > len(LOCAL) and not is_long:
                 return [url]
             why = "is over the network" if url.startswith(_OVER_NETWORK) else "is not understood"
+            if is_long:
+                why = f"is longer than the path of a socket may be ({_LONGEST_PATH} bytes)"
             example = f"{LOCAL}/run/user/1000/docker.sock" if LOCAL == UNIX else f"{LOCAL}//./pipe/docker_engine"
             raise EngineFault(
                 f"{variable} is {url!r}, which {why}: only a socket of this machine is used.",
@@ -110,7 +120,7 @@ class Engine:
         try:
             return facts.parse(answer)
         except facts.EngineAnswerOdd as odd:
-            raise EngineFault(f"{self.place} says something odd of the container {name}: {odd}.") from odd
+            raise _not_understood(self.place, odd) from odd
 
     async def start(self, name: str) -> None:
         """Start it; one that runs already stays as it is."""
@@ -133,7 +143,7 @@ class Engine:
         try:
             return stats.parse(told)
         except facts.EngineAnswerOdd as odd:
-            raise EngineFault(f"{self.place} says something odd of what a container takes: {odd}.") from odd
+            raise _not_understood(self.place, odd) from odd
 
     async def running(self) -> list[Container]:
         """All containers that run."""
@@ -159,7 +169,7 @@ class Engine:
         url = f"{docker.docker_host}/v4.0.0/libpod/containers/create"
         async with docker.session.post(url, json=dict(body)) as answer:
             if answer.status >= 400:
-                raise EngineFault(f"{self.place} refuses: {(await answer.text()).strip()[:2000]}")
+                raise _refusal(self.place, await answer.read())
 
     async def events(self, name: str) -> AsyncGenerator[Event, None]:
         """What happens to that container from about now on; first one without an action, once the engine listens.
@@ -218,8 +228,8 @@ class Engine:
         response = await docker.session.get(url, params=dict(parameters))
         if response.status >= 400:
             async with response:
-                text = (await response.content.read(2000)).decode("utf-8", "replace")
-            raise EngineFault(f"{self.place} refuses: {text.strip()}")
+                said = await response.content.read(_SAID)
+            raise _refusal(self.place, said)
         return response
 
     @asynccontextmanager
@@ -260,22 +270,49 @@ class _words_for:  # noqa: N801 - used as a function, like contextlib.suppress
                 reason = error.__context__
                 if isinstance(reason, aiohttp.ClientConnectorError):
                     raise _why_not_connected(self._place, reason.os_error) from error
-                raise EngineFault(f"{self._place} broke off.", is_away=True) from error
+                raise _broken_off(self._place) from error
             case aiodocker.DockerError():
-                raise EngineFault(f"{self._place} refuses: {error.message}") from error
+                raise _refusal(self._place, error.message) from error
             case TimeoutError():
                 raise EngineFault(
                     f"{self._place} does not answer.",
                     "Restart the container engine; its containers may run on meanwhile.",
                     is_away=True,
                 ) from error
-            case aiohttp.ClientConnectorError():
-                raise _why_not_connected(self._place, error.os_error) from error
+            case aiohttp.ClientResponseError() | ValueError() | LookupError() | TypeError() | AttributeError():
+                raise _not_understood(self._place, error) from error
             case OSError():
-                raise _why_not_connected(self._place, error) from error
-            case aiohttp.ClientError() | ValueError() | LookupError() | EOFError() | asyncio.IncompleteReadError():
-                why = str(error) or type(error).__name__
-                raise EngineFault(f"{self._place} broke off: {why}.", is_away=True) from error
+                raise _why_not_connected(self._place, getattr(error, "os_error", error)) from error
+            case aiohttp.ClientError() | EOFError():
+                raise _broken_off(self._place) from error
+
+
+def _broken_off(place: str) -> EngineFault:
+    return EngineFault(
+        f"{place} has ended the connection.",
+        "If its engine does not come back by itself, start it; see its log.",
+        is_away=True,
+    )
+
+
+def _not_understood(place: str, why: Exception) -> EngineFault:
+    log.warning("%s gave an answer that is not understood: %s: %s", place, type(why).__name__, why)
+    return EngineFault(
+        f"{place} gives an answer that is not understood.",
+        "See whether what listens there is Docker or Podman, of a release that is not years old.",
+        is_away=True,
+    )
+
+
+def _refusal(place: str, said: object) -> EngineFault:
+    """The error for what an engine refuses: its own words, out of the JSON in which it puts them."""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    with suppress(ValueError):
+        answer = json.loads(text)
+        if isinstance(answer, dict):
+            text = str(answer.get("message") or answer.get("cause") or "it gives no reason")
+    words = " ".join(text.split())[:_SAID].rstrip(".") or "it gives no reason"
+    return EngineFault(f"{place} refuses: {words}.")
 
 
 def _why_not_connected(place: str, error: OSError) -> EngineFault:
@@ -292,4 +329,6 @@ def _why_not_connected(place: str, error: OSError) -> EngineFault:
             "Start it: `sudo systemctl start docker`, or for Podman `systemctl --user start podman.socket`.",
             is_away=True,
         )
+    if isinstance(error, ConnectionError):
+        return _broken_off(place)
     return EngineFault(f"{place} cannot be asked: {os_error_in_words(error)}.", is_away=True)

@@ -181,8 +181,12 @@ class Launchd:
         try:
             with Path(path).open("rb") as file:
                 content = plistlib.load(file)
-        except (OSError, ValueError, ExpatError) as error:
-            raise ServiceFailed(f"{path} cannot be read: {error}.") from error
+        except OSError as error:
+            raise ServiceFailed(f"{path} cannot be read: {error.strerror or type(error).__name__}.") from error
+        except (ValueError, LookupError, ExpatError) as error:
+            raise ServiceFailed(
+                f"{path} is no property list.", f"See what is wrong with it by: plutil -lint {path}"
+            ) from error
         return content if isinstance(content, dict) else {}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.errors import os_error_in_words
+
 
 class ServiceFailed(OSError):
     """The manager cannot be asked, or refuses; `message` and `action` are sentences for a person."""
@@ -14,6 +16,15 @@ class ServiceFailed(OSError):
         super().__init__(message)
         self.message = message
         self.action = action
+
+
+def in_words(error: OSError) -> tuple[str, str | None]:
+    """What went wrong when a manager was asked, as a sentence, and the way out."""
+    if isinstance(error, ServiceFailed):
+        return error.message, error.action
+    if isinstance(error, TimeoutError):
+        return "Its service manager does not answer.", None
+    return f"Its service manager cannot be asked: {os_error_in_words(error)}.", None
 
 
 @dataclass(frozen=True, slots=True)

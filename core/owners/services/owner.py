@@ -21,7 +21,7 @@ from core.owners.exit import Sequel
 from core.owners.logs import Logs, logs_of
 from core.owners.protocol import News, Plan, Terms
 from core.owners.services.copy import FileCopy
-from core.owners.services.manager import Manager, Seen, ServiceFailed
+from core.owners.services.manager import Manager, Seen, ServiceFailed, in_words
 from core.owners.services.run import ServiceRun
 from core.platform import birth
 from core.settings.paths import Paths
@@ -63,7 +63,8 @@ class ServiceOwner:
                 try:
                     await self._attend_once(instance, news)
                 except OSError as error:
-                    news.troubled(str(error))
+                    message, action = in_words(error)
+                    news.troubled(f"{message} {action}" if action else message)
                 news.looked()
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
@@ -129,7 +130,7 @@ class ServiceOwner:
         try:
             await self._ask(self.manager.stop)
         except OSError as error:
-            message, action = _words(error)
+            message, action = in_words(error)
             raise StopFailed(message, action=action) from error
 
     async def check(self, plan: Plan) -> None:
@@ -137,7 +138,7 @@ class ServiceOwner:
         try:
             seen, url = await self._ask(lambda: (self.manager.look(), self.manager.url()))
         except OSError as error:
-            message, action = _words(error)
+            message, action = in_words(error)
             raise SpawnFailed(message, action=action) from error
         if not _is_same(url, plan.url):
             raise SpawnFailed(
@@ -162,7 +163,7 @@ class ServiceOwner:
             await asyncio.gather(self._ask(self.manager.stop), return_exceptions=True)
             raise
         except OSError as error:
-            message, action = _words(error)
+            message, action = in_words(error)
             raise SpawnFailed(message, action=action) from error
         return run
 
@@ -194,12 +195,6 @@ class ServiceOwner:
 
     async def _ask(self, work: Callable[[], T]) -> T:
         return await within(self.manager.seconds, self.manager.name, work)
-
-
-def _words(error: OSError) -> tuple[str, str | None]:
-    if isinstance(error, ServiceFailed):
-        return error.message, error.action
-    return str(error), None
 
 
 def _is_same(told: str, wanted: str) -> bool:

@@ -16,7 +16,7 @@ from core.errors import StopFailed
 from core.owners.alike import family, set_within
 from core.owners.exit import Exit, Sequel
 from core.owners.logs import Logs
-from core.owners.services.manager import Manager, Seen, ServiceFailed
+from core.owners.services.manager import Manager, Seen, in_words
 from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.shim.record import STOPPED
@@ -92,7 +92,7 @@ class ServiceRun:
                 if time.monotonic() < deadline:
                     await asyncio.sleep(_SETTLE_POLL_SECONDS)
                     continue
-                reason = STOPPED if self._is_stopping else f"ended, and how is not known: {error}"
+                reason = STOPPED if self._is_stopping else f"ended, and how is not known: {in_words(error)[0]}"
                 return Exit(None, reason, None, (), Sequel.STOPPED)
             if seen.pid != self.pid or time.monotonic() >= deadline:
                 return self._exit(seen)
@@ -117,8 +117,8 @@ class ServiceRun:
         except OSError as error:
             self._is_stopping = await self.gone_within(0)
             if not self._is_stopping:
-                action = error.action if isinstance(error, ServiceFailed) else None
-                raise StopFailed(f"Ollama (pid {self.pid}) was not stopped: {error}", action=action) from error
+                message, action = in_words(error)
+                raise StopFailed(f"Ollama (pid {self.pid}) was not stopped: {message}", action=action) from error
         if not await self.gone_within(_STOP_MARGIN_SECONDS):
             self._is_stopping = False
             raise StopFailed(f"Ollama (pid {self.pid}) does not end, although {self._manager.name} was told to.")

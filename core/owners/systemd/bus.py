@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import urllib.parse
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,14 +11,22 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dbus_fast import BusType, DBusFastError, Message, MessageFlag, MessageType
+from dbus_fast import AuthError, BusType, DBusFastError, InvalidAddressError, Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
+
+from core.errors import os_error_in_words
+
+log = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
 SYSTEMD = "org.freedesktop.systemd1"
 MANAGER_PATH = "/org/freedesktop/systemd1"
 MANAGER = "org.freedesktop.systemd1.Manager"
 _DBUS = "org.freedesktop.DBus"
+# https://dbus.freedesktop.org/doc/dbus-specification.html and dbus-protocol.h: whom nobody has the name of, and whom no
+# program could be started for; and an answer that did not come.
+_ABSENT = tuple(f"{_DBUS}.Error.{name}" for name in ("ServiceUnknown", "NameHasNoOwner", "Spawn."))
+_SILENT = tuple(f"{_DBUS}.Error.{name}" for name in ("NoReply", "Timeout", "TimedOut", "Disconnected"))
 
 
 class BusTrouble(Exception):
@@ -31,6 +40,31 @@ class Refused(Exception):
         super().__init__(text or name)
         self.name = name
         self.text = text
+
+
+class _Connection(MessageBus):
+    """The library's connection. What it could not send is told by the answer that does not come, and nowhere else."""
+
+    def __init__(self, address: str | None) -> None:
+        super().__init__(bus_address=address, bus_type=BusType.SYSTEM)
+        self._disconnect_future.add_done_callback(_hear)
+
+    def send(self, msg: Message) -> asyncio.Future[Any]:  # type: ignore[override]
+        """Contract: `MessageBus.send`."""
+        msg.serial = msg.serial or self.next_serial()
+        sent: asyncio.Future[Any] = self._loop.create_future()
+        sent.add_done_callback(_hear)
+        # When it fails to write, the library closes the socket and then wants to write once more.
+        with suppress(OSError):
+            if self._writer:
+                self._writer.schedule_write(msg, sent)
+        return sent
+
+
+def _hear(done: asyncio.Future[Any]) -> None:
+    """Have asyncio not log how it ended: nobody may wait for it."""
+    if not done.cancelled():
+        done.exception()
 
 
 class Bus:
@@ -59,17 +93,29 @@ class Bus:
         message = Message(name, path, interface, member, signature=signature, body=list(arguments))
         if is_interactive:
             message.flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION
+        if not self._connection.connected:
+            raise self._has_broken()
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._connection.call(message)
+                answer: Message | None = await self._connection.call(message)
         except TimeoutError:
             raise BusTrouble(f"systemd does not answer on {self._whose} (within {seconds:g} s).") from None
         except (OSError, EOFError, DBusFastError) as error:
-            raise BusTrouble(f"{self._whose[0].upper()}{self._whose[1:]} has ended the connection: {error}") from error
+            raise self._has_broken() from error
+        if answer is None:
+            raise self._has_broken()
         if answer.message_type is MessageType.ERROR:
+            kind = answer.error_name or "an error without a name"
+            if kind.startswith(_ABSENT):
+                raise BusTrouble(f"There is no systemd on {self._whose}.")
+            if kind.startswith(_SILENT):
+                raise BusTrouble(f"systemd does not answer on {self._whose}.")
             text = answer.body[0] if answer.body and isinstance(answer.body[0], str) else ""
-            raise Refused(answer.error_name or "an error without a name", text)
+            raise Refused(kind, text)
         return answer.body
+
+    def _has_broken(self) -> BusTrouble:
+        return BusTrouble(f"{_first_large(self._whose)} has ended the connection.")
 
     async def subscribe(self, path: str, on_signal: Callable[[Message], None]) -> None:
         """Call `on_signal` with each signal of systemd, of the unit at `path` and of its manager. Raises as `call`."""
@@ -106,19 +152,43 @@ async def connected(*, is_user: bool) -> AsyncIterator[Bus]:
     connection: MessageBus | None = None
     try:
         async with asyncio.timeout(CALL_SECONDS):
-            connection = await MessageBus(bus_address=address, bus_type=BusType.SYSTEM).connect()
+            connection = await _Connection(address).connect()
     except TimeoutError:
-        raise BusTrouble(f"{whose[0].upper()}{whose[1:]} does not answer (within {CALL_SECONDS:g} s).") from None
-    except FileNotFoundError as error:
-        raise BusTrouble(f"There is no {whose[4:]} here, so systemd cannot be asked.") from error
+        raise BusTrouble(f"{_first_large(whose)} does not answer (within {CALL_SECONDS:g} s).") from None
     except Exception as error:
-        # The library's own errors, among them those of a refused login, have no common class.
-        raise BusTrouble(f"{whose[0].upper()}{whose[1:]} cannot be used: {error}") from error
+        # The library's own errors have no common class.
+        log.debug("%s cannot be used", whose, exc_info=True)
+        raise BusTrouble(_why_not_connected(error, whose, is_user=is_user)) from error
     try:
         yield Bus(connection, whose)
     finally:
         with suppress(Exception):
             connection.disconnect()
+
+
+def _first_large(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
+
+
+def _why_not_connected(error: Exception, whose: str, *, is_user: bool) -> str:
+    variable = f"DBUS_{'SESSION' if is_user else 'SYSTEM'}_BUS_ADDRESS"
+    match error:
+        case FileNotFoundError():
+            return f"There is no {whose[4:]} here, so systemd cannot be asked."
+        case ConnectionRefusedError():
+            return f"Nobody listens on {whose}, so systemd cannot be asked."
+        case PermissionError():
+            return f"{_first_large(whose)} may not be opened by this user."
+        case InvalidAddressError():
+            told = os.environ.get(variable, "")
+            return f"{_first_large(whose)} cannot be found: {variable} is {told!r}, which is no address of a bus."
+        case AuthError():
+            return f"{_first_large(whose)} does not let this user log in."
+        case ConnectionError() | EOFError():
+            return f"{_first_large(whose)} has ended the connection."
+        case OSError(errno=int()):
+            return f"{_first_large(whose)} cannot be used: {os_error_in_words(error)}."
+    return f"{_first_large(whose)} answers in a way that is not understood."
 
 
 def _user_address() -> str | None:

@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from core.errors import os_error_in_words
 from core.owners.copied import Line, LogCopy
 from core.platform.boot import boot_id
 from core.threads.single_flight import within
@@ -67,7 +68,7 @@ class Journal:
                     before = await self._in_thread(self._copy.open)
                     await self._follow(before)
                 except OSError as error:
-                    self.trouble = f"The log of {self._unit} cannot be copied: {error.strerror or error}."
+                    self.trouble = f"The log of {self._unit} cannot be copied: {os_error_in_words(error)}."
                     log.debug("the journal of %s cannot be copied", self._unit, exc_info=True)
                 has_copied = self._copy.cursor != before
                 pause = _RETRY_SECONDS if has_copied else min(2 * pause, _LONGEST_RETRY_SECONDS)

@@ -29,6 +29,7 @@ from tests.beds.require import require
 from tests.beds.wire import call, free_port
 from tests.core.owners.test_shim_start import plan_for
 from tests.rig import Rig
+from tests.words import raw
 
 pytestmark = [
     # aiodocker leaves the connection of a refused call open if that call is cancelled while it reads why.
@@ -370,6 +371,7 @@ async def test_an_engine_that_is_restarted_meanwhile_is_found_again(
             await asyncio.to_thread(engine.stop)
             await until(lambda: told.trouble[-1])
             assert str(engine.socket) in str(told.trouble[-1])
+            assert [text for text in told.trouble if text and raw(text)] == []
             await asyncio.to_thread(engine.start)
             await until(lambda: told.trouble[-1] is None)
             if kind is Docker:

@@ -31,6 +31,7 @@ from tests.beds.server import ollama_environment
 from tests.beds.wire import call, free_port, listens
 from tests.core.owners.test_copied import CAPS, shown
 from tests.core.owners.test_shim_start import plan_for
+from tests.words import raw
 
 pytestmark = pytest.mark.timeout(60)  # each call of the stand-in is a Python of its own
 
@@ -91,6 +92,7 @@ class Heard:
         self.runs: asyncio.Queue[Running] = asyncio.Queue()
         self.given_up: asyncio.Queue[str | None] = asyncio.Queue()
         self.trouble: str | None = None
+        self.has_looked = asyncio.Event()
 
     async def found(self, running: Running) -> None:
         self.runs.put_nowait(running)
@@ -105,7 +107,40 @@ class Heard:
         self.trouble = why
 
     def looked(self) -> None:
-        pass
+        self.has_looked.set()
+
+
+def _garbage(mac: Mac) -> None:
+    (mac.agents / f"{LABEL}.plist").write_bytes(b"<plist><dict><key>")
+
+
+def _odd(mac: Mac) -> None:
+    (mac.agents / f"{LABEL}.plist").write_bytes(b"bplist00 and no more")
+
+
+def _folder(mac: Mac) -> None:
+    (mac.agents / f"{LABEL}.plist").unlink()
+    (mac.agents / f"{LABEL}.plist").mkdir()
+
+
+def _no_program(mac: Mac) -> None:
+    # The kernel cannot run such a file, and says so by an errno of its own.
+    (mac.launchctl / "launchctl").write_bytes(b"\x7fELF and no more")
+
+
+@pytest.mark.parametrize("spoil", [_garbage, _odd, _folder, _no_program])
+async def test_what_cannot_be_asked_or_read_is_told_of_in_words(mac: Mac, spoil: Callable[[Mac], None]) -> None:
+    mac.write()
+    spoil(mac)
+    owner = mac.owner()
+    texts: list[object] = []
+    for wish in (owner.check(mac.plan()), owner.start(mac.plan()), owner.call_off("default")):
+        texts += [told for told in await asyncio.gather(wish, return_exceptions=True) if told is not None]
+    async with attended(owner) as heard:
+        await asyncio.wait_for(heard.has_looked.wait(), DEADLINE)
+    assert len(texts) >= 2
+    for text in [*texts, *([heard.trouble] if heard.trouble else [])]:
+        assert raw(text) is None
 
 
 @asynccontextmanager

@@ -6,17 +6,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import aiodocker  # noqa: F401 - read from the disk before a loop runs
-import pytest
-
 from core.supervision.state import State
 from tests.api.serving import Served, serving
 from tests.beds.engines import Engine
 from tests.beds.wire import free_port
+from tests.core.owners import test_container_linux
 from tests.rig import DEADLINE, Rig, asked_until, until_state
 
 OWNER = "container:ollama"
-pytestmark = pytest.mark.timeout(60)  # an engine may have to be launched first
+# A refused call may leave a connection of the library's open.
+pytestmark = test_container_linux.pytestmark
 
 
 async def ask(served: Served, method: str, path: str, **body: object) -> Any:

@@ -24,6 +24,7 @@ from tests.beds.server import copy_models
 from tests.beds.serviced import Serviced
 from tests.beds.systemd import Booted
 from tests.beds.wire import call, free_port
+from tests.words import raw
 
 UNIT = "ollama.service"
 OWNER = f"systemd:{UNIT}"
@@ -335,6 +336,18 @@ def test_systemd_and_its_bus_may_begin_anew_meanwhile(unit: Unit, tmp_path: Path
         )
         assert stopped
         assert unit.show("ActiveState") == "inactive"
+        # It is gone, and nobody brings it back.
+        unit.booted.call("systemctl", "stop", "dbus.socket", "dbus.service")
+        try:
+            told = sidecar.until("/api/ollama/status", lambda now: now["reason"] is not None)
+            assert raw(told["reason"]) is None
+            answer = sidecar.ask("POST", "/api/ollama/start")
+            assert "Nobody listens on the system bus" in answer["message"]
+            assert raw(answer["message"]) is None
+        finally:
+            unit.booted.call("systemctl", "start", "dbus.socket", "dbus.service")
+    said = (tmp_path / "sidecar.out").read_text()
+    assert "Traceback" not in said, said
 
 
 def test_a_user_without_rights_is_refused_in_words_and_allowed_by_a_rule(
