@@ -72,6 +72,15 @@ class Ours:
         assert call("GET", f"{self.sidecar.ollama_url}/api/version").status == 200
         return seconds
 
+    def roles(self) -> dict[str, str]:
+        """What each of its processes is, by pid."""
+        record = json.loads(self._record.read_text())
+        shim = psutil.Process(record["shimPid"])
+        names = {str(child.pid): "guard" for child in shim.children()}
+        names |= {str(each.pid): "runner" for each in family(record["pid"])}
+        names |= {str(self.sidecar.process.pid): "sidecar", str(shim.pid): "shim", str(record["pid"]): "Ollama"}
+        return names
+
     def stop(self) -> float:
         """From the call until it has answered, no process is left and the port is closed."""
         processes = family(json.loads(self._record.read_text())["pid"])
@@ -150,12 +159,13 @@ _START = (
 def profile() -> Sequence[str]:
     """The steps of a start, seen from the kernel, and the system calls that end a stop; strace makes both slower."""
     with TemporaryDirectory() as top, ours(Path(top)) as one:
-        calls = "execve,listen,connect,kill,exit_group"
+        calls = "execve,listen,connect,kill,pidfd_send_signal,exit_group"
         with profiles.system_calls(one.sidecar.process.pid, only=calls) as lines:
             began = time.time()
             one.start()
             ready = time.time()
             load_model(one.sidecar.ollama_url)
+            roles = one.roles()
             stopping = time.time()
             one.stop()
             stopped = time.time()
@@ -173,9 +183,10 @@ def profile() -> Sequence[str]:
         told.append(f"{(ready - last) * 1000:6.1f} ms until the call is answered")
         told.append(f"Of a stop, {(stopped - stopping) * 1000:.1f} ms by strace, from the call on:")
         for line in lines:
-            at = float(line.split()[1])
-            if stopping <= at <= stopped and re.search(r"kill\(|\+\+\+ exited", line):
-                told.append(f"{(at - stopping) * 1000:6.1f} ms {line.split(maxsplit=2)[2][:80]}")
+            pid, since, what = line.split(maxsplit=2)
+            at = float(since)
+            if stopping <= at <= stopped and re.match(r"(kill|pidfd_send_signal|exit_group)\(|\+\+\+ exited", what):
+                told.append(f"{(at - stopping) * 1000:6.1f} ms {roles.get(pid, 'a thread')}: {what[:60]}")
         return told
 
 
