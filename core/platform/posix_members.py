@@ -6,7 +6,8 @@ How members are found: three rules together, because each alone misses some.
    died, whose parent is now another process.
 2. Descent: every descendant of a member is a member. This finds a process that made a session of its own.
 3. Mark: the program starts with `AURA_OLLAMA_TREE=PID-BIRTH` in its environment. This finds a process that made a
-   session of its own and whose parent has died. Linux only (proc(5), `environ`); macOS shows no environments.
+   session of its own and whose parent has died. Linux only (proc(5), `environ`); macOS shows no environments. What is
+   older than the shim cannot descend from it, and is not asked.
 
 The shim and its guard are in the session too; `spared` leaves them out.
 """
@@ -47,6 +48,7 @@ class Members:
     def __init__(self, session: int, mark: bytes, spared: Iterable[int] = ()) -> None:
         """`spared` are pids that are never members."""
         self.spared = set(spared)
+        self._shim_birth = mark.decode().partition("-")[2]
         self._session = session
         self._mark = mark
         # By (pid, birth), whether the process has the mark: an environment that was read once does not change.
@@ -63,6 +65,9 @@ class Members:
         return [row for row in rows if row.pid in inside - self.spared]
 
     def _has_mark(self, row: Process) -> bool:
+        # Nearly all processes of a system are older, and each environment takes longer to read than all else of one.
+        if kernel.is_older(row.birth, self._shim_birth):
+            return False
         process = row.pid, row.birth
         if process not in self._marked:
             has_mark = kernel.has_mark(row.pid, self._mark)
