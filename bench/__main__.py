@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [row.name for measure in MEASURES for row in measure.rows]
     if unknown := [name for name in options.row if name not in names]:
         parser().error(f"--row {unknown[0]}: there is no such row; give one of {', '.join(names)}")
+    if options.write and options.row:
+        parser().error("--write is for all rows; leave --row out")
     facts, date = machine.facts(), datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     began = time.monotonic()
     results, profiles = run(options, set(options.row or names))
