@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 _FIRST_LINES = 2000
 _BATCH_SECONDS = 0.1
 _MOST_LINES = 500
-# One entry with all its fields; journald takes 48 KiB of text, which JSON may make six times longer.
-_LONGEST_ENTRY = 1 << 20
+# One entry with all its fields. Of a line that a unit prints journald takes 48 KiB, which JSON may make six times
+# longer; what comes by journald's own protocol, such as the notice of a crash, has no such limit.
+_LONGEST_ENTRY = 8 << 20
 _RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 30.0
 _FOR_EVER = 1e9
@@ -144,7 +145,7 @@ class Journal:
                 batch: list[tuple[Line, str, str]] = []
                 deadline = 0.0
                 while len(batch) < _MOST_LINES:
-                    pending = pending or asyncio.create_task(entries.readline())
+                    pending = pending or asyncio.create_task(_next(entries))
                     left = max(0.0, deadline - loop.time()) if batch else None
                     done, _ = await asyncio.wait([pending], timeout=left)
                     if not done:
@@ -184,6 +185,15 @@ class Journal:
                 return work()
 
         return await within(_FOR_EVER, "journal copy", locked)
+
+
+async def _next(entries: asyncio.StreamReader) -> bytes:
+    """The next line of journalctl; empty at its end. What is longer than the limit is left out, and said in our log."""
+    while True:
+        try:
+            return await entries.readline()
+        except ValueError:
+            log.warning("an entry of the journal is longer than %d bytes, and is left out", _LONGEST_ENTRY)
 
 
 def _read(entry: bytes, start: str) -> tuple[Line, str, str] | None:
