@@ -14,14 +14,14 @@ from typing import Self
 from aiohttp import web
 
 ID = "c0ffee"
-BEGAN = 1_700_000_000
-"""When its run began, in Unix time."""
 
 
 class LeakyEngine:
-    """A context manager. `url` is its socket's."""
+    """A context manager. `url` is its socket's. Its container began at Unix time `began`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, name: str = "Podman", began: int = 1_700_000_000) -> None:
+        self._name = name
+        self._began = began
         self._socket = folder / "engine"
         self.url = f"unix://{self._socket}"
         self.followers = 0
@@ -45,12 +45,16 @@ class LeakyEngine:
         """Have the container print these lines, `after` seconds after its run began. One that was half is whole now."""
         async with self._news:
             self._half = None
-            self._lines += [(BEGAN + after, text) for text in texts]
+            self._lines += [(self._began + after, text) for text in texts]
             self._news.notify_all()
 
     def print_half(self, text: str) -> None:
         """Half of a line is in the log. Only a reading without following tells it."""
         self._half = text
+
+    def begin_anew(self, after: int) -> None:
+        """Its present run began so many seconds after the one before."""
+        self._began += after
 
     async def end(self) -> None:
         """Have the container end."""
@@ -76,10 +80,11 @@ class LeakyEngine:
         await self._runner.cleanup()
 
     async def _ping(self, request: web.Request) -> web.Response:
-        return web.Response(text="OK", headers={"Api-Version": "1.41", "Libpod-API-Version": "4.3.1"})
+        own = {"Libpod-API-Version": "4.3.1"} if self._name == "Podman" else {}
+        return web.Response(text="OK", headers={"Api-Version": "1.41"} | own)
 
     async def _inspect(self, request: web.Request) -> web.Response:
-        state = {"Running": self._runs, "StartedAt": _stamp(BEGAN), "Pid": 1}
+        state = {"Running": self._runs, "StartedAt": _stamp(self._began), "Pid": 1}
         return web.json_response({"Id": ID, "Name": "/ollama", "State": state, "Config": {}, "HostConfig": {}})
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:

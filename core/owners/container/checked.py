@@ -17,15 +17,15 @@ Podman before 4.7 joins the parts of a long line wrongly if only the last lines 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import aiohttp
 
-from core.owners.container.engine import CALL_SECONDS, Engine, EngineFault
+from core.owners.container.engine import Engine
 from core.owners.container.facts import Container
-from core.owners.container.lines import FIRST_LINES, READ_BYTES, Frames, Place, parameters_for
+from core.owners.container.lines import FIRST_LINES, Stream, everything, since_of
+from core.owners.container.place import Place
 from core.owners.copied import Line
 
 _QUIET_SECONDS = 0.15
@@ -35,7 +35,7 @@ _APART_SECONDS = 0.1
 _BEHIND_SECONDS = 0.5
 """Podman looks for new lines every 250 ms. What it has not told after this, it has left out."""
 _REST_SECONDS = 2.0
-_LONGEST_REST_SECONDS = 600.0
+_LONGEST_REST_SECONDS = 300.0
 """How long the engine may be silent until it is looked whether it has left out the last line."""
 _MOST_COMPARED = 1000
 _PAUSES = 3.0
@@ -47,21 +47,27 @@ async def read(engine: Engine, container: Container, place: Place) -> AsyncGener
     Then some may be left to read. Raises EngineFault.
     """
     clock = asyncio.get_running_loop()
-    followed: list[Line] = []
+    held: list[Line] = []
     last: Line | None = None
     while True:
         began = clock.time()
-        lines = await _after(engine, container, place, None)
-        # Half of the last line may have been written by then. So it is told only if it was seen before as it is.
-        was_seen = not lines or lines[-1] in followed or lines[-1] == last or place.ends_with(lines[-1])
-        last = None if was_seen else lines.pop()
+        since = since_of(container, place.cursor)
+        is_cut = place.is_new
+        lines = await everything(engine, container, since, most=FIRST_LINES if is_cut else None)
         took = clock.time() - began
+        # Half of the last line may have been written by then. So it is told only if it was seen before as it is.
+        was_seen = not lines or lines[-1] in held or lines[-1] == last or place.ends_with(lines[-1])
+        last = None if was_seen else lines.pop()
         place.look_again()
         if new := place.take_all(lines):
             yield new
-        followed.clear()
-        following = _Following(engine, container, place, followed, is_behind=last is not None)
-        async with aclosing(following.agreed()) as portions:
+        if is_cut:
+            since, told = since_of(container, place.cursor), Place(container.id, place.cursor)
+        else:
+            told = place.after(since, lines)
+        held.clear()
+        following = _Following(engine, container, place, held, is_behind=last is not None)
+        async with aclosing(following.agreed(Stream(container, since, told))) as portions:
             async for portion in portions:
                 yield portion
         now = await engine.inspect(container.id)
@@ -84,18 +90,15 @@ class _Following:
         self._place = place
         self._held = held
         self._is_behind = is_behind
-        self._frames = Frames(container.config.tty)
-        self._followed = Place(container.id, place.cursor)
         self._rest = _REST_SECONDS
 
-    async def agreed(self) -> AsyncGenerator[list[Line], None]:
+    async def agreed(self, stream: Stream) -> AsyncGenerator[list[Line], None]:
         """What a second reading shows as well. Ends if that shows something else, or with the engine's stream."""
-        parameters = parameters_for(self._container, self._place.cursor, follow=True)
-        async with self._engine.lines(self._container.id, parameters) as content:
-            while await self._has_paused(content):
+        async with stream.opened(self._engine) as content:
+            while await self._has_paused(stream, content):
                 count = len(self._held)
                 await asyncio.sleep(_APART_SECONDS)
-                new = await _newest(self._engine, self._container, self._place, count)
+                new = await self._newest(count)
                 if new is None or new[:count] != self._held[:count] or (self._is_behind and new and not count):
                     return
                 self._is_behind = len(new) > count
@@ -103,7 +106,7 @@ class _Following:
                     portion, self._held[:count] = self._held[:count], []
                     yield portion
 
-    async def _has_paused(self, content: aiohttp.StreamReader) -> bool:
+    async def _has_paused(self, stream: Stream, content: aiohttp.StreamReader) -> bool:
         """Hold what comes, until it is time for a second reading; False at the end of the stream."""
         clock = asyncio.get_running_loop()
         due = clock.time() + _MOST_HELD_SECONDS
@@ -111,44 +114,22 @@ class _Following:
             if self._held:
                 pause = min(_QUIET_SECONDS, due - clock.time())
             else:
-                # What was told before comes first, and without a pause.
-                pause = _BEHIND_SECONDS if self._is_behind or self._followed.is_looking else self._rest
+                pause = _BEHIND_SECONDS if self._is_behind else self._rest
                 due = clock.time() + pause + _MOST_HELD_SECONDS
-            try:
-                async with asyncio.timeout(pause):
-                    chunk = await content.read(READ_BYTES)
-            except TimeoutError:
-                self._rest = min(2 * self._rest, _LONGEST_REST_SECONDS)
-                if self._followed.is_looking:
-                    self._held += self._followed.give_up()
-                return True
-            if not chunk:
+            lines = await stream.read(content, pause)
+            if lines is None:
                 return False
+            if not lines:
+                self._rest = min(2 * self._rest, _LONGEST_REST_SECONDS)
+                return True
             self._rest = _REST_SECONDS
-            self._held += self._followed.take(self._frames.feed(chunk))
+            self._held += lines
 
-
-async def _newest(engine: Engine, container: Container, place: Place, count: int) -> list[Line] | None:
-    """What the engine has after the place, `count` lines or some more; None if it takes all of its log to know that."""
-    most = place.cursor.taken + 2 * count + 100
-    if most > _MOST_COMPARED:
-        return None
-    lines = await _after(engine, container, place, most)
-    return None if len(lines) >= most else Place(container.id, place.cursor).take_all(lines)
-
-
-async def _after(engine: Engine, container: Container, place: Place, tail: int | None) -> list[Line]:
-    """What the engine has since the place's second; only the last lines with `tail`, or if nothing was taken yet."""
-    parameters = parameters_for(container, place.cursor, follow=False, tail=tail)
-    frames = Frames(container.config.tty)
-    lines: deque[Line] = deque(maxlen=FIRST_LINES if place.is_new else None)
-    try:
-        async with engine.lines(container.id, parameters) as content:
-            while True:
-                async with asyncio.timeout(CALL_SECONDS):
-                    chunk = await content.read(READ_BYTES)
-                if not chunk:
-                    return list(lines)
-                lines += frames.feed(chunk)
-    except TimeoutError:
-        raise EngineFault(f"{engine.place} does not answer.", is_away=True) from None
+    async def _newest(self, count: int) -> list[Line] | None:
+        """What the engine has after the place, `count` lines or more; None if it takes all of its log to know that."""
+        cursor = self._place.cursor
+        most = cursor.taken + 2 * count + 100
+        if most > _MOST_COMPARED:
+            return None
+        lines = await everything(self._engine, self._container, since_of(self._container, cursor), tail=most)
+        return None if len(lines) >= most else Place(self._container.id, cursor).take_all(lines)

@@ -58,6 +58,8 @@ class LineCopy:
                     if str(fault) != told:
                         told = str(fault)
                         log.warning("what the container prints cannot be copied at present: %s", told)
+                except Exception:
+                    log.exception("what the container prints cannot be copied")
                 if await set_within(self._hurried, pause):
                     self._hurried.clear()
                     pause = _RETRY_SECONDS

@@ -1,4 +1,4 @@
-"""Follows what a container prints over its runs, each line once, and of which run it is. See `lines` and `checked`."""
+"""Follows what a container prints, each line once, and tells of which run it is. How: `lines`, `checked`, `place`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import NamedTuple
 from core.owners.container import checked
 from core.owners.container.engine import Engine
 from core.owners.container.facts import Container
-from core.owners.container.lines import Cursor, Place, read, seconds_of
+from core.owners.container.lines import read, seconds_of
+from core.owners.container.place import Cursor, Place
 from core.owners.copied import Line
 
 
@@ -38,7 +39,6 @@ async def follow(engine: Engine, container: Container, cursor: str | None) -> As
             # The next run has begun.
             return
     # What a run prints last may come only after the engine has ended the stream: it is asked once more.
-    place.look_again()
     async with aclosing(_of_runs(container, place, read(engine, container, place, follow=False))) as portions:
         async for portion in portions:
             yield portion

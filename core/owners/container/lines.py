@@ -1,11 +1,7 @@
-r"""What a container prints, line by line, from a place that outlives this program: nothing is lost or told twice.
+"""Reads what a container prints, line by line, from a place on that outlives this program (`place`).
 
-How it works: an engine gives lines with their time stamps, and can be asked for those since a second. That alone is no
-place: a second holds many lines, Podman's stamps have no fractions, and two streams may be stamped out of order. But an
-engine keeps lines in one order. So a `Cursor` is a second, how many lines since it have been taken, and the last of
-them as a digest. To go on, the lines since that second are read again, and as many as were taken are passed over. If
-the last of these is another one than it was, because the engine has dropped old lines meanwhile, the last line that was
-taken is looked for instead.
+All that the engine has is read first, and only then it is followed: the end of the first tells for certain which lines
+were told before.
 
 The stream's format is told at https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach:
 frames of 8 bytes (stream, three zeros, length) and a payload, or the payloads alone for a container with a terminal.
@@ -14,53 +10,31 @@ frames of 8 bytes (stream, three zeros, length) and a payload, or the payloads a
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-import msgspec
+import aiohttp
 
-from core.owners.container.engine import Engine
+from core.owners.container.engine import Engine, EngineFault
 from core.owners.container.facts import Container
+from core.owners.container.place import Cursor, Place
 from core.owners.copied import Line
 
 FIRST_LINES = 2000
 """How many old lines are taken of a container that was never read before."""
-READ_BYTES = 64 * 1024
-_PAUSE_SECONDS = 1.0
+_READ_BYTES = 64 * 1024
+_LOOK_SECONDS = 30.0
+_LONGEST_SILENCE_SECONDS = 60.0
+"""Podman reads all of its log, which may be large, before it tells the first line."""
+_now = time.time
 _HEADER = 8
 _STREAMS: dict[int, Literal["OUT", "ERR"]] = {1: "OUT", 2: "ERR"}
 _LONGEST_PART = 1 << 20
-
-
-def digest(line: Line) -> str:
-    """A short text that is the same for the same line."""
-    whole = f"{line.stream} {line.seconds!r} ".encode() + line.text
-    return hashlib.blake2b(whole, digest_size=8).hexdigest()
-
-
-class Cursor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The place after a line of the container `id`, in the log of its run that began at `run`. See above."""
-
-    id: str
-    run: str = ""
-    since: int = 0
-    taken: int = 0
-    last: str = ""
-
-    def text(self) -> str:
-        """It as a text of some 150 characters."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def parse(cls, text: str | None) -> Cursor | None:
-        """The cursor of a text; None for a text that is none."""
-        try:
-            return msgspec.json.decode(text, type=cls) if text else None
-        except msgspec.MsgspecError:
-            return None
 
 
 @dataclass(slots=True)
@@ -70,6 +44,7 @@ class Frames:
     has_terminal: bool
     _open: bytes = b""
     _parts: dict[str, tuple[float, bytes]] = field(default_factory=dict)
+    _last: float = 0.0
 
     def feed(self, chunk: bytes) -> list[Line]:
         """The lines that are complete now."""
@@ -79,12 +54,13 @@ class Frames:
             stream, stamped = payload
             stamp, _, text = stamped.partition(b" ")
             begun = self._parts.pop(stream, None)
-            at = begun[0] if begun else seconds_of(stamp)
-            if at is None:
-                # What has no stamp can only be the rest of a frame that the engine cut: it belongs to what came before.
-                at, text = 0.0, stamped
+            stamped_at = seconds_of(stamp)
+            if stamped_at is None:
+                # What has no stamp can only be the rest of a line that was cut: it belongs to what came before.
+                stamped_at, text = self._last, stamped
+            self._last = at = begun[0] if begun else stamped_at
             whole = (begun[1] if begun else b"") + text
-            if whole.endswith(b"\n") or len(whole) > _LONGEST_PART:
+            if whole.endswith(b"\n") or len(whole) > _LONGEST_PART or self.has_terminal:
                 lines.append(Line(stream, at, whole.removesuffix(b"\n").removesuffix(b"\r")))
             else:
                 self._parts[stream] = at, whole
@@ -92,11 +68,10 @@ class Frames:
 
     def _next(self) -> tuple[Literal["OUT", "ERR"], bytes] | None:
         if self.has_terminal:
-            line, end, rest = self._open.partition(b"\n")
-            if not end:
-                return None
-            self._open = rest
-            return "OUT", line + end
+            # One without an end is cut, as everywhere in our logs.
+            end = self._open.find(b"\n", 0, _LONGEST_PART) + 1 or (len(self._open) >= _LONGEST_PART) * _LONGEST_PART
+            line, self._open = self._open[:end], self._open[end:]
+            return ("OUT", line) if line else None
         if len(self._open) < _HEADER:
             return None
         length = int.from_bytes(self._open[4:_HEADER], "big")
@@ -107,87 +82,67 @@ class Frames:
         return stream, payload
 
 
-class Place:
-    """The place in what a container has printed up to which lines are told, and which of those that come are beyond it.
+def since_of(container: Container, cursor: Cursor) -> int:
+    """The second from which on an engine is to be asked: that of the cursor, or of the run's begin.
 
-    Each line that `take` and its like return is to be noted by `advance`, in this order, before the next is asked for.
+    An engine tells nothing that bears an earlier time. So if that second is still to come, since the clock was set
+    back, it is asked for all that it has.
     """
-
-    def __init__(self, id: str, cursor: Cursor | None) -> None:
-        self.cursor = cursor if cursor and cursor.id == id else Cursor(id)
-        self._again: list[Line] | None = None
-        # How many lines were taken of each of the last seconds.
-        self._seconds: dict[int, int] = {}
-        self.look_again()
-
-    @property
-    def is_looking(self) -> bool:
-        """Whether lines that were taken before are still being passed over."""
-        return self._again is not None
-
-    @property
-    def is_new(self) -> bool:
-        """Whether no line of this container has been taken yet."""
-        return not self.cursor.last
-
-    def ends_with(self, line: Line) -> bool:
-        """Whether that is the last line that was taken."""
-        return digest(line) == self.cursor.last
-
-    def look_again(self) -> None:
-        """Begin anew: all lines since the second of the cursor come once more."""
-        self._again = None if self.is_new else []
-        self._seconds = {}
-
-    def take_all(self, lines: Sequence[Line]) -> list[Line]:
-        """Those of the lines that are new; these are all that there are."""
-        new = self.take(lines)
-        return new + self.give_up() if self.is_looking else new
-
-    def take(self, lines: Sequence[Line]) -> list[Line]:
-        """Those of the lines that are new."""
-        if self._again is None:
-            return list(lines)
-        self._again += lines
-        if len(self._again) < self.cursor.taken:
-            return []
-        if digest(self._again[self.cursor.taken - 1]) != self.cursor.last:
-            return self.give_up()
-        return self._resume(self.cursor.taken)
-
-    def give_up(self) -> list[Line]:
-        """As few lines came as there are, or others: what is new among them."""
-        digests = [digest(line) for line in self._again or ()]
-        known = len(digests) - digests[::-1].index(self.cursor.last) if self.cursor.last in digests else 0
-        return self._resume(known)
-
-    def _resume(self, known: int) -> list[Line]:
-        again, self._again = self._again or [], None
-        self.advance(again[:known])
-        return again[known:]
-
-    def advance(self, lines: Sequence[Line], run: str = "") -> None:
-        """Note that these lines are told. `run` is the run of the last one, if that is known."""
-        if not lines:
-            return
-        for line in lines:
-            self._seconds[int(line.seconds)] = self._seconds.get(int(line.seconds), 0) + 1
-        since = max(self._seconds) - 1
-        self._seconds = {second: count for second, count in self._seconds.items() if second >= since}
-        taken = sum(self._seconds.values())
-        self.cursor = Cursor(self.cursor.id, run or self.cursor.run, since, taken, digest(lines[-1]))
+    since = cursor.since or max(0, int(seconds_of(container.state.started_at.encode()) or 0))
+    return 0 if is_to_come(since) else since
 
 
-def parameters_for(container: Container, cursor: Cursor, *, follow: bool, tail: int | None = None) -> dict[str, str]:
-    """What to ask an engine for: the lines since the second of the cursor, or of the run; only the last with `tail`."""
-    return {
-        "stdout": "true",
-        "stderr": "true",
-        "timestamps": "true",
-        "follow": "true" if follow else "false",
-        "since": str(cursor.since or max(0, int(seconds_of(container.state.started_at.encode()) or 0))),
-        "tail": "all" if tail is None else str(tail),
-    }
+def is_to_come(second: int) -> bool:
+    """Whether it is later than now."""
+    return second > _now() + 1
+
+
+async def everything(
+    engine: Engine, container: Container, since: int, *, tail: int | None = None, most: int | None = None
+) -> list[Line]:
+    """What the engine has of that second and later. `tail`: it is asked for so many lines; `most`: so many are kept.
+
+    Raises EngineFault.
+    """
+    frames = Frames(container.config.tty)
+    lines: deque[Line] = deque(maxlen=most)
+    try:
+        async with (
+            asyncio.timeout(_LONGEST_SILENCE_SECONDS) as silence,
+            engine.lines(container.id, _parameters(since, follow=False, tail=tail)) as content,
+        ):
+            while chunk := await content.read(_READ_BYTES):
+                silence.reschedule(asyncio.get_running_loop().time() + _LONGEST_SILENCE_SECONDS)
+                lines += frames.feed(chunk)
+    except TimeoutError:
+        raise EngineFault(f"{engine.place} does not answer.", is_away=True) from None
+    return list(lines)
+
+
+class Stream:
+    """What an engine tells from some second on, as it comes; `told` is the place after what it has told before."""
+
+    def __init__(self, container: Container, since: int, told: Place) -> None:
+        self._container = container
+        self._since = since
+        self._told = told
+        self._frames = Frames(container.config.tty)
+
+    def opened(self, engine: Engine) -> AbstractAsyncContextManager[aiohttp.StreamReader]:
+        """The stream of the engine. Raises EngineFault, also inside the block."""
+        return engine.lines(self._container.id, _parameters(self._since, follow=True))
+
+    async def read(self, content: aiohttp.StreamReader, seconds: float) -> list[Line] | None:
+        """New lines, if any come within so many seconds; None if the stream has ended, or is of no use any more."""
+        if is_to_come(self._since):
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while chunk := await content.read(_READ_BYTES):
+                    if (new := self._told.take(self._frames.feed(chunk))) or self._told.is_lost:
+                        return new or None
+                return None
+        return []
 
 
 async def read(engine: Engine, container: Container, place: Place, *, follow: bool) -> AsyncGenerator[list[Line], None]:
@@ -195,33 +150,39 @@ async def read(engine: Engine, container: Container, place: Place, *, follow: bo
 
     Raises EngineFault.
     """
-    parameters = parameters_for(container, place.cursor, follow=follow, tail=FIRST_LINES if place.is_new else None)
-    frames = Frames(container.config.tty)
-    async with engine.lines(container.id, parameters) as content:
-        reading: asyncio.Task[bytes] | None = None
-        try:
-            while True:
-                reading = reading or asyncio.create_task(content.read(READ_BYTES))
-                done, _ = await asyncio.wait([reading], timeout=_PAUSE_SECONDS if place.is_looking else None)
-                if done:
-                    chunk, reading = reading.result(), None
-                    lines = place.take(frames.feed(chunk))
-                    if not chunk and place.is_looking:
-                        lines += place.give_up()
-                else:
-                    chunk, lines = b"more", place.give_up()
-                if lines:
-                    yield lines
-                if not chunk:
-                    return
-        finally:
-            if reading:
-                reading.cancel()
+    since = since_of(container, place.cursor)
+    is_cut = place.is_new
+    lines = await everything(engine, container, since, tail=FIRST_LINES if is_cut else None)
+    place.look_again()
+    if new := place.take_all(lines):
+        yield new
+    if not follow:
+        return
+    if is_cut:
+        since, told = since_of(container, place.cursor), Place(container.id, place.cursor)
+    else:
+        told = place.after(since, lines)
+    stream = Stream(container, since, told)
+    async with stream.opened(engine) as content:
+        while (coming := await stream.read(content, _LOOK_SECONDS)) is not None:
+            if coming:
+                yield coming
+
+
+def _parameters(since: int, *, follow: bool, tail: int | None = None) -> dict[str, str]:
+    return {
+        "stdout": "true",
+        "stderr": "true",
+        "timestamps": "true",
+        "follow": "true" if follow else "false",
+        "since": str(since),
+        "tail": "all" if tail is None else str(tail),
+    }
 
 
 def seconds_of(stamp: bytes) -> float | None:
     """Unix time of an RFC 3339 stamp, to the microsecond; None if it is none."""
     try:
         return datetime.fromisoformat(stamp.decode("ascii")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -139,3 +140,59 @@ async def test_lines_that_are_told_rightly_cost_no_new_connection(tmp_path: Path
                 await reader.has(len(FIRST) + 2 + number)
             assert engine.followers == 1
     assert reader.texts == [*FIRST, "known", *MANY[:5]]
+
+
+@pytest.mark.parametrize("name", ["Podman", "Docker"])
+@pytest.mark.parametrize("is_new", [True, False], ids=["begins anew", "goes on"])
+async def test_lines_after_the_clock_was_set_back_are_told_once(tmp_path: Path, name: str, is_new: bool) -> None:
+    """An engine tells nothing that bears an earlier time than it is asked for."""
+    hours = 7200
+    async with LeakyEngine(tmp_path, name=name, began=int(time.time()) + hours) as engine:
+        await engine.print(*FIRST)
+        first = Reader()
+        if not is_new:
+            async with reading(engine, first):
+                await first.has(len(FIRST))
+        await engine.print(*MANY, after=-hours)
+        async with reading(engine, Reader(first.cursor)) as reader:
+            await reader.has(len(FIRST) + len(MANY) - len(first.texts))
+            await engine.print("more", after=1 - hours)
+            await reader.has(len(FIRST) + len(MANY) - len(first.texts) + 1)
+        async with reading(engine, Reader(reader.cursor)) as last:
+            await engine.print("last", after=2 - hours)
+            await last.has(1)
+    assert first.texts + reader.texts + last.texts == [*FIRST, *MANY, "more", "last"]
+
+
+async def test_a_clock_that_is_set_back_while_lines_come_hides_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.owners.container.lines._LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("core.owners.container.copy._RETRY_SECONDS", 0.01)
+    async with LeakyEngine(tmp_path, name="Docker", began=int(time.time())) as engine:
+        await engine.print(*FIRST)
+        texts: list[str] = []
+        async with reading(engine, Reader()) as reader:
+            await reader.has(len(FIRST))
+            monkeypatch.setattr("core.owners.container.lines._now", lambda: time.time() - 3600)
+            await engine.print("earlier", after=-3600)
+            await reader.has(len(FIRST) + 1)
+        texts = reader.texts
+    assert texts == [*FIRST, "earlier"]
+
+
+async def test_a_kill_between_the_lines_of_two_runs_loses_none(tmp_path: Path) -> None:
+    async with LeakyEngine(tmp_path, name="Docker") as engine:
+        await engine.print(*FIRST)
+        async with reading(engine, Reader()) as reader:
+            await reader.has(len(FIRST))
+        await engine.print("the last one of the first run", after=3)
+        engine.begin_anew(after=10)
+        await engine.print("new")
+        at = Engine(engine.url)
+        async with asyncio.timeout(DEADLINE), aclosing(follow(at, await at.inspect(ID), reader.cursor)) as portions:
+            portion = await anext(portions)
+        assert [line.text for line in portion.lines] == [b"the last one of the first run"]
+        async with reading(engine, Reader(portion.cursor)) as last:
+            await last.has(1)
+    assert last.texts == ["new"]
