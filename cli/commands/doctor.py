@@ -71,7 +71,7 @@ def _show(report: Report) -> None:
     )
     counts = [sum(finding.severity == severity for finding in report.findings) for severity in ("broken", "warning")]
     if report.is_well:
-        output.line(output.styled("Nothing is wrong.", "green"))
+        output.line(output.styled(report.praise, "green"))
     else:
         output.line(f"{counts[0]} broken, {counts[1]} to be warned of.")
 

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
-from core.doctor import container, data_folder, desktop, models, ollama, settings, sidecar
+from core.doctor import container, data_folder, desktop, models, ollama, service, settings, sidecar
 from core.doctor.case import Case
-from core.doctor.finding import Finding, NotChecked, Severity
+from core.doctor.finding import NOT_CHECKED, Finding, NotChecked, Severity
 from core.doctor.report import Report
 from core.errors import os_error_in_words
 from core.logs.redact import Redactor
@@ -44,6 +44,7 @@ CHECKS = (
     Check("Ollama's version", ollama.version),
     Check("Ollama's port", ollama.port),
     Check("the container", container.published),
+    Check("the service", service.controlled),
     Check("other Ollamas on this machine", ollama.rivals),
     Check("the models of the settings", models.named),
     Check("the folder of the models", models.folder),
@@ -93,9 +94,7 @@ def examined(paths: Paths) -> Report:
 
 
 def _not_checked(names: list[str], why: str) -> Finding:
-    return Finding(
-        "not_checked", Severity.NOTE, "Not checked", f"Could not be checked: {', '.join(names)}, since {why}."
-    )
+    return Finding(NOT_CHECKED, Severity.NOTE, "Not checked", f"Could not be checked: {', '.join(names)}, since {why}.")
 
 
 async def _outcome(check: Check, case: Case, seconds: float) -> list[Finding] | str:

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from core.errors import CoreError
 
+NOT_CHECKED = "not_checked"
+"""The code of a finding that tells of checks which could not be made."""
+
 
 class Severity(StrEnum):
     """How much a finding matters, worst first."""

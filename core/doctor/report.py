@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core import __version__
-from core.doctor.finding import Finding, Severity
+from core.doctor.finding import NOT_CHECKED, Finding, Severity
 from core.text import on_one_line, spelt_out
 
 HEADING = "# aura-ollama doctor"
@@ -33,6 +33,12 @@ class Report:
     def is_well(self) -> bool:
         """Whether nothing is wrong, as far as could be checked."""
         return all(finding.severity is Severity.NOTE for finding in self.findings)
+
+    @property
+    def praise(self) -> str:
+        """What to say if it is well. A check that could not be made says nothing about what it looks at."""
+        is_whole = all(finding.code != NOT_CHECKED for finding in self.findings)
+        return "Nothing is wrong." if is_whole else "Nothing is wrong with what could be checked."
 
     def as_json(self) -> dict[str, object]:
         """The report for a program."""
@@ -58,7 +64,7 @@ class Report:
                 lines[-1] += "  "
                 lines.append(f"  → {on_one_line(finding.action)}")
         if self.is_well:
-            lines.append("Nothing is wrong.")
+            lines.append(self.praise)
         lines += ["", f"Checked: {', '.join(self.checked) or 'nothing'}.", ""]
         return _without_person(spelt_out("\n".join(lines)))
 

@@ -140,7 +140,7 @@ class ServiceOwner:
         except OSError as error:
             message, action = in_words(error)
             raise SpawnFailed(message, action=action) from error
-        if not _is_same(url, plan.url):
+        if not is_same(url, plan.url):
             raise SpawnFailed(
                 f"The Ollama of {self.manager.name} listens at {url}, and `ollamaUrl` is {plan.url}.",
                 action=self.manager.how_to_move(plan.url),
@@ -197,7 +197,7 @@ class ServiceOwner:
         return await within(self.manager.seconds, self.manager.name, work)
 
 
-def _is_same(told: str, wanted: str) -> bool:
+def is_same(told: str, wanted: str) -> bool:
     """Whether an Ollama that listens where it was told is had at the wanted URL."""
     try:
         there, here = Endpoint.parse(told), Endpoint.parse(wanted)

@@ -21,7 +21,7 @@ from core.owners.systemd.environment import parse
 from tests.beds.ollama import ollama
 from tests.beds.require import require
 from tests.beds.server import copy_models
-from tests.beds.serviced import Serviced
+from tests.beds.serviced import PROJECT, Serviced
 from tests.beds.systemd import Booted
 from tests.beds.wire import call, free_port
 from tests.words import raw
@@ -237,6 +237,13 @@ def test_what_cannot_be_started_is_said_with_the_way_out(
         assert words in answer["detail"], answer
         assert way_out in answer["action"]
         assert sidecar.status()["state"] in ("stopped", "failed")
+        doctor = [sys.executable, "-m", "cli", "doctor", "--json", "--data-dir", str(tmp_path)]
+        found = json.loads(unit.booted.call("env", "-C", PROJECT, *doctor).stdout)
+        code = "service_elsewhere" if prepare == ["elsewhere"] else "service_unusable"
+        (told,) = [each for each in found["findings"] if each["code"] == code]
+        assert found["broken"]
+        assert words in told["message"]
+        assert way_out in told["action"]
         # What was in its way is asked of systemd anew by the next start.
         unit.booted.call("systemctl", "unmask", UNIT)
         unit.write()
