@@ -126,7 +126,7 @@ def test_an_ollama_that_cannot_be_reached_for_want_of_a_descriptor_is_not_told_a
 def test_a_start_works_or_says_why_not(place: Place) -> None:
     with _line(place) as ask:
         outcomes = set()
-        for count in range(0, 16, 2):
+        for count in (None, *range(0, 16, 2)):
             with _left(place, count):
                 answer = ask("POST", "start")
                 if answer["success"] is not True:
@@ -143,7 +143,7 @@ def test_a_start_works_or_says_why_not(place: Place) -> None:
 def test_a_stop_works_or_says_why_not(place: Place) -> None:
     with _line(place) as ask:
         outcomes = set()
-        for count in range(4):
+        for count in (None, 0, 1, 2, 3):
             place.start()
             with _left(place, count):
                 answer = ask("POST", "stop")
