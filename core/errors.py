@@ -94,6 +94,10 @@ class SpawnFailed(CoreError):
     title = "Failed to Start Ollama"
 
 
+class StartUnanswered(SpawnFailed):
+    """The owner was told to start it and has not answered, so it may run, or come up later."""
+
+
 class StartTimedOut(SpawnFailed):
     """The child lived but was not ready within `readyTimeout` seconds. Its whole tree has been stopped."""
 

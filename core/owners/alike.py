@@ -1,9 +1,11 @@
-"""What the runs of all owners do alike: wait for an end within a time, and name the processes to be measured."""
+"""What all owners do alike: wait for an end within a time, take back a start, name the processes to be measured."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 from core.platform import birth
 from core.platform.usage import descendants
@@ -14,6 +16,14 @@ async def set_within(event: asyncio.Event, timeout: float) -> bool:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), timeout)
     return event.is_set()
+
+
+async def taken_back(work: Coroutine[Any, Any, None]) -> None:
+    """Do what is to be done after a cancellation, in a task of its own; raises what it raises.
+
+    In a task that was cancelled, `asyncio.timeout` of Python 3.11 ends in CancelledError instead of TimeoutError.
+    """
+    await asyncio.create_task(work)
 
 
 def family(pid: int, born: str | None) -> tuple[int, ...]:

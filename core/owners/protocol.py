@@ -235,7 +235,9 @@ class Owner(Protocol):
     async def start(self, plan: Plan) -> Running:
         """Check and start it. Returns once its process lives, whether or not it answers yet.
 
-        Raises SpawnFailed, with nothing left running. If it is cancelled, nothing is left either.
+        Raises SpawnFailed, with nothing left running; StartUnanswered, if it may run or come up yet. If it is
+        cancelled, it gives up at once and takes back what it began: nothing is left once it ends, or it raises
+        StopFailed.
         """
 
     def logs(self, instance: str) -> Logs:

@@ -52,17 +52,26 @@ async def start_shim(plan: Plan) -> Managed:
 
     Raises SpawnFailed, with nothing left running, and ConfigError if no instance can have the id in the plan.
 
-    If it is cancelled, or the disk that holds `run_dir` hangs, a thread goes on and ends what it may have started.
+    If it is cancelled, it returns once nothing is left, as the contract of `Owner.start` says. If the disk that holds
+    `run_dir` hangs meanwhile, a thread goes on and ends what it may have started.
     """
     attempt = _ShimStart(plan)
+    seconds = SHIM_SECONDS + 2 * _OWN_END_SECONDS + _END_SECONDS + 1.0
+    running = asyncio.ensure_future(within(seconds, "shim-start", attempt.run))
     try:
-        seconds = SHIM_SECONDS + 2 * _OWN_END_SECONDS + _END_SECONDS + 1.0
-        record, popen = await within(seconds, "shim-start", attempt.run)
+        record, popen = await asyncio.shield(running)
     except TimeoutError:
         attempt.give_up()
         raise _unanswered(plan) from None
     except asyncio.CancelledError:
         attempt.give_up()
+        running.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([running], timeout=2 * _OWN_END_SECONDS + _END_SECONDS)
+        if running.done() and not running.exception():
+            # It had succeeded just before.
+            record, popen = running.result()
+            with suppress(TimeoutError):
+                await within(3 * _END_SECONDS, "shim-end", lambda: _end(popen, record.shim_birth))
         raise
     return Managed(record_path(plan.run_dir, plan.instance), record, plan.grace, popen)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 NO_RIGHT = 5
 NO_SERVICE = 1060
 DISABLED = 1058
+NOT_NOW = 1061
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ While an Ollama is up, ours or not, a start begins by observing and the state st
 more, the result is `Gone`, and the machine begins another attempt, from `starting`.
 
 An attempt writes no state, and is a task of the supervisor's group. The machine cancels it when a stop comes, and then
-nothing of it is left. Only while it starts a process is it waited for instead: that process is ended like any other, so
-that "stopped" is said only once nothing of it lives.
+nothing of it is left. Only while it starts a process is it interrupted instead: a process that comes is ended like any
+other, and if none comes soon the owner takes back what it began. So "stopped" is said only once nothing of it lives; if
+the owner cannot know that, the result is `Failed`, by a StopFailed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.errors import CoreError, SpawnFailed, StopFailed
+from core.errors import CoreError, SpawnFailed, StartUnanswered, StopFailed, Superseded
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.probe import Answer, Probe
 from core.owners.protocol import Plan, Running
@@ -37,8 +38,14 @@ from core.supervision.preflight import FailureMemory
 from core.supervision.shared_task import CreateTask, unexpected
 from core.supervision.state import State, Status
 
+# How long an owner that starts a process may take, once a stop has come. Most starts are made in less.
+_INTERRUPTED_SECONDS = 2.0
 # If another process holds the output pipe of an Ollama that has died, its shim ends about 9 s later.
 _END_SECONDS = 15.0
+
+
+UNKNOWN = StopFailed, StartUnanswered
+"""The errors by which an owner says that it does not know whether an Ollama runs, or comes up later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The process could not be made, or did not become ready in time: then it may be alive, and the machine ends it."""
+    """The process could not be made, or did not become ready in time: then it may be alive, and the machine ends it.
+
+    By one of `UNKNOWN`: its owner cannot say whether there is one. By Superseded: a stop came, and nothing is left.
+    """
 
     error: CoreError
 
@@ -146,6 +156,7 @@ class Attempt:
         self._steps = steps
         self._managed = managed
         self._task: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[Running] | None = None
 
     def begin(self, create_task: CreateTask) -> None:
         """Run in the background. Posts `Progress`, and `Attempted` at the end."""
@@ -155,6 +166,14 @@ class Attempt:
         """Give up; nothing more is posted. A process that is just being started is ended in the background."""
         if self._task:
             self._task.cancel()
+
+    def interrupt(self) -> None:
+        """Have the owner that starts a process take that back, unless it has one soon.
+
+        `Progress` or `Attempted` follows.
+        """
+        if self._starting:
+            asyncio.get_running_loop().call_later(_INTERRUPTED_SECONDS, self._starting.cancel)
 
     async def _run(self) -> None:
         result: Result
@@ -178,7 +197,14 @@ class Attempt:
             return Gone(observation)
         self.has_process = True
         self.would_fail_again = plan.owner == PROCESS
-        managed = await self._steps.start_process(plan)
+        self._starting = asyncio.create_task(self._steps.start_process(plan))
+        try:
+            managed = await self._starting
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise
+            return Failed(Superseded("The start was interrupted by a stop."))
         self.would_fail_again = True
         self._steps.post(Progress(self, managed, observation))
         timeout = observation.setup.settings.sidecar.ready_timeout

@@ -15,7 +15,7 @@ from core.owners.exit import Sequel
 from core.owners.protocol import Condition, Running, Terms
 from core.shim.record import STOPPED
 from core.supervision import attempt, interpret, messages, preflight
-from core.supervision.attempt import Attempt
+from core.supervision.attempt import UNKNOWN, Attempt
 from core.supervision.backoff import Backoff
 from core.supervision.observer import Observation
 from core.supervision.published import Published, Waiters, shutting_down
@@ -188,7 +188,8 @@ class Machine:
             self._down.append(wish.done)
             self._begin_stop()
             return
-        if status.state is State.BACKOFF and self._is_restarted_by_owner:
+        is_unknown = status.state is State.FAILED and isinstance(status.failure, UNKNOWN)
+        if is_unknown or (status.state is State.BACKOFF and self._is_restarted_by_owner):
             self._create_task(self._call_off(wish))
             return
         is_something_called_off = self._attempt is not None or status.state is State.BACKOFF
@@ -213,7 +214,7 @@ class Machine:
             # Its owner had been quicker.
             self._on_stop(news.wish)
             return
-        if news.error is None and self._now.status.state is State.BACKOFF:
+        if news.error is None and self._now.status.state in (State.BACKOFF, State.FAILED):
             self._is_restarted_by_owner = False
             self._now.move(State.STOPPED, failure=None)
         self._now.answer([news.wish.done], news.error)
@@ -249,18 +250,8 @@ class Machine:
                 # The attempt was for an Ollama that was thought to be somebody else's, or for none.
                 self._start()
             else:
-                self._create_task(self._observe_until_answer(news.managed))
+                self._create_task(self.refresher.observe_until_answer(lambda: self.managed is news.managed))
         news.resolve()
-
-    async def _observe_until_answer(self, managed: Running) -> None:
-        """Observe one that its owner has just started, so that its first answer is seen soon."""
-        pause = 0.1
-        while self.managed is managed and pause < OBSERVE_SECONDS * 10:
-            await asyncio.wait([self.refresher.observe()], timeout=OBSERVE_SECONDS)
-            if self._now.status.error is None:
-                return
-            await asyncio.sleep(pause)
-            pause *= 1.5
 
     def _on_close(self, wish: messages.Close) -> None:
         self.is_closing = True
@@ -328,7 +319,7 @@ class Machine:
                     self._start()
             case attempt.Refused(error, observation):
                 self._refuse(news.attempt, error, observation)
-            case attempt.Failed() if self._now.status.state is State.STOPPING:
+            case attempt.Failed(error) if self._now.status.state is State.STOPPING and not isinstance(error, UNKNOWN):
                 self._stopped()
             case attempt.Failed(error):
                 self._fail(error)
@@ -361,6 +352,8 @@ class Machine:
             if self.managed:
                 self._drop_attempt()
                 self._create_task(self._tasks.stop(self.managed))
+            elif self._attempt:
+                self._attempt.interrupt()
 
     def _on_ended(self, news: messages.Ended) -> None:
         if self.managed is not news.managed:
@@ -428,12 +421,13 @@ class Machine:
             self._now.move(State.STOPPING, failure=error)
             self._create_task(self._tasks.stop(self.managed))
             return
+        unstopped = StopFailed(error.message, action=error.action) if isinstance(error, UNKNOWN) else None
         if self._attempt and self._attempt.observation and self._attempt.would_fail_again:
             self._tasks.memory.keep(self._attempt.observation, error)
         self._drop_attempt()
         self._now.move_down(State.FAILED, error.fresh())
         self._now.answer(self._up, error)
-        self._now.answer(self._down)
+        self._now.answer(self._down, unstopped)
 
     def _on_unstoppable(self, news: messages.Unstoppable) -> None:
         if self.managed is not news.managed:

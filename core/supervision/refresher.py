@@ -123,6 +123,16 @@ class Refresher:
         self.observe.updated_at = float("-inf")
         self.observe()
 
+    async def observe_until_answer(self, is_there: Callable[[], bool]) -> None:
+        """Observe one that its owner has just started, while it is there, so that its first answer is seen soon."""
+        pause = 0.1
+        while is_there() and pause < OBSERVE_SECONDS * 10:
+            await asyncio.wait([self.observe()], timeout=OBSERVE_SECONDS)
+            if self._now.status.error is None:
+                return
+            await asyncio.sleep(pause)
+            pause *= 1.5
+
     async def _observe(self) -> None:
         while True:
             self._is_again, began = False, time.monotonic()

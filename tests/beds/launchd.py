@@ -30,6 +30,8 @@ SYSTEM = "system/"
 EIO = "eio"
 """The name of a file in the folder with the number of times that `bootstrap` is going to fail by EIO."""
 
+HOLD = "hold"
+"""The name of a file in the folder that `bootstrap` turns into `held`, and then it waits until that is gone."""
 DISABLED = "disabled"
 """The name of a file in the folder with the targets that are disabled, one in each line."""
 NO_DOMAINS = "no-domains"
@@ -193,6 +195,10 @@ def _bootstrap(folder: Path, domain: str, plist: str, jobs: dict[str, Any]) -> i
         if left:
             (folder / EIO).write_text(str(left - 1))
             return _fail(5, "Bootstrap failed: 5: Input/output error")
+    with contextlib.suppress(FileNotFoundError):
+        (folder / HOLD).rename(folder / "held")
+    while (folder / "held").exists():
+        time.sleep(0.02)
     label = plistlib.loads(Path(plist).read_bytes())["Label"]
     target = f"{domain}/{label}"
     if domain in _without(folder):

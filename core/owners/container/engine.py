@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 CALL_SECONDS = 5.0
 """How long an engine may take for an answer."""
+START_SECONDS = 20.0
+"""How long it may take for a start."""
 _LOOK_SECONDS = 2.0
 _SAID = 2000
 """How much of a refusal is told, in characters."""
@@ -124,7 +126,7 @@ class Engine:
 
     async def start(self, name: str) -> None:
         """Start it; one that runs already stays as it is."""
-        async with self._asked(name, CALL_SECONDS * 4) as docker:
+        async with self._asked(name, START_SECONDS) as docker:
             await docker.containers.container(name).start()
 
     async def stop(self, name: str, grace: float) -> None:

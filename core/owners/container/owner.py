@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from core.endpoint import Endpoint
-from core.errors import CoreError, SpawnFailed, StopFailed
-from core.owners.alike import set_within
+from core.errors import CoreError, SpawnFailed, StartUnanswered, StopFailed
+from core.owners.alike import set_within, taken_back
 from core.owners.container import engine
 from core.owners.container.copy import LineCopy
 from core.owners.container.engine import CALL_SECONDS, Engine, EngineFault, NoSuchContainer
@@ -121,17 +121,15 @@ class ContainerOwner:
                 f"The container {self.name} runs already, but its Ollama does not answer at {plan.url}.",
                 action="Wait for it, or stop it and start it again.",
             )
-        starting = asyncio.ensure_future(self._start(at, container.id))
         try:
-            container = await asyncio.shield(starting)
+            container = await self._start(at, container.id)
         except asyncio.CancelledError:
-            # The engine goes on with what it was told, so the end of that is waited for before it is taken back.
-            with_end = asyncio.gather(starting, return_exceptions=True)
-            await with_end
-            await asyncio.gather(at.stop(container.id, plan.grace), return_exceptions=True)
+            await taken_back(self._take_back(at, container.id, plan.grace))
             raise
         except EngineFault as fault:
-            raise _not_started(fault) from fault
+            if not fault.is_away:
+                raise _not_started(fault) from fault
+            raise StartUnanswered(self._unknown(fault), action=fault.action) from fault
         self._was_started.set()
         if plan.instance in self._copies:
             self._copies[plan.instance].hurry()
@@ -144,6 +142,18 @@ class ContainerOwner:
             why = container.state.error or f"it ended at once, with exit code {container.state.exit_code}"
             raise EngineFault(f"The container {self.name} was started, and does not run: {why}.")
         return container
+
+    async def _take_back(self, at: Engine, id: str, grace: float) -> None:
+        """Have the engine end what it was told to start; it does one after the other. Raises StopFailed."""
+        try:
+            await at.stop(id, grace)
+        except NoSuchContainer:
+            pass
+        except EngineFault as fault:
+            raise StopFailed(self._unknown(fault), action=fault.action) from fault
+
+    def _unknown(self, fault: EngineFault) -> str:
+        return f"Whether the container {self.name} was started is not known: {fault.message}"
 
     def logs(self, instance: str) -> Logs:
         """Contract: `Owner.logs`."""

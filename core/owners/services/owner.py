@@ -14,8 +14,8 @@ from functools import partial
 from typing import TypeVar
 
 from core.endpoint import Endpoint
-from core.errors import ConfigError, SpawnFailed, StopFailed
-from core.owners.alike import set_within
+from core.errors import ConfigError, SpawnFailed, StartUnanswered, StopFailed
+from core.owners.alike import set_within, taken_back
 from core.owners.copied import LogCopy
 from core.owners.exit import Sequel
 from core.owners.logs import Logs, logs_of
@@ -33,6 +33,7 @@ _POLL_SECONDS = 2.0
 _COPY_SECONDS = 0.5
 _START_SECONDS = 15.0
 _START_POLL_SECONDS = 0.1
+_TAKE_BACK_SECONDS = 5.0
 T = TypeVar("T")
 
 
@@ -154,21 +155,39 @@ class ServiceOwner:
     async def start(self, plan: Plan) -> ServiceRun:
         """Contract: `Owner.start`."""
         await self.check(plan)
-        starting = asyncio.ensure_future(self._started(plan.instance))
+        asking = asyncio.ensure_future(self._ask(self.manager.start))
         try:
-            run = await asyncio.shield(starting)
+            await asyncio.shield(asking)
+            return await self._started(plan.instance)
         except asyncio.CancelledError:
-            # The manager goes on with what it was told, so the end of that is waited for before it is taken back.
-            await asyncio.gather(starting, return_exceptions=True)
-            await asyncio.gather(self._ask(self.manager.stop), return_exceptions=True)
+            await taken_back(self._take_back(asking))
             raise
+        except TimeoutError as error:
+            raise StartUnanswered(f"Whether {self.manager.name} was started is not known: {error}") from error
         except OSError as error:
             message, action = in_words(error)
             raise SpawnFailed(message, action=action) from error
-        return run
+
+    async def _take_back(self, asking: asyncio.Future[None]) -> None:
+        """Have the manager end what it was told to start, and what it starts only meanwhile. Raises StopFailed."""
+        # Between a stop that finds nothing and the look at this, a start may be done.
+        has_been_asked = asking.done()
+        try:
+            await self._ask(self.manager.stop)
+            if not has_been_asked:
+                await asyncio.wait([asking], timeout=_TAKE_BACK_SECONDS)
+                if not asking.done():
+                    raise StopFailed(f"{self.manager.name} was stopped, but is still being started.")
+                await self._ask(self.manager.stop)
+        except OSError as error:
+            message, action = in_words(error)
+            raise StopFailed(message, action=action) from error
+        finally:
+            # Nobody else hears how it failed.
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _started(self, instance: str) -> ServiceRun:
-        await self._ask(self.manager.start)
+        """The run, once the manager that was told to start it shows it."""
         deadline = time.monotonic() + _START_SECONDS
         while True:
             seen = await self._look()

@@ -65,12 +65,17 @@ class WindowsService:
             raise self._in_words(error, "start") from error
 
     def stop(self) -> None:
-        """Contract: `Manager.stop`."""
-        try:
-            service_control.stop(self.service)
-        except OSError as error:
-            raise self._in_words(error, "stop") from error
+        """Contract: `Manager.stop`. One that is starting takes no word before it runs."""
         deadline = time.monotonic() + _STOP_SECONDS
+        while True:
+            try:
+                service_control.stop(self.service)
+                break
+            except OSError as error:
+                is_starting = getattr(error, "winerror", None) == service_control.NOT_NOW
+                if not is_starting or time.monotonic() >= deadline:
+                    raise self._in_words(error, "stop") from error
+            time.sleep(_POLL_SECONDS)
         while self._query().state != _STOPPED:
             if time.monotonic() >= deadline:
                 raise ServiceFailed(f"{self.name} does not stop within {_STOP_SECONDS:g} s.")

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 
 from dbus_fast import Message
 
-from core.errors import CoreError, RunsElsewhere, SpawnFailed, StopFailed
+from core.errors import CoreError, RunsElsewhere, SpawnFailed, StartUnanswered, StopFailed
+from core.owners.alike import taken_back
 from core.owners.copied import LogCopy
 from core.owners.logs import Logs, logs_of
 from core.owners.protocol import News, Plan, Running, Terms
-from core.owners.systemd.bus import CALL_SECONDS, MANAGER, MANAGER_PATH, Bus, BusTrouble, Refused, connected
+from core.owners.systemd.bus import MANAGER, MANAGER_PATH, Bus, BusTrouble, Refused, connected
 from core.owners.systemd.environment import EnvironmentFiles
 from core.owners.systemd.journal import Journal
 from core.owners.systemd.service import Service
@@ -138,21 +138,26 @@ class SystemdOwner:
 
     async def start(self, plan: Plan) -> Service:
         """Contract: `Owner.start`."""
+        is_asked = False
         try:
             async with connected(is_user=self._is_user) as bus:
                 before = await look(bus, self._name, self._files, is_user=self._is_user)
                 self._refuse(before, plan)
                 # While systemd waits before a restart of its own, a start would wait as well.
-                job = "RestartUnit" if before.is_restarting else "StartUnit"
-                try:
-                    result = await self._run_job(bus, before, job, _START_SECONDS)
-                except asyncio.CancelledError:
-                    with suppress(BusTrouble, Refused):
-                        await self._ask(bus, "StopUnit", CALL_SECONDS)
-                    raise
+                job, is_asked = "RestartUnit" if before.is_restarting else "StartUnit", True
+                result = await self._run_job(bus, before, job, _START_SECONDS)
                 unit = await look(bus, self._name, self._files, is_user=self._is_user)
-        except (BusTrouble, Refused) as error:
-            raise self._not_started(error) from error
+        except asyncio.CancelledError:
+            if is_asked:
+                # This job takes the place of the one that starts it.
+                await taken_back(self._stop())
+            raise
+        except BusTrouble as trouble:
+            if not is_asked:
+                raise self._not_started(trouble) from trouble
+            raise StartUnanswered(f"Whether {self._name} was started is not known: {trouble}") from trouble
+        except Refused as refusal:
+            raise self._not_started(refusal) from refusal
         if not unit.is_up:
             why = unit.why_failed() if unit.active == "failed" else f"{self._name} has ended at once ({result})."
             raise SpawnFailed(why, action="The log has the whole story.")

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.errors import SpawnFailed
+from core.errors import SpawnFailed, StopFailed
 from core.owners.exit import Sequel
 from core.owners.protocol import Condition, Plan, Running, Terms
 from core.owners.services import launchd
@@ -185,6 +185,37 @@ async def test_a_job_that_is_not_loaded_is_started_and_stopped_as_often_as_wante
             assert (await ended).reason == "stopped"
         assert not listens(mac.port)
         assert not psutil.pid_exists(running.pid)
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_start_that_is_taken_back_leaves_nothing_or_says_so(
+    mac: Mac, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    mac.write()
+    owner, held = mac.owner(), mac.launchctl / "held"
+    await asyncio.to_thread((mac.launchctl / bed.HOLD).touch)
+    starting = asyncio.create_task(owner.start(mac.plan()))
+    while not await asyncio.to_thread(held.exists):
+        await asyncio.sleep(0.02)
+    if hangs:
+        monkeypatch.setattr("core.owners.services.owner._TAKE_BACK_SECONDS", 0.05)
+    starting.cancel()
+    if hangs:
+        with pytest.raises(StopFailed, match="is still being started"):
+            await starting
+        await asyncio.to_thread(held.unlink)
+        # It is started after all, and that is seen.
+        async with attended(owner) as heard:
+            await soon(heard.runs)
+        await owner.call_off("default")
+    else:
+        # The job is loaded only after launchd was told to unload it.
+        await asyncio.wait([starting], timeout=0.3)
+        await asyncio.to_thread(held.unlink)
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert await asyncio.to_thread(platform.job, mac.target()) is None
+    assert not listens(mac.port)
 
 
 async def test_a_job_that_runs_is_found_and_its_restart_by_launchd_is_seen_as_such(mac: Mac) -> None:

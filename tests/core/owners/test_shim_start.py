@@ -17,7 +17,7 @@ from core.owners.shim_start import Plan, start_shim
 from core.settings.paths import Paths
 from tests import fake_ollama, tied
 from tests.beds.wire import free_port, listens
-from tests.rig import below_us, reaped
+from tests.rig import below_us, lives, reaped
 
 DEADLINE = tied.seconds(8.0)
 
@@ -67,6 +67,7 @@ async def test_a_spawn_that_is_cancelled_at_any_moment_leaves_nothing(tmp_path: 
         if spawning.cancel():
             with pytest.raises(asyncio.CancelledError):
                 await spawning
+            assert not [process for process in below_us() if lives(process)], delay
         else:
             managed = spawning.result()
             watching = asyncio.create_task(managed.ended())

@@ -54,6 +54,22 @@ def test_a_refusal_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch, num
         assert "Run as administrator" in failure.value.action
 
 
+def test_a_service_that_is_starting_is_stopped_once_it_takes_the_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    not_now = OSError("text")
+    not_now.winerror = service_control.NOT_NOW  # type: ignore[attr-defined, unused-ignore]
+    asked: list[str] = []
+
+    def stop(name: str) -> None:
+        asked.append(name)
+        if len(asked) < 3:
+            raise not_now
+
+    monkeypatch.setattr(service_control, "stop", stop)
+    monkeypatch.setattr(service_control, "query", lambda name: service_control.Service(1, None, 0, restarts=False))
+    windows.WindowsService("Ollama").stop()
+    assert asked == ["Ollama"] * 3
+
+
 @pytest.mark.parametrize(
     ("found", "pid", "will_restart", "is_down"),
     [

@@ -1,0 +1,51 @@
+"""A real systemd that hangs, or takes its time, in the midst of what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.beds.serviced import Serviced
+from tests.beds.systemd import Booted
+from tests.core.owners.test_systemd_linux import OWNER, Unit
+from tests.core.owners.test_systemd_linux import unit as unit
+
+pytestmark = pytest.mark.timeout(120)  # the first test boots a system, and a call to one that hangs has 5 s
+
+
+@contextmanager
+def hanging(booted: Booted) -> Iterator[None]:
+    """Have its systemd hang meanwhile."""
+    init = psutil.Process(booted.init)
+    init.suspend()
+    try:
+        yield
+    finally:
+        init.resume()
+
+
+def test_a_stop_in_the_midst_of_a_start_ends_that_or_says_that_nothing_is_known(unit: Unit, tmp_path: Path) -> None:
+    # Its program does not begin before that has ended, and so systemd's job has not either.
+    unit.write("ExecStartPre=/bin/sleep 300", "TimeoutStartSec=400")
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar, ThreadPoolExecutor() as threads:
+        sidecar.until_state("stopped")
+        starting = threads.submit(sidecar.ask, "POST", "/api/ollama/start")
+        sidecar.until("/api/ollama/status", lambda _: unit.show("ActiveState") == "activating")
+        assert sidecar.ask("POST", "/api/ollama/stop")["success"]
+        assert unit.show("MainPID") == unit.show("ControlPID") == "0"
+        assert starting.result()["code"] == "superseded"
+        starting = threads.submit(sidecar.ask, "POST", "/api/ollama/start")
+        sidecar.until("/api/ollama/status", lambda _: unit.show("ActiveState") == "activating")
+        with hanging(unit.booted):
+            stopped = sidecar.ask("POST", "/api/ollama/stop")
+            assert (stopped["code"], "does not answer" in stopped["detail"]) == ("stop_failed", True), stopped
+            assert starting.result()["code"] == "superseded"
+            assert sidecar.status()["state"] == "failed"
+        assert sidecar.ask("POST", "/api/ollama/stop")["success"]
+        assert unit.show("MainPID") == unit.show("ControlPID") == "0"
+        assert sidecar.status()["state"] == "stopped"
