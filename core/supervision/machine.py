@@ -12,11 +12,12 @@ from typing import assert_never
 
 from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
 from core.owners.exit import Sequel
-from core.owners.protocol import Condition, Running, Terms
+from core.owners.protocol import Running, Terms
 from core.shim.record import STOPPED
 from core.supervision import attempt, interpret, messages, preflight
 from core.supervision.attempt import UNKNOWN, Attempt
 from core.supervision.backoff import Backoff
+from core.supervision.in_force import OwnerInForce
 from core.supervision.observer import Observation
 from core.supervision.published import Published, Waiters, shutting_down
 from core.supervision.refresher import OBSERVE_SECONDS, OWNER_SECONDS, Refresher
@@ -46,10 +47,7 @@ class Machine:
         self._ready_at = 0.0
         self._restart_on_crash = False
         self._is_ending_ollama = False
-        self._owner: str | None = None
-        """The text of the owner in force, which attends to its Ollama in the task `_attending`."""
-        self._terms = Terms(0.0, {}, "")
-        self._attending: asyncio.Task[None] | None = None
+        self._in_force = OwnerInForce(tasks, create_task, self._now)
         self._watching: asyncio.Task[None] | None = None
         self._is_restarted_by_owner = False
         """In `backoff`: its owner starts it again, and no task of ours does."""
@@ -81,10 +79,8 @@ class Machine:
         A process of ours stays ours until it has ended, and so does an Ollama that is being started or stopped.
         """
         status = self._now.status
-        if owner != self._owner:
-            self._owner = owner
+        if self._in_force.use(owner):
             self._attend()
-            self._now.change(owner_problem=None, condition=Condition())
             if self._is_restarted_by_owner and status.state is State.BACKOFF:
                 # What the former owner does next is no longer our business.
                 self._is_restarted_by_owner = False
@@ -102,11 +98,9 @@ class Machine:
 
     def _attend(self) -> None:
         """Have the owner in force attend to its Ollama, from the beginning: it tells again of one that runs."""
-        if self._attending:
-            self._attending.cancel()
         self._next = None
-        if self._owner is not None and not self.is_closing:
-            self._attending = self._create_task(self._tasks.attend(self._owner, self._terms))
+        if not self.is_closing:
+            self._in_force.attend()
 
     @property
     def may_end(self) -> bool:
@@ -140,12 +134,8 @@ class Machine:
                 self._on_ended(message)
             case messages.Unstoppable():
                 self._on_unstoppable(message)
-            case messages.Troubled():
-                if message.owner == self._owner:
-                    self._now.change(owner_problem=message.why)
-            case messages.Told():
-                if message.owner == self._owner:
-                    self._now.change(condition=message.condition)
+            case messages.Troubled() | messages.Told():
+                self._in_force.heard(message)
             case messages.GaveUp():
                 if self._is_restarted_by_owner and self._now.status.state is State.BACKOFF:
                     self._is_restarted_by_owner = False
@@ -360,9 +350,9 @@ class Machine:
             return
         self.managed = None
         self._now.change(last_exit=news.exit)
-        if self._owner is not None and news.managed.owner != self._owner:
+        if self._in_force.text not in (None, news.managed.owner):
             # The owner that the settings name by now may have one running.
-            self._now.change(controlled_by=self._owner)
+            self._now.change(controlled_by=self._in_force.text)
             self._attend()
         status = self._now.status
         if status.state is State.STOPPING and status.failure:
@@ -459,7 +449,7 @@ class Machine:
             return
         self._restart_on_crash = observation.setup.settings.sidecar.restart_on_crash
         sidecar = observation.setup.settings.sidecar
-        terms = self._terms
+        terms = self._in_force.terms
         terms.grace, terms.caps, terms.url = sidecar.stop_timeout, sidecar.log_caps, observation.setup.url
         self._use_owner(observation.setup.owner)
         if epoch != self.refresher.epoch:
