@@ -233,7 +233,8 @@ class Owner(Protocol):
         """
 
     async def start(self, plan: Plan) -> Running:
-        """Check and start it. Returns once its process lives, whether or not it answers yet.
+        """Check and start it. Returns once its process lives, whether or not it answers yet; of a service also one that
+        runs already, and of which `attend` has not told yet.
 
         Raises SpawnFailed, with nothing left running; StartUnanswered, if it may run or come up yet. If it is
         cancelled, it gives up at once and takes back what it began: nothing is left once it ends, or it raises

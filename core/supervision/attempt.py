@@ -220,7 +220,13 @@ class Attempt:
         # A dropped connection: the process is ending while its port is still open.
         is_dropped = probe.answer is Answer.SOMETHING_ELSE and probe.error == NOT_REACHABLE
         # After an answer the process may have died, or the answer may have come from the port's next holder.
-        if probe.answer is Answer.NOBODY or is_dropped or not await self._steps.is_alive(managed):
+        is_alive = await self._steps.is_alive(managed)
+        if managed.is_lasting and is_alive and (probe.answer is Answer.NOBODY or is_dropped):
+            # Its owner may have started it a moment ago. If it ends instead, the machine cancels this attempt.
+            timeout = observation.setup.settings.sidecar.ready_timeout
+            await self._steps.ready(managed, timeout, lambda waits_for: None)
+            return AlreadyUp()
+        if probe.answer is Answer.NOBODY or is_dropped or not is_alive:
             why = None
             try:
                 if await managed.gone_within(_END_SECONDS):

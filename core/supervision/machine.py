@@ -12,7 +12,7 @@ from typing import assert_never
 
 from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
 from core.owners.exit import Sequel
-from core.owners.protocol import Running, Terms
+from core.owners.protocol import Running
 from core.shim.record import STOPPED
 from core.supervision import attempt, interpret, messages, preflight
 from core.supervision.attempt import UNKNOWN, Attempt
@@ -20,7 +20,7 @@ from core.supervision.backoff import Backoff
 from core.supervision.in_force import OwnerInForce
 from core.supervision.observer import Observation
 from core.supervision.published import Published, Waiters, shutting_down
-from core.supervision.refresher import OBSERVE_SECONDS, OWNER_SECONDS, Refresher
+from core.supervision.refresher import OWNER_SECONDS, Refresher
 from core.supervision.shared_task import CreateTask, unexpected
 from core.supervision.state import RESTING, TRANSIENT, UP, State, Wish
 from core.supervision.tasks import Tasks
@@ -52,7 +52,7 @@ class Machine:
         self._is_restarted_by_owner = False
         """In `backoff`: its owner starts it again, and no task of ours does."""
         self._next: messages.Adopted | None = None
-        """The next run of the service that is managed, found before the end of this one was known."""
+        """The next run of a service, found before the end of this one was known or while a start makes one."""
 
     def begin(self, managed: Running | None, observation: Observation) -> None:
         """Take over what an earlier sidecar left, if anything, and apply the first observation."""
@@ -224,16 +224,17 @@ class Machine:
 
     def _on_adopted(self, news: messages.Adopted) -> None:
         managed = self.managed
-        if managed and managed.is_lasting and managed.owner == news.managed.owner and managed.pid != news.managed.pid:
+        if self._is_starting_process:
+            # The start tells of its own itself. If it fails because of this one, this one is taken over.
+            self._next = news
+        elif managed and managed.is_lasting and managed.owner == news.managed.owner and managed.pid != news.managed.pid:
             # Its owner has been quicker than the news of the end. It is taken over once that is known.
             if self._next:
                 self._next.resolve()
             self._next = news
             return
-        # A start that makes a process tells of it itself.
-        is_free = self.managed is None and not self._is_starting_process
-        if is_free and self._now.status.state not in (State.UNKNOWN, State.STOPPING) and not self.is_closing:
-            is_starting = self._attempt is not None
+        elif managed is None and self._now.status.state not in (State.UNKNOWN, State.STOPPING) and not self.is_closing:
+            is_starting = bool(self._attempt or self._up)
             self._drop_attempt()
             self._take_over(news.managed)
             if is_starting:
@@ -280,7 +281,7 @@ class Machine:
         if self.managed is not None:
             self._now.change(waits_for=news.waits_for)
             return
-        self.managed = news.managed
+        self.managed, self._next = news.managed, None
         self._is_restarted_by_owner = False
         self._watching = self._create_task(self._tasks.watch(news.managed))
         if self._now.status.state is State.STOPPING:
@@ -349,17 +350,21 @@ class Machine:
         if self.managed is not news.managed:
             return
         self.managed = None
+        following, self._next = self._next, None
         self._now.change(last_exit=news.exit)
         if self._in_force.text not in (None, news.managed.owner):
             # The owner that the settings name by now may have one running.
             self._now.change(controlled_by=self._in_force.text)
             self._attend()
         status = self._now.status
+        # A start that came before this end was known goes on to a new process.
+        is_wanted_anew = status.state is State.RUNNING and bool(self._attempt or self._up)
+        was_stopped = news.exit.sequel is Sequel.STOPPED
         if status.state is State.STOPPING and status.failure:
             self._fail(status.failure)
-        elif status.state is State.STOPPING or status.wanted is Wish.DOWN:
+        elif status.state is State.STOPPING or status.wanted is Wish.DOWN or (was_stopped and is_wanted_anew):
             self._stopped()
-        elif news.exit.sequel is Sequel.STOPPED:
+        elif was_stopped:
             self._now.answer(self._up, Superseded("The start was interrupted: somebody else stopped Ollama."))
             self._now.change(wanted=Wish.DOWN)
             self._stopped()
@@ -371,23 +376,21 @@ class Machine:
                 self._now.change(wanted=Wish.DOWN)
             self._stopped()
         else:
-            self._crashed(news)
-        following, self._next = self._next, None
+            self._crashed(news, is_wanted_anew=is_wanted_anew)
         if following:
             self._on_adopted(following)
 
     def _stopped(self) -> None:
         self._drop_attempt()
+        self._next = None
         self._now.move_down(State.STOPPED, None)
         self._now.answer(self._down)
         if self._now.status.wanted is Wish.UP:
             self._start()
 
-    def _crashed(self, news: messages.Ended) -> None:
+    def _crashed(self, news: messages.Ended, *, is_wanted_anew: bool) -> None:
         crash = Crashed(str(news.exit), action="The log has the whole story.")
         was_running = self._now.status.state is State.RUNNING
-        # A start that came before this end was known goes on to a new process.
-        is_wanted_anew = was_running and bool(self._attempt or self._up)
         self._drop_attempt()
         if not is_wanted_anew:
             self._now.answer(self._up, crash)
@@ -402,7 +405,7 @@ class Machine:
         else:
             self._now.move_down(State.BACKOFF, crash, restarts=self._now.status.restarts + 1)
             self._create_task(self._tasks.retry_after(delay, self.refresher.epoch))
-        if is_wanted_anew and not self._is_restarted_by_owner:
+        if is_wanted_anew:
             self._start()
 
     def _fail(self, error: CoreError) -> None:
@@ -410,6 +413,11 @@ class Machine:
         if self.managed:
             self._now.move(State.STOPPING, failure=error)
             self._create_task(self._tasks.stop(self.managed))
+            return
+        following, self._next = self._next, None
+        if following and self._now.status.state is State.STARTING:
+            self._drop_attempt()
+            self._on_adopted(following)
             return
         unstopped = StopFailed(error.message, action=error.action) if isinstance(error, UNKNOWN) else None
         if self._attempt and self._attempt.observation and self._attempt.would_fail_again:

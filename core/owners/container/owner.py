@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 
@@ -26,6 +27,7 @@ from core.settings.paths import Paths
 
 log = logging.getLogger(__name__)
 
+_LOOK_AGAIN_SECONDS = 0.1
 _RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 5.0
 
@@ -116,13 +118,9 @@ class ContainerOwner:
     async def start(self, plan: Plan) -> ContainerRun:
         """Contract: `Owner.start`. Within 30 s."""
         at, container = await self._checked(plan)
-        if container.runs:
-            raise SpawnFailed(
-                f"The container {self.name} runs already, but its Ollama does not answer at {plan.url}.",
-                action="Wait for it, or stop it and start it again.",
-            )
         try:
-            container = await self._start(at, container.id)
+            if not container.runs:
+                container = await self._start(at, container, plan.grace)
         except asyncio.CancelledError:
             await taken_back(self._take_back(at, container.id, plan.grace))
             raise
@@ -135,13 +133,21 @@ class ContainerOwner:
             self._copies[plan.instance].hurry()
         return await self._run(at, container, plan.instance, plan.grace)
 
-    async def _start(self, at: Engine, id: str) -> Container:
-        await at.start(id)
-        container = await at.inspect(id)
-        if not (container.runs or container.state.restarting):
-            why = container.state.error or f"it ended at once, with exit code {container.state.exit_code}"
+    async def _start(self, at: Engine, before: Container, grace: float) -> Container:
+        """Have it started, and return it as it then runs. Raises EngineFault."""
+        if before.state.restarting:
+            # While the engine waits before a restart of its own, a start would do nothing.
+            await at.stop(before.id, grace)
+        await at.start(before.id)
+        deadline = time.monotonic() + CALL_SECONDS
+        now = await at.inspect(before.id)
+        while now.state.restarting and time.monotonic() < deadline:
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            now = await at.inspect(before.id)
+        if not now.runs:
+            why = now.state.error or f"it ended at once, with exit code {now.state.exit_code}"
             raise EngineFault(f"The container {self.name} was started, and does not run: {why}.")
-        return container
+        return now
 
     async def _take_back(self, at: Engine, id: str, grace: float) -> None:
         """Have the engine end what it was told to start; it does one after the other. Raises StopFailed."""

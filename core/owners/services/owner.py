@@ -137,7 +137,7 @@ class ServiceOwner:
     async def check(self, plan: Plan) -> None:
         """Contract: `Owner.check`. Refuses a service whose Ollama would not be had at the plan's address."""
         try:
-            seen, url = await self._ask(lambda: (self.manager.look(), self.manager.url()))
+            _, url = await self._ask(lambda: (self.manager.look(), self.manager.url()))
         except OSError as error:
             message, action = in_words(error)
             raise SpawnFailed(message, action=action) from error
@@ -145,11 +145,6 @@ class ServiceOwner:
             raise SpawnFailed(
                 f"The Ollama of {self.manager.name} listens at {url}, and `ollamaUrl` is {plan.url}.",
                 action=self.manager.how_to_move(plan.url),
-            )
-        if seen.pid is not None:
-            raise SpawnFailed(
-                f"{self.manager.name} runs already (pid {seen.pid}), but its Ollama does not answer at {plan.url}.",
-                action="Wait for it, or stop it and start it again.",
             )
 
     async def start(self, plan: Plan) -> ServiceRun:

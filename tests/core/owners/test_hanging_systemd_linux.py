@@ -12,10 +12,19 @@ import pytest
 
 from tests.beds.serviced import Serviced
 from tests.beds.systemd import Booted
-from tests.core.owners.test_systemd_linux import OWNER, Unit
+from tests.core.owners.test_systemd_linux import OWNER, UNIT, Unit
 from tests.core.owners.test_systemd_linux import unit as unit
 
 pytestmark = pytest.mark.timeout(120)  # the first test boots a system, and a call to one that hangs has 5 s
+
+
+def test_a_start_right_after_a_stop_by_hand_starts_it(unit: Unit, tmp_path: Path) -> None:
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        assert sidecar.ask("POST", "/api/ollama/start")["success"]
+        for _ in range(3):
+            unit.ctl("stop", UNIT)
+            started = sidecar.ask("POST", "/api/ollama/start")
+            assert started.get("pid") == int(unit.show("MainPID")), started
 
 
 @contextmanager

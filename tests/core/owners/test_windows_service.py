@@ -117,8 +117,7 @@ if sys.platform == "win32":
             assert await running.lives()
             child = psutil.Process(running.pid).children()[0]
             assert await asyncio.to_thread(running.owns, child.pid)
-            with pytest.raises(SpawnFailed, match="runs already"):
-                await owner.check(plan)
+            assert (await owner.start(plan)).pid == running.pid
             await running.stop()
             async with asyncio.timeout(DEADLINE * tied.SLOWER):
                 assert (await ended).reason == "stopped"
