@@ -192,8 +192,11 @@ class News(Protocol):
     def troubled(self, why: str | None) -> None:
         """The owner cannot be asked at present: `why` is a sentence. None: it can."""
 
-    def looked(self) -> None:
-        """The owner has looked, and has told what runs or why that is not known. A wish waits for the first time."""
+    def looked(self, *, is_known: bool) -> None:
+        """The owner has looked, and has told what runs or, unless `is_known`, why that is not known.
+
+        A wish waits for the first time.
+        """
 
 
 class Owner(Protocol):

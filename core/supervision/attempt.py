@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +39,8 @@ from core.supervision.preflight import FailureMemory
 from core.supervision.shared_task import CreateTask, unexpected
 from core.supervision.state import State, Status
 
+# How long the owner in force may take to tell what runs, when it has just come into force.
+_OWNER_SECONDS = 6.0
 # How long an owner that starts a process may take, once a stop has come. Most starts are made in less.
 _INTERRUPTED_SECONDS = 2.0
 # If another process holds the output pipe of an Ollama that has died, its shim ends about 9 s later.
@@ -59,6 +62,8 @@ class Started:
 @dataclass(frozen=True, slots=True)
 class AlreadyUp:
     """The managed Ollama answered, and its process was still alive afterwards."""
+
+    probe: Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,9 @@ class Steps(Protocol):
 
     async def adopt_late(self) -> None:
         """Contract: `tasks.Tasks.adopt_late`."""
+
+    async def owner_looked(self) -> None:
+        """Contract: `tasks.Tasks.owner_looked`."""
 
     async def observe(self, managed_url: str | None) -> Observation:
         """Contract: `observer.Observer.observe`."""
@@ -186,8 +194,11 @@ class Attempt:
 
     async def _start(self) -> Result:
         """Start an Ollama while none of ours is there. Raises the CoreError that says why it failed."""
+        # If what runs turns out to be ours, the machine cancels this attempt and begins another one.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OWNER_SECONDS):
+                await self._steps.owner_looked()
         if self.before.state is State.EXTERNAL:
-            # If it turns out to be ours, the machine cancels this attempt and begins another one.
             await self._steps.adopt_late()
         observation = self.observation = await self._steps.observe(None)
         plan = self._steps.plan(observation, self.before)
@@ -224,8 +235,7 @@ class Attempt:
         if managed.is_lasting and is_alive and (probe.answer is Answer.NOBODY or is_dropped):
             # Its owner may have started it a moment ago. If it ends instead, the machine cancels this attempt.
             timeout = observation.setup.settings.sidecar.ready_timeout
-            await self._steps.ready(managed, timeout, lambda waits_for: None)
-            return AlreadyUp()
+            return AlreadyUp(await self._steps.ready(managed, timeout, lambda waits_for: None))
         if probe.answer is Answer.NOBODY or is_dropped or not is_alive:
             why = None
             try:
@@ -236,4 +246,4 @@ class Attempt:
             return Refused(preflight.still_ending(managed, why), observation)
         if error := preflight.why_not_managed(observation, managed):
             return Refused(error, observation)
-        return AlreadyUp()
+        return AlreadyUp(probe)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from core.owners.protocol import UNTOLD, Terms
+from core.settings.owner import PROCESS
 from core.supervision import messages
 from core.supervision.published import Published
 from core.supervision.shared_task import CreateTask
@@ -36,13 +37,17 @@ class OwnerInForce:
         if self._attending:
             self._attending.cancel()
         if self.text is not None:
+            self._now.change(owner_unheard=self.text != PROCESS)
             self._attending = self._create_task(self._tasks.attend(self.text, self.terms))
 
-    def heard(self, news: messages.Troubled | messages.Told) -> None:
+    def heard(self, news: messages.Troubled | messages.Told | messages.Looked) -> None:
         """Publish what an owner tells, if it is this one."""
         if news.owner != self.text:
             return
-        if isinstance(news, messages.Troubled):
-            self._now.change(owner_problem=news.why)
-        else:
-            self._now.change(condition=news.condition)
+        match news:
+            case messages.Troubled():
+                self._now.change(owner_problem=news.why)
+            case messages.Told():
+                self._now.change(condition=news.condition)
+            case messages.Looked():
+                self._now.change(owner_unheard=False)

@@ -134,7 +134,7 @@ class Machine:
                 self._on_ended(message)
             case messages.Unstoppable():
                 self._on_unstoppable(message)
-            case messages.Troubled() | messages.Told():
+            case messages.Troubled() | messages.Told() | messages.Looked():
                 self._in_force.heard(message)
             case messages.GaveUp():
                 if self._is_restarted_by_owner and self._now.status.state is State.BACKOFF:
@@ -302,7 +302,8 @@ class Machine:
                 self._ready_at = time.monotonic()
                 self._now.move(State.RUNNING, **interpret.answered(probe))
                 self._now.answer(self._up)
-            case attempt.AlreadyUp():
+            case attempt.AlreadyUp(probe):
+                self._now.change(fresh=True, **interpret.answered(probe))
                 self._now.answer(self._up)
             case attempt.Gone(observation):
                 if observation:
@@ -329,7 +330,7 @@ class Machine:
             self._apply(observation, start.epoch)
         if self._now.status.state in RESTING - {State.FAILED}:
             self._now.change(wanted=Wish.DOWN)
-        self._now.answer(self._up, error)
+        self._now.answer(self._up, preflight.with_owner(error, self._now.status))
 
     def _begin_stop(self) -> None:
         """End a start under way, its process, or both. `STOPPED` follows, or `failure` is set."""

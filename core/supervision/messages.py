@@ -94,6 +94,13 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """That owner knows what runs, and has told it."""
+
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class GaveUp:
     """That owner does not start its Ollama again after all: `why`, None if somebody had it stopped."""
 
@@ -168,6 +175,7 @@ Message = (
     | GaveUp
     | Troubled
     | Told
+    | Looked
     | CalledOff
     | Found
     | Judged

@@ -143,6 +143,17 @@ def already_running(listener: Listener | None, *, is_hanging: bool = False) -> A
     return AlreadyRunning(USE_EXISTING, action=" ".join(ways_out) or None)
 
 
+def with_owner(error: CoreError, status: Status) -> CoreError:
+    """The error of a start, with why it is not known whether the Ollama that answers is its owner's, if that is so."""
+    if isinstance(error, AlreadyRunning) and status.may_be_owners and status.owner_problem:
+        return AlreadyRunning(error.message, action=_unheard(status))
+    return error
+
+
+def _unheard(status: Status) -> str:
+    return f"Whether it is that of {status.controlled_by} is not known: {status.owner_problem}"
+
+
 def port_in_use(port: int, listener: Listener | None) -> PortInUse:
     """The error for a port that is held by something which does not answer as an Ollama."""
     holder = listener.owner if listener else "another program"
@@ -154,6 +165,8 @@ def port_in_use(port: int, listener: Listener | None) -> PortInUse:
 
 def nothing_to_stop(status: Status) -> NothingManaged:
     """The error for a stop while nothing of ours lives."""
+    if status.may_be_owners and status.owner_problem:
+        return NotOurs(NothingManaged.title, action=_unheard(status))
     if status.state is State.EXTERNAL:
         owner = status.owner or "somebody else"
         return NotOurs(NothingManaged.title, action=f"It belongs to {owner}. {status.by_hand or ''}".strip())

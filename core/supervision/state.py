@@ -138,7 +138,7 @@ class Status:
     settings would have to be for us to control it, None if nothing would do. `is_startable` is False where the settings
     want it at an address that this machine can start none for. `controlled_by` is the text of the owner
     that runs what is managed or, if nothing is, that a start would use; `owner_problem` says why that one cannot be
-    asked, and `condition` what it tells of an Ollama that runs.
+    asked, `owner_unheard` that it has not told yet what it runs, and `condition` what it tells of an Ollama that runs.
 
     `models` and `loaded` are as last listed; `models_error` says why `models` could not be listed since. `install_path`
     is the executable that runs or that a start would run; `path_problem` says why the configured one cannot be used.
@@ -156,6 +156,7 @@ class Status:
     is_startable: bool = True
     controlled_by: str = PROCESS
     owner_problem: str | None = None
+    owner_unheard: bool = False
     condition: Condition = UNTOLD
     version: str | None = None
     models: tuple[Model, ...] = ()
@@ -176,6 +177,11 @@ class Status:
     last_exit: Exit | None = None
     since: float = 0.0
     seen_at: float = field(default=0.0, compare=False)
+
+    @property
+    def may_be_owners(self) -> bool:
+        """Whether the Ollama that is up may be that of the owner in force, which has not told yet; else it is not."""
+        return self.state is State.EXTERNAL and self.owner_unheard and self.offer is None
 
     @property
     def is_managed(self) -> bool:

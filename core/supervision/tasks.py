@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from core.endpoint import Endpoint
@@ -114,7 +114,7 @@ class Tasks:
 
     async def _attend(self, owner: str, terms: Terms, looked: asyncio.Event) -> None:
         try:
-            news = _News(owner, self.post, self._adopt, looked.set)
+            news = _News(owner, self.post, self._adopt, looked)
             await self._owners.named(owner).attend(self.instance.id, terms, news)
         finally:
             looked.set()
@@ -244,7 +244,8 @@ class _News:
     owner: str
     post: Callable[[messages.Message], None]
     adopt: Callable[[Running], Awaitable[None]]
-    looked: Callable[[], None]
+    has_looked: asyncio.Event
+    is_known: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def found(self, running: Running) -> None:
         await self.adopt(running)
@@ -254,6 +255,12 @@ class _News:
 
     def condition(self, condition: Condition) -> None:
         self.post(messages.Told(self.owner, condition))
+
+    def looked(self, *, is_known: bool) -> None:
+        self.has_looked.set()
+        if is_known and not self.is_known.is_set():
+            self.is_known.set()
+            self.post(messages.Looked(self.owner))
 
     def troubled(self, why: str | None) -> None:
         self.post(messages.Troubled(self.owner, why))

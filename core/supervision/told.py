@@ -40,13 +40,16 @@ def headline(status: Status) -> str:
 
 def _up(status: Status) -> str:
     ollama = f"Ollama {shorten(status.version, _VERSION_UNITS)}" if status.version else "Ollama"
+    if not status.is_running and status.state is State.RUNNING and not status.version:
+        # A service that its owner has just started, and that has not answered yet.
+        return _HEADLINES[State.STARTING]
     if not status.is_running:
         return f"{ollama} has ended"
     if status.error:
         return f"{ollama} does not answer"
     if status.stuck:
         return f"{ollama} generates nothing"
-    if status.state is State.EXTERNAL:
+    if status.state is State.EXTERNAL and not status.may_be_owners:
         return f"Another program's {ollama} is running"
     return f"{ollama} is still running" if status.failure else f"{ollama} is running"
 
@@ -72,11 +75,14 @@ def detail(status: Status) -> str | None:
         case State.RUNNING if status.failure and not status.stuck:
             return status.failure.message
         case State.UNKNOWN | State.RUNNING | State.STOPPING | State.EXTERNAL:
-            return status.stuck or status.condition.problem
+            unheard = status.owner_problem if status.may_be_owners else None
+            return status.stuck or unheard or status.condition.problem
 
 
 def way_out(status: Status) -> str | None:
     """What a person can do about what `detail` says, or about an Ollama that is not ours; None if that is nothing."""
+    if status.may_be_owners:
+        return None
     if status.state is State.EXTERNAL:
         return status.by_hand or "Stop it where it was started."
     if status.state is State.STOPPED and status.meant_url:

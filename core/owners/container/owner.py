@@ -91,12 +91,12 @@ class ContainerOwner:
                             code = container.exit_code
                             if not container.restarts_after(code):
                                 news.gave_up(f"Its engine gave up on the container {self.name}." if code else None)
-                        news.looked()
+                        news.looked(is_known=True)
             except EngineFault as fault:
                 news.troubled(fault.message if not fault.action else f"{fault.message} {fault.action}")
             except Exception:
                 log.exception("the container %s cannot be attended to", self.name)
-            news.looked()
+            news.looked(is_known=False)
             if await set_within(self._was_started, pause):
                 self._was_started.clear()
                 pause = _RETRY_SECONDS

@@ -63,10 +63,11 @@ class ServiceOwner:
             while True:
                 try:
                     await self._attend_once(instance, news)
+                    news.looked(is_known=True)
                 except OSError as error:
                     message, action = in_words(error)
                     news.troubled(f"{message} {action}" if action else message)
-                news.looked()
+                    news.looked(is_known=False)
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             copying.cancel()

@@ -96,7 +96,7 @@ class SystemdOwner:
                         news.gave_up(f"{unit.why_failed()} systemd has given up." if unit.active == "failed" else None)
                     was_restarting = unit.is_restarting or (was_restarting and unit.is_ending and not unit.is_up)
                 if unit is not None or self._watch.trouble is not None:
-                    news.looked()
+                    news.looked(is_known=self._watch.trouble is None)
                 await self._watch.wait(pause)
 
     def _is_taken(self, unit: Unit) -> bool:

@@ -63,7 +63,7 @@ class Told:
     def troubled(self, why: str | None) -> None:
         self.trouble.append(why)
 
-    def looked(self) -> None:
+    def looked(self, *, is_known: bool) -> None:
         pass
 
 

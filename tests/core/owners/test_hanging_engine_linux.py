@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import StopFailed, Superseded
+from core.errors import AlreadyRunning, NotOurs, StopFailed, Superseded
 from core.owners.container import engine as calls
 from core.supervision.state import State, Wish
+from core.supervision.told import detail, headline, way_out
 from tests.beds.engines import Engine
 from tests.beds.holding import Holding
 from tests.core.owners.test_container_linux import pytestmark as pytestmark
-from tests.core.owners.test_container_linux import until
+from tests.core.owners.test_container_linux import until, version
 from tests.rig import Rig
+from tests.rig import until as rig_until
 
 
 @pytest.fixture
@@ -50,3 +52,26 @@ async def test_a_stop_in_the_midst_of_a_start_that_hangs_says_that_nothing_is_kn
         await until(lambda: engine.inspect("ollama")["State"]["StartedAt"][:4] != "0001")
         assert (await supervisor.stop()).state is State.STOPPED
         assert not engine.inspect("ollama")["State"]["Running"]
+
+
+async def test_what_runs_when_the_sidecar_begins_while_the_engine_hangs_is_not_called_somebody_else_s(
+    tmp_path: Path, engine: Engine, hanging: Holding
+) -> None:
+    rig = Rig(tmp_path, tmp_path / "no-ollama", owner="container:ollama")
+    pid = await asyncio.to_thread(engine.run, "ollama", rig.port)
+    await until(version, rig.port)
+    hanging.hold(b"/")
+    async with rig.supervising() as supervisor:
+        status = await supervisor.status()
+        assert (status.state, headline(status)) == (State.EXTERNAL, "Ollama 0.9.3 is running")
+        for wish, error in ((supervisor.start, AlreadyRunning), (supervisor.stop, NotOurs)):
+            with pytest.raises(error) as refused:
+                await wish()
+            assert "container:ollama is not known" in str(refused.value.action)
+            assert "does not answer" in str(refused.value.action)
+        status = await supervisor.status()
+        assert "does not answer" in str(detail(status))
+        assert way_out(status) is None
+        hanging.release()
+        status = await rig_until(supervisor, lambda status: not status.owner_unheard)
+        assert (status.state, status.pid) == (State.RUNNING, pid)

@@ -106,7 +106,7 @@ class Heard:
     def troubled(self, why: str | None) -> None:
         self.trouble = why
 
-    def looked(self) -> None:
+    def looked(self, *, is_known: bool) -> None:
         self.has_looked.set()
 
 
