@@ -19,7 +19,7 @@ from core.owners.alike import family, set_within
 from core.owners.exit import Exit
 from core.owners.logs import FolderLogs
 from core.owners.run_record import RunRecord
-from core.owners.tree_end import TreeEnd, cannot_be_ended
+from core.owners.tree_end import TreeEnd, cannot_be_ended, wait_end
 from core.platform import ask_shim, birth, kill
 from core.settings.owner import PROCESS
 
@@ -86,6 +86,10 @@ class Managed:
             return await asyncio.to_thread(birth, self.record.pid) == self.record.birth
         except OSError:
             return True
+
+    async def died(self) -> None:
+        """Contract: `Running.died`."""
+        await wait_end(self.record.pid, self.record.birth)
 
     async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Contract: `Running.ended`. `tree_end` tells how the end is found out.

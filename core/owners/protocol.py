@@ -134,6 +134,9 @@ class Running(Protocol):
     async def lives(self) -> bool:
         """Whether `ollama serve` itself lives. A process that may not be read at present counts as alive."""
 
+    async def died(self) -> None:
+        """Return once `ollama serve` itself has ended, where that is seen without its owner's word; else never."""
+
     async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Return once no process of it is left, however it ended. Let one task await this, once.
 

@@ -45,6 +45,8 @@ _OWNER_SECONDS = 6.0
 _INTERRUPTED_SECONDS = 2.0
 # If another process holds the output pipe of an Ollama that has died, its shim ends about 9 s later.
 _END_SECONDS = 15.0
+# A service manager that does not tell within that time hangs.
+_OWNER_END_SECONDS = 6.0
 
 
 UNKNOWN = StopFailed, StartUnanswered
@@ -239,7 +241,7 @@ class Attempt:
         if probe.answer is Answer.NOBODY or is_dropped or not is_alive:
             why = None
             try:
-                if await managed.gone_within(_END_SECONDS):
+                if await managed.gone_within(_OWNER_END_SECONDS if managed.is_lasting else _END_SECONDS):
                     return Gone(None)
             except StopFailed as failed:
                 why = failed

@@ -132,6 +132,9 @@ class Machine:
                 self._on_attempted(message)
             case messages.Ended():
                 self._on_ended(message)
+            case messages.Died():
+                if self.managed is message.managed and self._now.status.pid == message.managed.pid:
+                    self._now.change(pid=None)
             case messages.Unstoppable():
                 self._on_unstoppable(message)
             case messages.Troubled() | messages.Told() | messages.Looked():

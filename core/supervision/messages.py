@@ -70,6 +70,13 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Died:
+    """Our Ollama itself has ended, and its owner has not told yet what follows."""
+
+    managed: Running
+
+
+@dataclass(frozen=True, slots=True)
 class Unstoppable:
     """Our Ollama, or a part of its tree, cannot be ended. It is still watched."""
 
@@ -171,6 +178,7 @@ Message = (
     | Progress
     | Attempted
     | Ended
+    | Died
     | Unstoppable
     | GaveUp
     | Troubled

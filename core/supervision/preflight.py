@@ -119,8 +119,11 @@ def not_answering(pid: int) -> NotAnswering:
 def still_ending(managed: Running, why: StopFailed | None) -> NotAnswering:
     """The error for a managed Ollama that has died, but whose tree does not end while a start waits for that.
 
-    `why` names the processes that cannot be ended at present, if that is the reason.
+    `why` names the processes that cannot be ended at present, if that is the reason. Of a service its manager tells
+    the end, and has not done so.
     """
+    if managed.is_lasting:
+        return NotAnswering(f"Ollama (pid {managed.pid}) has ended, and {managed.owner} does not tell what comes next.")
     if why:
         return NotAnswering(f"Ollama (pid {managed.pid}) has ended. {why.message}", action=why.action)
     return NotAnswering(
@@ -144,7 +147,9 @@ def already_running(listener: Listener | None, *, is_hanging: bool = False) -> A
 
 
 def with_owner(error: CoreError, status: Status) -> CoreError:
-    """The error of a start, with why it is not known whether the Ollama that answers is its owner's, if that is so."""
+    """The error of a start, with the reason why it is not known what its owner runs, if that is so."""
+    if isinstance(error, NotAnswering) and error.action is None:
+        return NotAnswering(error.message, action=status.owner_problem or "It may hang. Try again in some seconds.")
     if isinstance(error, AlreadyRunning) and status.may_be_owners and status.owner_problem:
         return AlreadyRunning(error.message, action=_unheard(status))
     return error

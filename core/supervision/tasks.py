@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", Model, LoadedModel)
 
 _RETRY_SECONDS = 1.0
+_TOLD_SECONDS = 1.0
 _BEFORE_STOP_SECONDS = 2.0
 # Ollama reads the list of models from disk, which may be slow. A call that we give up goes on in Ollama, so giving up
 # early and asking again would pile up calls there.
@@ -194,12 +195,16 @@ class Tasks:
     async def watch(self, managed: Running) -> None:
         """Wait for the end of a managed Ollama, and post Ended. Posts Unstoppable while its tree cannot be ended."""
         exit = None
-        while exit is None:
-            try:
-                exit = await managed.ended(lambda error: self.post(messages.Unstoppable(managed, error)))
-            except Exception:
-                log.exception("the end of Ollama (pid %d) cannot be waited for", managed.pid)
-                await asyncio.sleep(_RETRY_SECONDS)
+        dying = asyncio.create_task(self._tell_death(managed))
+        try:
+            while exit is None:
+                try:
+                    exit = await managed.ended(lambda error: self.post(messages.Unstoppable(managed, error)))
+                except Exception:
+                    log.exception("the end of Ollama (pid %d) cannot be waited for", managed.pid)
+                    await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            dying.cancel()
         error: CoreError = preflight.early_exit(exit)
         if preflight.is_port_taken(exit):
             endpoint = Endpoint.parse(managed.url)
@@ -210,6 +215,13 @@ class Tasks:
             elif listener:
                 error = preflight.port_in_use(endpoint.port, listener)
         self.post(messages.Ended(managed, exit, error))
+
+    async def _tell_death(self, managed: Running) -> None:
+        """Post Died, if the manager of a service does not tell of its end soon after."""
+        if managed.is_lasting:
+            await managed.died()
+            await asyncio.sleep(_TOLD_SECONDS)
+            self.post(messages.Died(managed))
 
     async def stop(self, managed: Running) -> None:
         """Stop a managed Ollama; `watch` posts its end. Posts Unstoppable if it cannot be stopped."""

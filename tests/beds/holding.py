@@ -53,9 +53,15 @@ class Holding:
     ) -> None:
         if self._server:
             self._server.close()
-        for pipe in self._pipes:
-            pipe.cancel()
-        await asyncio.gather(*self._pipes, return_exceptions=True)
+        # One that has just been accepted gets its task within a few iterations of the loop.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        while pipes := list(self._pipes):
+            for pipe in pipes:
+                pipe.cancel()
+            await asyncio.gather(*pipes, return_exceptions=True)
+        # The loop closes in its next iteration what was aborted in this one.
+        await asyncio.sleep(0)
         self._place.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +71,11 @@ class Holding:
         assert task
         self._pipes.add(task)
         task.add_done_callback(self._pipes.discard)
-        there, to_server = await asyncio.open_unix_connection(self._target)
+        try:
+            there, to_server = await asyncio.open_unix_connection(self._target)
+        except BaseException:
+            writer.transport.abort()
+            raise
         try:
             # One who goes does not keep the server from what it was told.
             asking = asyncio.create_task(self._pass_on(reader, to_server))
@@ -76,8 +86,8 @@ class Holding:
             asking.cancel()
             answering.cancel()
             await asyncio.gather(asking, answering, return_exceptions=True)
-            to_server.close()
-            writer.close()
+            to_server.transport.abort()
+            writer.transport.abort()
 
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):

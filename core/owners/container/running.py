@@ -100,7 +100,7 @@ class ContainerRun:
 
     async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Contract: `Running.ended`. The kernel ends all of a container with its first process."""
-        process = asyncio.create_task(self._process_ended())
+        process = asyncio.create_task(self.died())
         told = asyncio.create_task(self._told_by_engine())
         try:
             await asyncio.wait([process, told], return_when=asyncio.FIRST_COMPLETED)
@@ -112,8 +112,8 @@ class ContainerRun:
         self._has_ended.set()
         return exit
 
-    async def _process_ended(self) -> None:
-        """Wait for the end of its first process, where that can be seen; else for ever."""
+    async def died(self) -> None:
+        """Contract: `Running.died`. It is seen where the engine runs on this kernel."""
         if self._birth is not None:
             with suppress(OSError):
                 await wait_end(self.pid, self._birth)

@@ -68,6 +68,10 @@ class ServiceRun:
         except OSError:
             return True
 
+    async def died(self) -> None:
+        """Contract: `Running.died`."""
+        await self.process_ended.wait()
+
     async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Contract: `Running.ended`. What its main process leaves, its manager ends."""
         if self._birth is not None:

@@ -12,6 +12,7 @@ from core.owners.exit import Exit
 from core.owners.logs import Logs
 from core.owners.systemd.unit import Unit
 from core.owners.systemd.watch import Watch
+from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.platform.control_group import members
 
@@ -71,9 +72,21 @@ class Service:
         if self._birth is None:
             return not self._is_over()
         try:
-            return await asyncio.to_thread(birth, self.pid) == self._birth
+            is_alive = await asyncio.to_thread(birth, self.pid) == self._birth
         except OSError:
             return True
+        if not is_alive:
+            # Should systemd not say so, it is to be told why not.
+            self._watch.poke()
+        return is_alive
+
+    async def died(self) -> None:
+        """Contract: `Running.died`."""
+        if self._birth is not None:
+            with suppress(OSError):
+                await wait_end(self.pid, self._birth)
+                return
+        await asyncio.Event().wait()
 
     async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Contract: `Running.ended`. systemd says so, by a signal; what of it cannot be killed, systemd waits for."""

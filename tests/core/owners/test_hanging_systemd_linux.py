@@ -27,6 +27,19 @@ def test_a_start_right_after_a_stop_by_hand_starts_it(unit: Unit, tmp_path: Path
             assert started.get("pid") == int(unit.show("MainPID")), started
 
 
+def test_one_that_ends_while_systemd_hangs_has_no_pid_and_a_start_says_what_hangs(unit: Unit, tmp_path: Path) -> None:
+    with Serviced(unit.booted, tmp_path, unit.url, owner=OWNER) as sidecar:
+        assert sidecar.ask("POST", "/api/ollama/start")["success"]
+        main = unit.show("MainPID")
+        with hanging(unit.booted):
+            unit.booted.run("kill", "-9", main)
+            sidecar.until("/api/ollama/status", lambda now: (now["state"], now["pid"]) == ("running", None))
+            refused = sidecar.ask("POST", "/api/ollama/start")
+            assert f"(pid {main}) has ended, and {OWNER} does not tell" in refused["detail"], refused
+            assert "systemd does not answer" in refused["action"], refused
+        assert "SIGKILL" in sidecar.until_state("failed")["reason"]
+
+
 @contextmanager
 def hanging(booted: Booted) -> Iterator[None]:
     """Have its systemd hang meanwhile."""
