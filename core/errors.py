@@ -178,6 +178,10 @@ class StopFailed(CoreError):
     title = "Failed to Stop Ollama"
 
 
+OUTCOME_UNKNOWN = StopFailed, StartUnanswered
+"""The errors by which an owner says that it does not know whether an Ollama runs, or comes up later."""
+
+
 class BadModelName(CoreError):
     """A model's name is none by Ollama's grammar; the message says which part of it will not do, and why."""
 

@@ -28,7 +28,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.errors import CoreError, SpawnFailed, StartUnanswered, StopFailed, Superseded
+from core.errors import CoreError, SpawnFailed, StopFailed, Superseded
 from core.ollama.error_texts import NOT_REACHABLE
 from core.ollama.probe import Answer, Probe
 from core.owners.protocol import Plan, Running
@@ -47,10 +47,6 @@ _INTERRUPTED_SECONDS = 2.0
 _END_SECONDS = 15.0
 # A service manager that does not tell within that time hangs.
 _OWNER_END_SECONDS = 6.0
-
-
-UNKNOWN = StopFailed, StartUnanswered
-"""The errors by which an owner says that it does not know whether an Ollama runs, or comes up later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,8 @@ class Refused:
 class Failed:
     """The process could not be made, or did not become ready in time: then it may be alive, and the machine ends it.
 
-    By one of `UNKNOWN`: its owner cannot say whether there is one. By Superseded: a stop came, and nothing is left.
+    By one of `errors.OUTCOME_UNKNOWN`: its owner cannot say whether there is one. By Superseded: a stop came, and
+    nothing is left.
     """
 
     error: CoreError

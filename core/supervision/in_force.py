@@ -40,10 +40,11 @@ class OwnerInForce:
             self._now.change(owner_unheard=self.text != PROCESS)
             self._attending = self._create_task(self._tasks.attend(self.text, self.terms))
 
-    def heard(self, news: messages.Troubled | messages.Told | messages.Looked) -> None:
-        """Publish what an owner tells, if it is this one."""
+    def heard(self, news: messages.Troubled | messages.Told | messages.Looked) -> bool:
+        """Publish what an owner tells, if it is this one; whether it could not be asked before, and now can be."""
         if news.owner != self.text:
-            return
+            return False
+        was_troubled = self._now.status.owner_problem is not None
         match news:
             case messages.Troubled():
                 self._now.change(owner_problem=news.why)
@@ -51,3 +52,4 @@ class OwnerInForce:
                 self._now.change(condition=news.condition)
             case messages.Looked():
                 self._now.change(owner_unheard=False)
+        return was_troubled and self._now.status.owner_problem is None

@@ -10,12 +10,12 @@ import asyncio
 import time
 from typing import assert_never
 
-from core.errors import CoreError, Crashed, CrashLoop, StopFailed, Superseded
+from core.errors import OUTCOME_UNKNOWN, CoreError, Crashed, CrashLoop, StopFailed, Superseded
 from core.owners.exit import Sequel
 from core.owners.protocol import Running
 from core.shim.record import STOPPED
 from core.supervision import attempt, interpret, messages, preflight
-from core.supervision.attempt import UNKNOWN, Attempt
+from core.supervision.attempt import Attempt
 from core.supervision.backoff import Backoff
 from core.supervision.in_force import OwnerInForce
 from core.supervision.observer import Observation
@@ -138,7 +138,9 @@ class Machine:
             case messages.Unstoppable():
                 self._on_unstoppable(message)
             case messages.Troubled() | messages.Told() | messages.Looked():
-                self._in_force.heard(message)
+                if self._in_force.heard(message) and isinstance(self._now.status.failure, StopFailed):
+                    # It was not stopped because its owner could not be asked.
+                    self._now.change(failure=None)
             case messages.GaveUp():
                 if self._is_restarted_by_owner and self._now.status.state is State.BACKOFF:
                     self._is_restarted_by_owner = False
@@ -181,7 +183,7 @@ class Machine:
             self._down.append(wish.done)
             self._begin_stop()
             return
-        is_unknown = status.state is State.FAILED and isinstance(status.failure, UNKNOWN)
+        is_unknown = status.state is State.FAILED and isinstance(status.failure, OUTCOME_UNKNOWN)
         if is_unknown or (status.state is State.BACKOFF and self._is_restarted_by_owner):
             self._create_task(self._call_off(wish))
             return
@@ -300,6 +302,7 @@ class Machine:
             return
         if not isinstance(news.result, attempt.Failed):
             self._attempt = None
+        is_stopping = self._now.status.state is State.STOPPING
         match news.result:
             case attempt.Started(_, probe):
                 self._ready_at = time.monotonic()
@@ -314,7 +317,7 @@ class Machine:
                     self._start()
             case attempt.Refused(error, observation):
                 self._refuse(news.attempt, error, observation)
-            case attempt.Failed(error) if self._now.status.state is State.STOPPING and not isinstance(error, UNKNOWN):
+            case attempt.Failed(error) if is_stopping and not isinstance(error, OUTCOME_UNKNOWN):
                 self._stopped()
             case attempt.Failed(error):
                 self._fail(error)
@@ -423,7 +426,7 @@ class Machine:
             self._drop_attempt()
             self._on_adopted(following)
             return
-        unstopped = StopFailed(error.message, action=error.action) if isinstance(error, UNKNOWN) else None
+        unstopped = StopFailed(error.message, action=error.action) if isinstance(error, OUTCOME_UNKNOWN) else None
         if self._attempt and self._attempt.observation and self._attempt.would_fail_again:
             self._tasks.memory.keep(self._attempt.observation, error)
         self._drop_attempt()

@@ -180,8 +180,9 @@ class Status:
 
     @property
     def may_be_owners(self) -> bool:
-        """Whether the Ollama that is up may be that of the owner in force, which has not told yet; else it is not."""
-        return self.state is State.EXTERNAL and self.owner_unheard and self.offer is None
+        """Whether the Ollama that is up may be that of the owner in force, which cannot tell now; else it is not."""
+        is_unknown = self.owner_unheard or self.owner_problem is not None
+        return self.state is State.EXTERNAL and is_unknown and self.offer is None
 
     @property
     def is_managed(self) -> bool:

@@ -146,8 +146,12 @@ class Supervisor:
     async def restart(self) -> Status:
         """Stop the managed Ollama, if any, then start: one wish, so that no resting state is published in between.
 
-        Raises what `start` raises, or StopFailed. Starts that wait meanwhile get the same result.
+        Raises what `start` raises, or StopFailed. One that could not be started again goes on as it is. Starts that
+        wait meanwhile get the same result.
         """
+        await self._observed.wait()
+        if self.managed and self.current.state in UP:
+            await self._tasks.check_restart(self.managed, self.current)
         return await self._wish(lambda done: messages.Start(done, by_user=True, is_restart=True))
 
     async def follow_settings(self) -> None:

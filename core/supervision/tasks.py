@@ -176,6 +176,19 @@ class Tasks:
         added = self._hooks.start_environment(self.instance.id)
         return preflight.plan(observation, before, self._paths, self.instance.id, added)
 
+    async def check_restart(self, managed: Running, before: Status) -> None:
+        """Raise the CoreError that says why nothing could be started in place of `managed` if that were stopped."""
+        setup = await self.observer.setup()
+        if setup.url == managed.url:
+            # Its stop leaves the port free.
+            observation = Observation(setup, setup.url, Probe(Answer.NOBODY, NOT_REACHABLE), None)
+        else:
+            observation = await self.observe(None)
+        plan = self.plan(observation, before)
+        if plan.owner != PROCESS:
+            # That one finds what is still there, and waits for its end.
+            await self._owners.named(plan.owner).check(plan)
+
     async def is_alive(self, managed: Running) -> bool:
         """Contract: `core.owners.protocol.Running.lives`."""
         return await managed.lives()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.endpoint import write_instead
+from core.errors import OUTCOME_UNKNOWN
 from core.ollama.error_texts import TIMED_OUT
 from core.supervision.state import State, Status
 from core.text import isolated, shorten
@@ -30,6 +31,8 @@ def headline(status: Status) -> str:
             return "No Ollama answers where the settings say"
         case State.NOT_INSTALLED if status.path_problem:
             return "Ollama was not found where the settings say"
+        case State.FAILED if isinstance(status.failure, OUTCOME_UNKNOWN):
+            return "Whether Ollama runs is not known"
         case State.FAILED:
             return _FAILURES.get(status.failure.code if status.failure else "", "Ollama could not be started")
         case State.RUNNING | State.EXTERNAL:

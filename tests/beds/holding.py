@@ -42,6 +42,12 @@ class Holding:
         self._word = None
         self._passing.set()
 
+    async def drop(self) -> None:
+        """Hang up on all, and pass on the next connections."""
+        self._word = None
+        await self.hang_up()
+        self._passing.set()
+
     async def __aenter__(self) -> Self:
         if sys.platform == "win32":
             raise NotImplementedError("asyncio has no such sockets there")
@@ -56,13 +62,17 @@ class Holding:
         # One that has just been accepted gets its task within a few iterations of the loop.
         for _ in range(10):
             await asyncio.sleep(0)
+        await self.hang_up()
+        self._place.unlink(missing_ok=True)
+
+    async def hang_up(self) -> None:
+        """End all connections; what is held is lost."""
         while pipes := list(self._pipes):
             for pipe in pipes:
                 pipe.cancel()
             await asyncio.gather(*pipes, return_exceptions=True)
         # The loop closes in its next iteration what was aborted in this one.
         await asyncio.sleep(0)
-        self._place.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if sys.platform == "win32":

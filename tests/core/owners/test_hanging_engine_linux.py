@@ -45,6 +45,7 @@ async def test_a_stop_in_the_midst_of_a_start_that_hangs_says_that_nothing_is_kn
         with pytest.raises(Superseded):
             await starting
         assert (supervisor.current.state, supervisor.current.wanted) == (State.FAILED, Wish.DOWN)
+        assert headline(supervisor.current) == "Whether Ollama runs is not known"
         # Another stop asks again.
         with pytest.raises(StopFailed, match="does not answer"):
             await supervisor.stop()
@@ -75,3 +76,22 @@ async def test_what_runs_when_the_sidecar_begins_while_the_engine_hangs_is_not_c
         hanging.release()
         status = await rig_until(supervisor, lambda status: not status.owner_unheard)
         assert (status.state, status.pid) == (State.RUNNING, pid)
+
+
+async def test_a_stop_that_a_hanging_engine_kept_from_its_end_is_forgotten_once_it_answers(
+    tmp_path: Path, engine: Engine, hanging: Holding
+) -> None:
+    rig = Rig(tmp_path, tmp_path / "no-ollama", owner="container:ollama")
+    engine.create("ollama", rig.port)
+    async with rig.supervising() as supervisor:
+        pid = (await supervisor.start()).pid
+        hanging.hold(b"/stop")
+        with pytest.raises(StopFailed):
+            await supervisor.stop()
+        await hanging.hang_up()
+        status = await rig_until(supervisor, lambda status: status.owner_problem is not None)
+        assert (status.state, status.pid) == (State.RUNNING, pid)
+        assert isinstance(status.failure, StopFailed)
+        await hanging.drop()
+        status = await rig_until(supervisor, lambda status: status.owner_problem is None)
+        assert (status.state, status.pid, status.failure) == (State.RUNNING, pid, None)

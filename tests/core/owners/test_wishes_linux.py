@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.errors import SpawnFailed
 from core.supervision.state import State
 from core.supervision.told import headline
 from tests.beds.engines import Engine
@@ -80,3 +81,16 @@ async def test_one_that_its_owner_has_just_started_is_starting_and_has_not_ended
         await until(lambda: supervisor.current.pid not in (None, first) and supervisor.current.error is None)
     assert (State.RUNNING, "Ollama is starting…") in seen
     assert not [words for state, words in seen if state is State.RUNNING and words == "Ollama has ended"]
+
+
+async def test_one_that_could_not_be_started_again_is_not_stopped_by_a_restart(tmp_path: Path, engine: Engine) -> None:
+    """Its address is published by the engine, and `ollamaUrl` is another one by now."""
+    rig = Rig(tmp_path, tmp_path / "no-ollama", owner="container:ollama")
+    engine.create("ollama", rig.port)
+    async with rig.supervising() as supervisor:
+        pid = (await supervisor.start()).pid
+        Rig(tmp_path, tmp_path / "no-ollama", owner="container:ollama")
+        with pytest.raises(SpawnFailed, match="container ollama"):
+            await supervisor.restart()
+        assert (await supervisor.status()).pid == pid
+        assert engine.inspect("ollama")["State"]["Running"]

@@ -475,6 +475,16 @@ async def test_settings_reach_the_child_and_a_new_address_waits_for_the_next_sta
         assert not rig.is_listening
 
 
+async def test_one_that_could_not_be_started_again_is_not_stopped_by_a_restart(fake: Rig) -> None:
+    async with fake.supervising() as supervisor:
+        pid = (await supervisor.start()).pid
+        fake.configure(executable=fake.root / "nowhere" / fake.executable.name)
+        with pytest.raises(PathInvalid, match="does not exist"):
+            await supervisor.restart()
+        status = await supervisor.status()
+        assert (status.state, status.pid, fake.starts) == (State.RUNNING, pid, 1)
+
+
 async def test_a_bad_path_is_refused_and_changes_nothing(fake: Rig) -> None:
     fake.configure(executable=fake.root / "nowhere" / fake.executable.name)
     async with fake.supervising() as supervisor:
