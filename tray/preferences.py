@@ -46,7 +46,7 @@ class Preferences:
 
     async def allow_desktop(self) -> None:
         """Let pages without an origin of their own call, as those of a desktop app have none."""
-        settings = (await self._reader.fresh()).settings
+        settings = (await self._reader.fresh(seconds=_READ_SECONDS)).settings
         origins = dict.fromkeys([*settings.sidecar.allowed_origins, "null"])
         await self._write_sidecar({"allowedOrigins": list(origins)})
 

@@ -13,7 +13,7 @@ from core.errors import ConfigError
 from core.platform.gpu import Gpu, installed_gpus
 from core.settings.edit import write_settings
 from core.settings.paths import Paths
-from core.settings.reader import Settings, SettingsReader
+from core.settings.reader import ASKED_SECONDS, Settings, SettingsReader
 from core.supervision.state import State, Status
 from core.threads.single_flight import SingleFlight, within
 
@@ -90,7 +90,7 @@ class GpuSettings:
 
     async def in_force(self) -> Settings:
         """The settings as they are now."""
-        return (await self._settings.fresh()).settings
+        return (await self._settings.fresh(seconds=ASKED_SECONDS)).settings
 
     async def detect(self, *, is_anew: bool = False) -> Detected:
         """What there is, as of the last 5 min unless `is_anew`. Nothing, if that takes over 5 s. Does not raise."""

@@ -31,6 +31,8 @@ FIRST_READ_SECONDS = 5.0
 """The deadline of the first read, at our own start: a disk may have to spin up."""
 FRESH_SECONDS = 0.25
 HANGING_SECONDS = 2.0
+ASKED_SECONDS = HANGING_SECONDS
+"""The deadline for who asks for the settings themselves, and is better served late than with what was in force."""
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
