@@ -140,4 +140,4 @@ async def test_a_body_in_chunks_of_one_byte_does_not_hold_the_loop(tmp_path: Pat
             measuring.cancel()
     finally:
         gc.unfreeze()
-    assert longest < 0.05
+    assert longest < tied.seconds(0.05)

@@ -20,6 +20,7 @@ from core.ollama.call import BadAnswer, CallFailed, Complaint, HttpStatus
 from core.ollama.client import Client
 from core.ollama.models import LoadedModel, Model, ModelList, ShownModel
 from core.ollama.probe import Answer, Probe
+from tests import tied
 from tests.core.stranger import NOT_FOUND, ok, stranger
 
 Call = Callable[[Client], Awaitable[object]]
@@ -369,7 +370,7 @@ async def test_the_loop_goes_on_whatever_is_sent(answer: bytes) -> None:
         measuring = asyncio.create_task(measure())
         await asyncio.gather(*(client.tags(8) for _ in range(4)), return_exceptions=True)
         measuring.cancel()
-    assert longest < 0.05
+    assert longest < tied.seconds(0.05)
 
 
 @pytest.mark.usefixtures("own_garbage")
@@ -386,7 +387,7 @@ async def test_one_answer_costs_little_whatever_is_sent(answer: bytes) -> None:
 
     async with stranger({}, otherwise=answer) as server:
         # In a thread of its own, where the stranger's work is not counted.
-        assert await asyncio.to_thread(lambda: asyncio.run(cost(server.url))) < 0.33
+        assert await asyncio.to_thread(lambda: asyncio.run(cost(server.url))) < tied.seconds(0.33)
 
 
 async def test_what_servers_send_beside_a_body_is_taken() -> None:
