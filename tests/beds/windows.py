@@ -28,7 +28,7 @@ LAST_WORDS_SECONDS = 5.0
 # Only a thread can end a test that hangs there, and it ends the whole run: this is a last resort.
 TEST_SECONDS = 180
 MOST_BEYOND_WINE = 9
-MOST_ONCE_MORE = 3
+MOST_ONCE_MORE = 5
 REPORT = "report.xml"
 TIED = re.compile(r"tied to (Linux|POSIX): ")
 # One part keeps one processor busy at most.
@@ -45,7 +45,7 @@ def run_tests(arguments: Sequence[str]) -> int:
     tests as `tests.beds.sharing` says. Each line that they print begins with the number of the part.
     A test beyond Wine counts as passed, unless there are too many. Raises `BedMissing`.
 
-    In CI, where others keep the machine busy, up to 3 tests that failed are named and run once more, alone.
+    In CI, where others keep the machine busy, up to 5 tests that failed are named and run once more, alone.
     """
     deadline = time.monotonic() + RUN_DEADLINE
     codes, counts = _run([None] if _is_one_file(arguments) else range(PARTS), arguments, deadline)
