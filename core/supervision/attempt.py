@@ -41,6 +41,8 @@ from core.supervision.state import State, Status
 
 # How long the owner in force may take to tell what runs, when it has just come into force.
 _OWNER_SECONDS = 6.0
+# How soon an owner that can be asked tells of what it has started.
+_TOLD_SECONDS = 1.0
 # How long an owner that starts a process may take, once a stop has come. Most starts are made in less.
 _INTERRUPTED_SECONDS = 2.0
 # If another process holds the output pipe of an Ollama that has died, its shim ends about 9 s later.
@@ -200,6 +202,9 @@ class Attempt:
         if self.before.state is State.EXTERNAL:
             await self._steps.adopt_late()
         observation = self.observation = await self._steps.observe(None)
+        if observation.probe.answer is Answer.OLLAMA and observation.setup.owner != PROCESS:
+            # It may have been started by its owner a moment ago. Then that tells of it, and this attempt is cancelled.
+            await asyncio.sleep(_TOLD_SECONDS)
         plan = self._steps.plan(observation, self.before)
         if known := self._steps.memory.recall(observation):
             return Refused(known, observation)
