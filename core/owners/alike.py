@@ -1,4 +1,4 @@
-"""What all owners do alike: wait for an end within a time, take back a start, name the processes to be measured."""
+"""What all owners do alike: wait for an end, take back a start, name the processes to be measured."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.platform.usage import descendants
 
@@ -24,6 +25,15 @@ async def taken_back(work: Coroutine[Any, Any, None]) -> None:
     In a task that was cancelled, `asyncio.timeout` of Python 3.11 ends in CancelledError instead of TimeoutError.
     """
     await asyncio.create_task(work)
+
+
+async def seen_end(pid: int, born: str | None) -> None:
+    """Return once the process with that birth has ended. Never, if it cannot be watched, or its birth is None."""
+    if born is not None:
+        with suppress(OSError):
+            await wait_end(pid, born)
+            return
+    await asyncio.Event().wait()
 
 
 def family(pid: int, born: str | None) -> tuple[int, ...]:

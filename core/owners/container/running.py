@@ -18,14 +18,13 @@ import psutil
 from core.endpoint import Endpoint, bracketed
 from core.errors import StopFailed
 from core.ollama.publishers import is_publisher
-from core.owners.alike import family, set_within
+from core.owners.alike import family, seen_end, set_within
 from core.owners.container.engine import Engine, EngineFault, NoSuchContainer
 from core.owners.container.facts import OLLAMA_PORT, Container
 from core.owners.container.lines import seconds_of
 from core.owners.exit import Exit, Sequel
 from core.owners.logs import Logs
 from core.owners.protocol import Reading
-from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.platform.owner import container_of
 from core.shim.record import STOPPED
@@ -114,11 +113,7 @@ class ContainerRun:
 
     async def died(self) -> None:
         """Contract: `Running.died`. It is seen where the engine runs on this kernel."""
-        if self._birth is not None:
-            with suppress(OSError):
-                await wait_end(self.pid, self._birth)
-                return
-        await asyncio.Event().wait()
+        await seen_end(self.pid, self._birth)
 
     async def _told_by_engine(self) -> None:
         """Wait until the engine shows that this run is over. An engine that is away says nothing about it."""

@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from core.errors import StopFailed
-from core.owners.alike import set_within
+from core.owners.alike import seen_end, set_within
 from core.owners.exit import Exit
 from core.owners.logs import Logs
 from core.owners.systemd.unit import Unit
 from core.owners.systemd.watch import Watch
-from core.owners.tree_end import wait_end
 from core.platform import birth
 from core.platform.control_group import members
 
@@ -82,11 +81,7 @@ class Service:
 
     async def died(self) -> None:
         """Contract: `Running.died`."""
-        if self._birth is not None:
-            with suppress(OSError):
-                await wait_end(self.pid, self._birth)
-                return
-        await asyncio.Event().wait()
+        await seen_end(self.pid, self._birth)
 
     async def ended(self, on_unkillable: Callable[[StopFailed], None] = lambda error: None) -> Exit:
         """Contract: `Running.ended`. systemd says so, by a signal; what of it cannot be killed, systemd waits for."""
